@@ -1,0 +1,3963 @@
+/*
+ * blogserve: serve a blog, rebuild it when its sources change.
+ *
+ * Copyright (c) 2026 the blogserve authors
+ *
+ * Permission to use, copy, modify, and/or distribute this software for any
+ * purpose with or without fee is hereby granted, provided that the above
+ * copyright notice and this permission notice appear in all copies.
+ *
+ * THE SOFTWARE IS PROVIDED "AS IS" AND THE AUTHOR DISCLAIMS ALL WARRANTIES
+ * WITH REGARD TO THIS SOFTWARE INCLUDING ALL IMPLIED WARRANTIES OF
+ * MERCHANTABILITY AND FITNESS. IN NO EVENT SHALL THE AUTHOR BE LIABLE FOR
+ * ANY SPECIAL, DIRECT, INDIRECT, OR CONSEQUENTIAL DAMAGES OR ANY DAMAGES
+ * WHATSOEVER RESULTING FROM LOSS OF USE, DATA OR PROFITS, WHETHER IN AN
+ * ACTION OF CONTRACT, NEGLIGENCE OR OTHER TORTIOUS ACTION, ARISING OUT OF
+ * OR IN CONNECTION WITH THE USE OR PERFORMANCE OF THIS SOFTWARE.
+ *
+ *
+ *                     terminal, init, kill(1)
+ *                              | signals
+ *                              v
+ *     sources --watch-->  [ parent ] ==orders==>  [ server ]  <--HTTP-- browsers
+ *                           |    ^                    |
+ *                 fork+exec |    | SIGCHLD            | reads
+ *                           v    |                    v
+ *                        [ build ] ----writes----> docroot
+ *
+ * The parent watches the sources, starts builds and keeps the server alive.
+ * The server answers browsers and knows the docroot and the parent's orders,
+ * nothing else.  A build runs in a session of its own, where no signal of
+ * the terminal reaches it.
+ *
+ * Rules that the code below keeps, and cites:
+ *
+ * R1  The listeners are opened once, by the parent, and closed by it only
+ *     when it stops: they outlive a server that dies.
+ * R2  Orders to the server are whole snapshots of the parent's state, each
+ *     at most PIPE_BUF bytes, never increments: a new server needs only the
+ *     latest.
+ * R3  End of file on orders means that the parent is gone, so no process
+ *     but the parent may hold the write end.
+ * R4  A signal handler writes one byte, keeps errno, and does nothing else.
+ * R5  There is one waitpid in the file.
+ * R6  Once running, the parent never sleeps and never waits but in poll;
+ *     what fails becomes a warning and a deadline.
+ * R7  Only the build writes into the docroot; only the server reads from
+ *     clients.
+ * R8  Bytes from a client reach the file system through one function,
+ *     site_open.
+ * R9  An order that announces a build is in the pipe before the build
+ *     exists.  So a file that was read before the pipe was found empty was
+ *     read before any byte that the build writes.
+ *
+ * The file is read from the end: main, then what the parent does
+ * (supervising, building, watching), then what the server does (serving),
+ * then what both stand on.  A section calls only sections above it.
+ *
+ * Deadlines are milliseconds of the monotonic clock; 0 is never.
+ */
+
+/* ---------------------------------------------------------------------
+ * 1  Limits, types, and what this system has beyond POSIX.1-2008
+ * ------------------------------------------------------------------ */
+
+#define _FILE_OFFSET_BITS 64
+#define _TIME_BITS 64
+#if defined(POSIX_ONLY)
+#define _XOPEN_SOURCE 700
+#elif defined(__linux__)
+#define _GNU_SOURCE
+#elif defined(__sun)
+#define _XOPEN_SOURCE 700
+#define __EXTENSIONS__
+#elif defined(__NetBSD__)
+#define _NETBSD_SOURCE
+#elif !defined(__APPLE__) && !defined(__FreeBSD__) && \
+    !defined(__OpenBSD__) && !defined(__DragonFly__)
+#define _XOPEN_SOURCE 700
+#endif
+
+#include <sys/types.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <limits.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+#include <unistd.h>
+
+/*
+ * The extras.  Each is one function below whose failure, ENOSYS where the
+ * system has none, sends its caller the way that POSIX offers.
+ */
+#if !defined(POSIX_ONLY) && defined(__linux__)
+#define HAVE_ACCEPT4	1
+#define HAVE_CLOSE_RANGE 1
+#define HAVE_GETIFADDRS	1
+#define HAVE_OPENAT2	1
+#elif !defined(POSIX_ONLY) && (defined(__FreeBSD__) || defined(__NetBSD__) || \
+    defined(__OpenBSD__) || defined(__DragonFly__))
+#define HAVE_ACCEPT4	1
+#define HAVE_GETIFADDRS	1
+#elif !defined(POSIX_ONLY) && (defined(__APPLE__) || defined(__sun))
+#define HAVE_GETIFADDRS	1
+#endif
+
+#if HAVE_CLOSE_RANGE || HAVE_OPENAT2
+#include <sys/syscall.h>
+#ifdef __alpha__
+#define NR_CLOSE_RANGE	546
+#define NR_OPENAT2	547
+#else
+#define NR_CLOSE_RANGE	436
+#define NR_OPENAT2	437
+#endif
+#endif
+#if HAVE_GETIFADDRS
+#include <ifaddrs.h>
+#include <net/if.h>
+#endif
+#ifdef __APPLE__
+#define st_mtim st_mtimespec
+#define st_ctim st_ctimespec
+#endif
+
+/* Accept with O_NONBLOCK and FD_CLOEXEC set at once. */
+static int
+extra_accept(int fd)
+{
+#if HAVE_ACCEPT4
+	return accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+#else
+	(void)fd;
+	errno = ENOSYS;
+	return -1;
+#endif
+}
+
+/* Mark every descriptor from low on close-on-exec. */
+static int
+extra_cloexec_from(int low)
+{
+#if HAVE_CLOSE_RANGE
+	return (int)syscall(NR_CLOSE_RANGE, low, ~0U, 1U << 2);
+#else
+	(void)low;
+	errno = ENOSYS;
+	return -1;
+#endif
+}
+
+/*
+ * Open path below dir; no symlink on the way may lead out of dir, nor be
+ * absolute (EXDEV): linux/openat2.h's RESOLVE_BENEATH and
+ * RESOLVE_NO_MAGICLINKS, which libc's headers need not have.
+ */
+static int
+extra_open_beneath(int dir, const char *path, int flags)
+{
+#if HAVE_OPENAT2
+	struct { uint64_t flags, mode, resolve; } how;
+
+	how.flags = (uint64_t)flags;
+	how.mode = 0;
+	how.resolve = 0x08 | 0x02;
+	return (int)syscall(NR_OPENAT2, dir, path, &how, sizeof(how));
+#else
+	(void)dir, (void)path, (void)flags;
+	errno = ENOSYS;
+	return -1;
+#endif
+}
+
+/*
+ * Call fn with the text of each address of this machine that is of the
+ * family and not loopback nor link-local.
+ */
+static void
+extra_addresses(int family, void (*fn)(const char *, void *), void *arg)
+{
+#if HAVE_GETIFADDRS
+	struct ifaddrs *all, *i;
+	char text[INET6_ADDRSTRLEN + 16];
+	socklen_t len;
+
+	if (getifaddrs(&all) == -1)
+		return;
+	for (i = all; i != NULL; i = i->ifa_next) {
+		if (i->ifa_addr == NULL || (i->ifa_flags & IFF_LOOPBACK) ||
+		    i->ifa_addr->sa_family != family)
+			continue;
+		len = family == AF_INET ? sizeof(struct sockaddr_in) :
+		    sizeof(struct sockaddr_in6);
+		if (getnameinfo(i->ifa_addr, len, text, sizeof(text), NULL, 0,
+		    NI_NUMERICHOST) == 0 && strchr(text, '%') == NULL)
+			fn(text, arg);
+	}
+	freeifaddrs(all);
+#else
+	(void)family, (void)fn, (void)arg;
+#endif
+}
+
+#define VERSION		"0.1"
+
+enum {
+	HEAD_MAX = 16 * 1024,	/* bytes of a request's head */
+	PATH_LEN = 4096,	/* bytes of a path that a client may name */
+	CONN_MAX = 10000,	/* connections at a time */
+	INLINE_MAX = 64 * 1024,	/* files up to here are sent with their head */
+	CHUNK = 64 * 1024,	/* others are sent in pieces of this */
+	TURN_MAX = 4,		/* pieces a connection may send in its turn */
+	LINKS_MAX = 40,	/* symlinks followed in one path */
+	LISTEN_MAX = 16,	/* listeners */
+	PORT_FIRST = 8000,	/* the port, if nobody names one, ... */
+	PORT_TRIES = 100,	/* ... or one of the next that are free */
+	CHANGED_MAX = 64 * 1024,/* bytes of BLOGSERVE_CHANGED */
+	WHAT_LEN = 200,		/* bytes of a build's cause in messages */
+	HASH_MAX = 16 * 1024 * 1024	/* bytes of a file that is compared */
+};
+
+/* Milliseconds. */
+enum {
+	HEAD_TIME = 10 * 1000,	/* for a request's head, from its first byte */
+	IDLE_TIME = 60 * 1000,	/* between requests, or without progress */
+	HOLD_TIME = 10 * 1000,	/* a request waits for a build, at most */
+	LINGER_TIME = 2 * 1000,	/* for a client to read our last words */
+	DRAIN_TIME = 5 * 1000,	/* for responses in flight when stopping */
+	KILL_TIME = 3 * 1000,	/* between SIGTERM and SIGKILL */
+	QUIET_TIME = 10,	/* without a change, before a build starts */
+	QUIET_MAX = 500,	/* a stream of changes delays a build no longer */
+	SCAN_MIN = 100,		/* between scans, at least */
+	SCAN_MAX = 60 * 1000,	/* ... and at most */
+	SCAN_SHARE = 50,	/* a scan may take one part in so many */
+	RACY_TIME = 20,		/* a file changed so lately may change again
+				   without any trace in its stat */
+	COPY_TIME = 50,		/* between looks at what a build printed */
+	REAP_TIME = 10,		/* between looks at a group being killed */
+	RETRY_TIME = 1000,	/* after a fork that failed */
+	RESPAWN_MIN = 100,	/* before a server that keeps dying is replaced */
+	RESPAWN_MAX = 5000
+};
+
+/* What the command line says; constant after main. */
+struct options {
+	const char *docroot;	/* as given */
+	char *root;		/* the docroot's absolute path */
+	const char **watch;	/* sources, as given */
+	size_t watch_count;
+	const char **exclude;	/* patterns of what is not a source */
+	size_t exclude_count;
+	const char **hosts;	/* further Hosts to answer to */
+	size_t host_count;
+	char *const *command;	/* NULL: nothing to build */
+	const char *address;	/* NULL: both loopbacks */
+	int port;		/* -1: PORT_FIRST or one of the next */
+	int64_t interval;	/* ms between scans; 0: by their cost */
+	int64_t build_time;	/* ms that a build may take; 0: any */
+	int64_t head_time, idle_time;	/* ms */
+	bool follow;		/* symlinks out of the docroot */
+	bool listings;
+};
+
+/* Bytes data[at] to data[len - 1] wait; failed: memory ran out. */
+struct buf {
+	char *data;
+	size_t at, len, cap;
+	bool failed;
+};
+
+struct listeners {
+	int fd[LISTEN_MAX];
+	size_t count;
+	int port;
+	bool loopback;		/* all of them: strangers are kept out */
+	char url[320];
+};
+
+/* What the parent tells the server; a snapshot (R2), so fixed in size. */
+struct orders {
+	int64_t started_at;	/* of the build under way */
+	uint32_t build;		/* number of the latest build */
+	bool hold;		/* a build writes in place, or none has been */
+	bool stopping;
+	char what[WHAT_LEN];	/* the cause of the latest build */
+};
+
+typedef char orders_fit_a_pipe[sizeof(struct orders) <= _POSIX_PIPE_BUF ?
+    1 : -1];
+
+/* The variables of file scope: what a signal handler and a message need. */
+static int self_pipe[2] = { -1, -1 };
+static int verbosity;			/* -1 with -q, 1 with -v */
+static unsigned long unsaid;		/* messages that nobody could take */
+
+/* ---------------------------------------------------------------------
+ * 2  Tools: messages, time, buffers, descriptors
+ * ------------------------------------------------------------------ */
+
+/*
+ * Write all of data to fd if that is possible without waiting; POSIX lets a
+ * pipe that polls writable take PIPE_BUF bytes.  Returns what was written.
+ */
+static size_t
+write_ready(int fd, const char *data, size_t len)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+	size_t done = 0, n;
+	ssize_t r;
+
+	while (done < len) {
+		if (poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT))
+			break;
+		n = len - done < _POSIX_PIPE_BUF ? len - done :
+		    _POSIX_PIPE_BUF;
+		if ((r = write(fd, data + done, n)) <= 0)
+			break;
+		done += (size_t)r;
+	}
+	return done;
+}
+
+/*
+ * One line to standard error, whole or not at all: control bytes in names
+ * must not reach a terminal, and a reader that is stuck must not stop us.
+ */
+static void
+message(const char *fmt, va_list ap)
+{
+	char line[1024];
+	size_t at, len;
+	int n;
+
+	at = (size_t)snprintf(line, sizeof(line), "blogserve: ");
+	n = vsnprintf(line + at, sizeof(line) - at - 1, fmt, ap);
+	len = at + (n < 0 ? 0 : (size_t)n);
+	if (len > sizeof(line) - 2)
+		len = sizeof(line) - 2;
+	for (; at < len; at++)
+		if ((unsigned char)line[at] < ' ' || line[at] == 0x7f)
+			line[at] = '?';
+	line[len++] = '\n';
+	if (write_ready(STDERR_FILENO, line, len) != len)
+		unsaid++;
+}
+
+/* A message: of level 0 unless -q, of level 1 with -v. */
+static void
+say(int level, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (verbosity < level)
+		return;
+	va_start(ap, fmt);
+	message(fmt, ap);
+	va_end(ap);
+}
+
+/* A message that -q does not silence: something went wrong. */
+static void
+warn(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (unsaid > 0) {
+		unsaid = 0;
+		say(-1, "standard error: messages were dropped");
+	}
+	va_start(ap, fmt);
+	message(fmt, ap);
+	va_end(ap);
+}
+
+/* Starting failed: one line, and out. */
+static void
+die(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	message(fmt, ap);
+	va_end(ap);
+	exit(1);
+}
+
+static int64_t
+clock_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* The earlier of two deadlines. */
+static int64_t
+sooner(int64_t a, int64_t b)
+{
+	return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+/* The time-out for poll that ends at a deadline. */
+static int
+poll_time(int64_t until, int64_t now)
+{
+	if (until == 0)
+		return -1;
+	if (until <= now)
+		return 0;
+	return until - now > INT_MAX ? INT_MAX : (int)(until - now);
+}
+
+/* Make room for n more bytes; false when memory ran out. */
+static bool
+buf_room(struct buf *b, size_t n)
+{
+	size_t cap = b->cap > 0 ? b->cap : 256;
+	char *data;
+
+	if (b->failed)
+		return false;
+	while (cap - b->len < n)
+		cap *= 2;
+	if (cap != b->cap) {
+		if ((data = realloc(b->data, cap)) == NULL) {
+			b->failed = true;
+			return false;
+		}
+		b->data = data;
+		b->cap = cap;
+	}
+	return true;
+}
+
+static void
+buf_add(struct buf *b, const char *data, size_t n)
+{
+	if (n > 0 && buf_room(b, n)) {
+		memcpy(b->data + b->len, data, n);
+		b->len += n;
+	}
+}
+
+static void
+buf_puts(struct buf *b, const char *s)
+{
+	buf_add(b, s, strlen(s));
+}
+
+static void
+buf_printf(struct buf *b, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	if (n < 0 || !buf_room(b, (size_t)n + 1))
+		return;
+	va_start(ap, fmt);
+	vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);
+	va_end(ap);
+	b->len += (size_t)n;
+}
+
+static size_t
+buf_left(const struct buf *b)
+{
+	return b->len - b->at;
+}
+
+static void
+buf_clear(struct buf *b)
+{
+	b->at = b->len = 0;
+	b->failed = false;
+}
+
+static void
+buf_free(struct buf *b)
+{
+	free(b->data);
+	memset(b, 0, sizeof(*b));
+}
+
+/* malloc for a start that cannot go on without. */
+static void *
+must_alloc(size_t n)
+{
+	void *p = calloc(1, n);
+
+	if (p == NULL)
+		die("memory: %s", strerror(errno));
+	return p;
+}
+
+static void
+fd_close(int *fd)
+{
+	if (*fd != -1)
+		close(*fd);
+	*fd = -1;
+}
+
+/* Close-on-exec and non-blocking; -1 with errno. */
+static int
+fd_prepare(int fd)
+{
+	int flags;
+
+	if (fcntl(fd, F_SETFD, FD_CLOEXEC) == -1 ||
+	    (flags = fcntl(fd, F_GETFL)) == -1)
+		return -1;
+	return fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
+static void
+pipe_open(int fd[2])
+{
+	if (pipe(fd) == -1 || fd_prepare(fd[0]) == -1 ||
+	    fd_prepare(fd[1]) == -1)
+		die("pipe: %s", strerror(errno));
+}
+
+/*
+ * Standard descriptors that came closed are opened, lest a socket takes
+ * their number; any other that came open is kept from our children.
+ */
+static void
+fds_sanitize(void)
+{
+	long fd, max;
+	int null;
+
+	do {
+		if ((null = open("/dev/null", O_RDWR)) == -1)
+			break;
+	} while (null <= STDERR_FILENO);
+	if (null > STDERR_FILENO)
+		close(null);
+	if (extra_cloexec_from(STDERR_FILENO + 1) == 0)
+		return;
+	if ((max = sysconf(_SC_OPEN_MAX)) == -1 || max > 65536)
+		max = 65536;
+	for (fd = STDERR_FILENO + 1; fd < max; fd++)
+		fcntl((int)fd, F_SETFD, FD_CLOEXEC);
+}
+
+static uint64_t
+mix(uint64_t h, uint64_t v)
+{
+	h = (h ^ v) * 0x9e3779b97f4a7c15u;
+	return h ^ (h >> 29);
+}
+
+/*
+ * What stat tells of a file's content, in one number: equal stamps, equal
+ * files, but for a change within the same tick of the file system's clock
+ * (RACY_TIME).  Of what is not a file only its mode: a directory's entries
+ * have stamps of their own.  Never 0.
+ */
+static uint64_t
+stat_stamp(const struct stat *st)
+{
+	uint64_t h = mix(0, (uint64_t)st->st_mode);
+
+	if (S_ISREG(st->st_mode) || S_ISLNK(st->st_mode)) {
+		h = mix(h, (uint64_t)st->st_ino);
+		h = mix(h, (uint64_t)st->st_size);
+		h = mix(h, (uint64_t)st->st_mtim.tv_sec);
+		h = mix(h, (uint64_t)st->st_mtim.tv_nsec);
+		h = mix(h, (uint64_t)st->st_ctim.tv_sec);
+		h = mix(h, (uint64_t)st->st_ctim.tv_nsec);
+	}
+	return h | 1;
+}
+
+/* The signals that the program has a say in, and how it found them. */
+static const int signal_list[] = {
+	SIGCHLD, SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGUSR1,
+};
+
+#define SIGNALS	(sizeof(signal_list) / sizeof(signal_list[0]))
+
+struct signals {
+	struct sigaction were[SIGNALS];
+};
+
+/* R4 */
+static void
+signal_caught(int sig)
+{
+	unsigned char byte = (unsigned char)sig;
+	int e = errno;
+
+	if (write(self_pipe[1], &byte, 1) == -1)
+		errno = e;	/* full: the parent will wake all the same */
+	errno = e;
+}
+
+/*
+ * Catch what is ours, from now on.  What was ignored stays so (nohup, "&"
+ * in a script), but SIGTERM and SIGCHLD; the mask we got is dropped.
+ */
+static void
+signals_open(struct signals *s)
+{
+	struct sigaction act;
+	sigset_t mask;
+	size_t i;
+	int sig;
+
+	sigfillset(&mask);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
+	pipe_open(self_pipe);
+	memset(&act, 0, sizeof(act));
+	sigfillset(&act.sa_mask);
+	act.sa_flags = SA_RESTART | SA_NOCLDSTOP;
+	for (i = 0; i < SIGNALS; i++) {
+		sig = signal_list[i];
+		sigaction(sig, NULL, &s->were[i]);
+		if (s->were[i].sa_handler == SIG_IGN && sig != SIGTERM &&
+		    sig != SIGCHLD)
+			continue;
+		act.sa_handler = sig == SIGPIPE ? SIG_IGN : signal_caught;
+		sigaction(sig, &act, NULL);
+	}
+	sigemptyset(&mask);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
+}
+
+/* In a child: everything as the program found it, and nothing blocked. */
+static void
+signals_restore(const struct signals *s)
+{
+	sigset_t none;
+	size_t i;
+
+	for (i = 0; i < SIGNALS; i++)
+		sigaction(signal_list[i], &s->were[i], NULL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* In the server: orders tell it to stop, not the terminal's signals. */
+static void
+signals_ignore(void)
+{
+	struct sigaction act;
+	sigset_t none;
+	size_t i;
+
+	memset(&act, 0, sizeof(act));
+	sigemptyset(&act.sa_mask);
+	act.sa_handler = SIG_IGN;
+	for (i = 0; i < SIGNALS; i++)
+		sigaction(signal_list[i], &act, NULL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/*
+ * fork; the child begins with all signals blocked, so that none reaches a
+ * handler that is the parent's.
+ */
+static pid_t
+fork_blocked(void)
+{
+	sigset_t all, old;
+	pid_t pid;
+	int e;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &old);
+	if ((pid = fork()) == 0)
+		return 0;
+	e = errno;
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	errno = e;
+	return pid;
+}
+
+/* What became of a process, in words; "" of one that succeeded. */
+static void
+status_text(char *text, size_t size, int status)
+{
+	text[0] = '\0';
+	if (WIFSIGNALED(status))
+		snprintf(text, size, "killed by signal %d (%s)",
+		    WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else if (WEXITSTATUS(status) != 0)
+		snprintf(text, size, "exit status %d", WEXITSTATUS(status));
+}
+
+/* ---------------------------------------------------------------------
+ * 3  HTTP text: pure functions, from bytes to values and back
+ * ------------------------------------------------------------------ */
+
+enum method { METHOD_GET, METHOD_HEAD, METHOD_KNOWN, METHOD_UNKNOWN };
+
+/* The fields of a request that we look at. */
+enum field {
+	FIELD_HOST, FIELD_CONNECTION, FIELD_CONTENT_LENGTH,
+	FIELD_TRANSFER_ENCODING, FIELD_IF_NONE_MATCH, FIELD_IF_MODIFIED_SINCE,
+	FIELDS
+};
+
+static const char *const field_names[FIELDS] = {
+	[FIELD_HOST] = "Host",
+	[FIELD_CONNECTION] = "Connection",
+	[FIELD_CONTENT_LENGTH] = "Content-Length",
+	[FIELD_TRANSFER_ENCODING] = "Transfer-Encoding",
+	[FIELD_IF_NONE_MATCH] = "If-None-Match",
+	[FIELD_IF_MODIFIED_SINCE] = "If-Modified-Since",
+};
+
+/* A request; its strings lie in the head it was parsed from. */
+struct request {
+	enum method method;
+	int minor;			/* of HTTP/1; -1: Simple-Request */
+	bool keep;			/* the client wants to go on */
+	bool body;			/* bytes follow that we do not read */
+	char *target;
+	const char *query;		/* from its '?' on, or "" */
+	const char *field[FIELDS];	/* NULL: absent */
+	char path[PATH_LEN];		/* decoded, without the first slash */
+};
+
+struct reply {
+	int status;
+	bool simple;		/* for a Simple-Request: no head at all */
+	bool keep;
+	int retry;		/* seconds for Retry-After, 0: none */
+	off_t length;		/* of the body, -1: none, as with 304 */
+	const char *type;
+	const char *location;	/* NULL: none */
+	const struct stat *st;	/* of the file, for validators, or NULL */
+};
+
+static const struct {
+	int status;
+	const char *reason;
+} reasons[] = {
+	{ 200, "OK" },
+	{ 301, "Moved Permanently" },
+	{ 304, "Not Modified" },
+	{ 400, "Bad Request" },
+	{ 403, "Forbidden" },
+	{ 404, "Not Found" },
+	{ 405, "Method Not Allowed" },
+	{ 408, "Request Timeout" },
+	{ 414, "URI Too Long" },
+	{ 431, "Request Header Fields Too Large" },
+	{ 500, "Internal Server Error" },
+	{ 501, "Not Implemented" },
+	{ 503, "Service Unavailable" },
+	{ 505, "HTTP Version Not Supported" },
+};
+
+static const struct {
+	const char *end, *type;
+} types[] = {
+	{ "html", "text/html; charset=utf-8" },
+	{ "htm", "text/html; charset=utf-8" },
+	{ "css", "text/css; charset=utf-8" },
+	{ "js", "text/javascript; charset=utf-8" },
+	{ "mjs", "text/javascript; charset=utf-8" },
+	{ "json", "application/json" },
+	{ "map", "application/json" },
+	{ "webmanifest", "application/manifest+json" },
+	{ "xml", "application/xml; charset=utf-8" },
+	{ "atom", "application/atom+xml; charset=utf-8" },
+	{ "rss", "application/rss+xml; charset=utf-8" },
+	{ "xhtml", "application/xhtml+xml; charset=utf-8" },
+	{ "txt", "text/plain; charset=utf-8" },
+	{ "asc", "text/plain; charset=utf-8" },
+	{ "md", "text/markdown; charset=utf-8" },
+	{ "csv", "text/csv; charset=utf-8" },
+	{ "ics", "text/calendar; charset=utf-8" },
+	{ "vtt", "text/vtt; charset=utf-8" },
+	{ "svg", "image/svg+xml; charset=utf-8" },
+	{ "png", "image/png" },
+	{ "jpg", "image/jpeg" },
+	{ "jpeg", "image/jpeg" },
+	{ "gif", "image/gif" },
+	{ "webp", "image/webp" },
+	{ "avif", "image/avif" },
+	{ "ico", "image/x-icon" },
+	{ "woff", "font/woff" },
+	{ "woff2", "font/woff2" },
+	{ "ttf", "font/ttf" },
+	{ "otf", "font/otf" },
+	{ "mp3", "audio/mpeg" },
+	{ "m4a", "audio/mp4" },
+	{ "ogg", "audio/ogg" },
+	{ "opus", "audio/ogg" },
+	{ "wav", "audio/wav" },
+	{ "flac", "audio/flac" },
+	{ "mp4", "video/mp4" },
+	{ "webm", "video/webm" },
+	{ "ogv", "video/ogg" },
+	{ "pdf", "application/pdf" },
+	{ "epub", "application/epub+zip" },
+	{ "zip", "application/zip" },
+	{ "gz", "application/gzip" },
+	{ "wasm", "application/wasm" },
+};
+
+/* RFC 9110, section 9.1: not served, but not unknown either. */
+static const char *const known_methods[] = {
+	"POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "CONNECT",
+};
+
+#define COUNT(a)	(sizeof(a) / sizeof((a)[0]))
+
+static const char *
+status_reason(int status)
+{
+	size_t i;
+
+	for (i = 0; i < COUNT(reasons); i++)
+		if (reasons[i].status == status)
+			return reasons[i].reason;
+	return "Unknown";
+}
+
+/* The media type by the end of a file's name. */
+static const char *
+type_of(const char *path)
+{
+	const char *dot = strrchr(path, '.');
+	size_t i;
+
+	if (dot != NULL && strchr(dot, '/') == NULL)
+		for (i = 0; i < COUNT(types); i++)
+			if (strcasecmp(dot + 1, types[i].end) == 0)
+				return types[i].type;
+	return "application/octet-stream";
+}
+
+/* Whether a request line of n bytes names its version. */
+static bool
+line_has_version(const char *line, size_t n)
+{
+	size_t i = n;
+
+	while (i > 0 && line[i - 1] != ' ')
+		i--;
+	return n - i >= 5 && memcmp(line + i, "HTTP/", 5) == 0;
+}
+
+/*
+ * The length of the request head that data begins with, its empty line
+ * included; 0 while it is not whole.  Empty lines before it belong to it
+ * (RFC 9112, section 2.2).  A line without a version is a Simple-Request,
+ * and all of the head (RFC 1945, section 4.1).
+ */
+static size_t
+head_length(const char *data, size_t len)
+{
+	const char *p, *nl, *end = data + len;
+	bool first = true;
+	size_t n;
+
+	for (p = data; (nl = memchr(p, '\n', (size_t)(end - p))) != NULL;
+	    p = nl + 1) {
+		n = (size_t)(nl - p);
+		if (n > 0 && p[n - 1] == '\r')
+			n--;
+		if (n == 0 && first)
+			continue;
+		if (n == 0 || (first && !line_has_version(p, n)))
+			return (size_t)(nl + 1 - data);
+		first = false;
+	}
+	return 0;
+}
+
+static bool
+is_token(const char *s)
+{
+	if (*s == '\0')
+		return false;
+	for (; *s != '\0'; s++)
+		if ((unsigned char)*s <= ' ' || (unsigned char)*s >= 0x7f ||
+		    strchr("\"(),/:;<=>?@[\\]{}", *s) != NULL)
+			return false;
+	return true;
+}
+
+/* Whether a comma-separated field value lists a token (any case). */
+static bool
+token_listed(const char *value, const char *token)
+{
+	size_t n = strlen(token);
+
+	while (value != NULL && *value != '\0') {
+		value += strspn(value, " \t,");
+		if (strncasecmp(value, token, n) == 0 &&
+		    strchr(" \t,;", value[n]) != NULL)
+			return true;
+		value += strcspn(value, ",");
+	}
+	return false;
+}
+
+/* Cut the next line off *text: without its line end, NULL at the end. */
+static char *
+line_cut(char **text)
+{
+	char *line = *text, *nl;
+
+	if ((nl = strchr(line, '\n')) == NULL)
+		return NULL;
+	*text = nl + 1;
+	if (nl > line && nl[-1] == '\r')
+		nl--;
+	*nl = '\0';
+	return line;
+}
+
+static enum method
+method_of(const char *name)
+{
+	size_t i;
+
+	if (strcmp(name, "GET") == 0)
+		return METHOD_GET;
+	if (strcmp(name, "HEAD") == 0)
+		return METHOD_HEAD;
+	for (i = 0; i < COUNT(known_methods); i++)
+		if (strcmp(name, known_methods[i]) == 0)
+			return METHOD_KNOWN;
+	return METHOD_UNKNOWN;
+}
+
+/*
+ * method SP target SP version, or GET SP target.  Returns 0 or the status
+ * that refuses it.
+ */
+static int
+request_line_parse(struct request *rq, char *line)
+{
+	char *target, *version;
+
+	for (target = line; *target != '\0'; target++)
+		if ((unsigned char)*target < ' ' || *target == 0x7f)
+			return 400;
+	if ((target = strchr(line, ' ')) == NULL)
+		return 400;
+	*target++ = '\0';
+	if (!is_token(line))
+		return 400;
+	rq->method = method_of(line);
+	rq->target = target;
+	rq->minor = -1;
+	if ((version = strchr(target, ' ')) == NULL)
+		return rq->method == METHOD_GET ? 0 : 400;
+	*version++ = '\0';
+	if (strncmp(version, "HTTP/", 5) != 0 || version[5] < '0' ||
+	    version[5] > '9' || version[6] != '.' || version[7] < '0' ||
+	    version[7] > '9' || version[8] != '\0')
+		return 400;
+	rq->minor = version[5] == '0' ? 0 : version[7] - '0';
+	return version[5] > '1' ? 505 : 0;
+}
+
+/* name ":" value, RFC 9112, section 5; the first of equal names counts. */
+static int
+field_parse(struct request *rq, char *line)
+{
+	char *value, *end;
+	int i;
+
+	if ((value = strchr(line, ':')) == NULL)
+		return 400;
+	*value++ = '\0';
+	if (!is_token(line) || strchr(value, '\r') != NULL)
+		return 400;
+	value += strspn(value, " \t");
+	for (end = value + strlen(value); end > value &&
+	    (end[-1] == ' ' || end[-1] == '\t'); end--)
+		;
+	*end = '\0';
+	for (i = 0; i < FIELDS; i++)
+		if (strcasecmp(line, field_names[i]) == 0) {
+			if (rq->field[i] == NULL)
+				rq->field[i] = value;
+			else if (i == FIELD_HOST)
+				return 400;
+			break;
+		}
+	return 0;
+}
+
+/*
+ * Take the host out of a target in absolute-form, moved two bytes down to
+ * make room for its end and for a slash where the path is empty.
+ */
+static void
+target_split(struct request *rq)
+{
+	char *host = rq->target + 7;
+	size_t n = strcspn(host, "/?");
+
+	if (strncasecmp(rq->target, "http://", 7) != 0)
+		return;
+	memmove(host - 2, host, n);
+	rq->field[FIELD_HOST] = host - 2;
+	rq->target = host + n;
+	rq->target[-2] = '\0';
+	if (*rq->target != '/')
+		*--rq->target = '/';
+}
+
+/*
+ * Parse a whole head of len bytes, NUL-terminated, in place.  Returns 0 or
+ * the status that refuses it; then rq->keep is false, for its framing is in
+ * doubt.  A Host in the target overrules the field (RFC 9112, 3.2.2).
+ */
+static int
+request_parse(struct request *rq, char *head, size_t len)
+{
+	char *line;
+	int status;
+
+	memset(rq, 0, offsetof(struct request, path));
+	rq->query = "";
+	rq->path[0] = '\0';
+	if (memchr(head, '\0', len) != NULL)
+		return 400;
+	while ((line = line_cut(&head)) != NULL && *line == '\0')
+		;
+	if (line == NULL)
+		return 400;
+	if ((status = request_line_parse(rq, line)) != 0)
+		return status;
+	while ((line = line_cut(&head)) != NULL && *line != '\0')
+		if ((status = field_parse(rq, line)) != 0)
+			return status;
+	target_split(rq);
+	if (rq->minor > 0 && rq->field[FIELD_HOST] == NULL)
+		return 400;
+	rq->body = rq->field[FIELD_TRANSFER_ENCODING] != NULL ||
+	    (rq->field[FIELD_CONTENT_LENGTH] != NULL &&
+	    strcmp(rq->field[FIELD_CONTENT_LENGTH], "0") != 0);
+	if (rq->minor > 0)
+		rq->keep = !token_listed(rq->field[FIELD_CONNECTION], "close");
+	else if (rq->minor == 0)
+		rq->keep = token_listed(rq->field[FIELD_CONNECTION],
+		    "keep-alive");
+	rq->keep = rq->keep && !rq->body;
+	return 0;
+}
+
+static int
+hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+/*
+ * Whether a decoded segment of a path may be served: nothing hidden, no way
+ * up; ".well-known" is for the public (RFC 8615).
+ */
+static bool
+segment_allowed(const char *seg, size_t n, bool first)
+{
+	if (n == 0 || seg[0] != '.')
+		return true;
+	return first && n == 11 && memcmp(seg, ".well-known", 11) == 0;
+}
+
+/*
+ * The path that a target in origin-form names, built segment by segment, so
+ * that no other can be expressed: decoded once, empty segments and "."
+ * dropped, "..", hidden names, NUL and encoded slashes refused.  A last
+ * slash stays, for it makes a difference; the first is not written.
+ * Returns 0 or the status that refuses the target.
+ */
+static int
+target_path(const char *target, char *path, size_t size, const char **query)
+{
+	size_t at = 0, seg = 0;
+	int hi, lo;
+	char c;
+
+	if (*target != '/')
+		return 400;
+	do {
+		c = *++target;
+		if (c == '%') {
+			if ((hi = hex_value(target[1])) == -1 ||
+			    (lo = hex_value(target[2])) == -1)
+				return 400;
+			target += 2;
+			if (hi == 0 && lo == 0)
+				return 400;
+			if ((c = (char)(hi * 16 + lo)) == '/')
+				return 404;
+		} else if (c == '/' || c == '?' || c == '\0') {
+			if (at - seg == 1 && path[seg] == '.')
+				at = seg;
+			if (!segment_allowed(path + seg, at - seg, seg == 0))
+				return 404;
+			if (c == '/' && at > seg) {
+				path[at++] = '/';
+				seg = at;
+			}
+			continue;
+		}
+		if (at + 2 >= size)
+			return 414;
+		path[at++] = c;
+	} while (*target != '?' && *target != '\0');
+	path[at] = '\0';
+	*query = target;
+	return 0;
+}
+
+/* Append text with what HTML takes for markup escaped. */
+static void
+html_add(struct buf *b, const char *text)
+{
+	size_t n;
+
+	for (;;) {
+		n = strcspn(text, "&<>\"'");
+		buf_add(b, text, n);
+		text += n;
+		switch (*text++) {
+		case '&': buf_puts(b, "&amp;"); break;
+		case '<': buf_puts(b, "&lt;"); break;
+		case '>': buf_puts(b, "&gt;"); break;
+		case '"': buf_puts(b, "&quot;"); break;
+		case '\'': buf_puts(b, "&#39;"); break;
+		default: return;
+		}
+	}
+}
+
+/*
+ * Append a path as a URL has it: all but RFC 3986's unreserved characters
+ * and the slash percent-encoded, so that a browser can read nothing else
+ * into it, such as another host after "//" or a backslash.
+ */
+static void
+url_add(struct buf *b, const char *path)
+{
+	const unsigned char *p = (const unsigned char *)path;
+
+	for (; *p != '\0'; p++)
+		if ((*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'z') ||
+		    (*p >= 'A' && *p <= 'Z') || strchr("-._~/", *p) != NULL)
+			buf_add(b, (const char *)p, 1);
+		else
+			buf_printf(b, "%%%02X", *p);
+}
+
+static const char days[] = "SunMonTueWedThuFriSat";
+static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+
+/* IMF-fixdate (RFC 9110, section 5.6.7), whatever the locale. */
+static void
+date_format(char text[64], time_t t)
+{
+	struct tm tm;
+
+	if (gmtime_r(&t, &tm) == NULL)
+		memset(&tm, 0, sizeof(tm));
+	snprintf(text, 64, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT",
+	    days + 3 * tm.tm_wday, tm.tm_mday % 100, months + 3 * tm.tm_mon,
+	    (tm.tm_year + 1900) % 10000, tm.tm_hour % 100, tm.tm_min % 100,
+	    tm.tm_sec % 100);
+}
+
+/* Seconds since the Epoch of a date with a whole year, month 0 to 11. */
+static time_t
+date_seconds(const struct tm *tm)
+{
+	/* Years begin in March, so that the leap day is a year's last. */
+	int64_t month = (tm->tm_mon + 10) % 12;
+	int64_t year = tm->tm_year - (month >= 10);
+	int64_t day = 365 * year + year / 4 - year / 100 + year / 400 +
+	    (153 * month + 2) / 5 + tm->tm_mday - 1 - 719468;
+
+	return (time_t)(((day * 24 + tm->tm_hour) * 60 + tm->tm_min) * 60 +
+	    tm->tm_sec);
+}
+
+/*
+ * A date in any of the three forms that RFC 9110, section 5.6.7, has; -1 if
+ * it is in none.
+ */
+static time_t
+date_parse(const char *text)
+{
+	struct tm tm;
+	char month[4] = "";
+	const char *m;
+	int n = 0;
+
+	memset(&tm, 0, sizeof(tm));
+	sscanf(text, "%*3[A-Za-z], %2d %3[A-Za-z] %4d %2d:%2d:%2d GMT%n",
+	    &tm.tm_mday, month, &tm.tm_year, &tm.tm_hour, &tm.tm_min,
+	    &tm.tm_sec, &n);
+	if (n == 0) {
+		sscanf(text, "%*[A-Za-z], %2d-%3[A-Za-z]-%2d %2d:%2d:%2d GMT%n",
+		    &tm.tm_mday, month, &tm.tm_year, &tm.tm_hour, &tm.tm_min,
+		    &tm.tm_sec, &n);
+		tm.tm_year += tm.tm_year < 70 ? 2000 : 1900;
+	}
+	if (n == 0)
+		sscanf(text, "%*3[A-Za-z] %3[A-Za-z] %2d %2d:%2d:%2d %4d%n",
+		    month, &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec,
+		    &tm.tm_year, &n);
+	if (n == 0 || text[n] != '\0' || strlen(month) != 3 ||
+	    (m = strstr(months, month)) == NULL || (m - months) % 3 != 0 ||
+	    tm.tm_year < 1 || tm.tm_mday < 1 || tm.tm_mday > 31 ||
+	    tm.tm_hour < 0 || tm.tm_hour > 23 || tm.tm_min < 0 ||
+	    tm.tm_min > 59 || tm.tm_sec < 0 || tm.tm_sec > 60)
+		return -1;
+	tm.tm_mon = (int)(m - months) / 3;
+	return date_seconds(&tm);
+}
+
+/* A strong validator: another inode, size or time is another file. */
+static void
+etag_format(char text[64], const struct stat *st)
+{
+	snprintf(text, 64, "\"%jx-%jx-%jx\"", (uintmax_t)st->st_ino,
+	    (uintmax_t)st->st_size, (uintmax_t)st->st_mtim.tv_sec *
+	    1000000000u + (uintmax_t)st->st_mtim.tv_nsec);
+}
+
+/* Weak comparison with each tag of a list (RFC 9110, 8.8.3.2 and 13.1.2). */
+static bool
+etag_listed(const char *list, const char *etag)
+{
+	size_t n = strlen(etag);
+
+	if (strcmp(list, "*") == 0)
+		return true;
+	for (;;) {
+		list += strspn(list, " \t,");
+		if (strncmp(list, "W/", 2) == 0)
+			list += 2;
+		if (*list != '"')
+			return false;
+		if (strncmp(list, etag, n) == 0)
+			return true;
+		list += 1 + strcspn(list + 1, "\"");
+		list += *list == '"';
+	}
+}
+
+/*
+ * Whether the client's copy of a file is still good: by its tag, and only
+ * without one by date, which proves nothing about a file that changed
+ * within the last two seconds (RFC 9110, sections 13.2.2 and 8.8.2.2).
+ */
+static bool
+not_modified(const struct request *rq, const struct stat *st, time_t now)
+{
+	char etag[64];
+	time_t since;
+
+	if (rq->field[FIELD_IF_NONE_MATCH] != NULL) {
+		etag_format(etag, st);
+		return etag_listed(rq->field[FIELD_IF_NONE_MATCH], etag);
+	}
+	if (rq->field[FIELD_IF_MODIFIED_SINCE] == NULL ||
+	    st->st_mtim.tv_sec >= now - 2)
+		return false;
+	since = date_parse(rq->field[FIELD_IF_MODIFIED_SINCE]);
+	return since != -1 && st->st_mtim.tv_sec <= since;
+}
+
+/* Whether text is a loopback address. */
+static bool
+is_loopback(const char *text)
+{
+	struct in_addr v4;
+	struct in6_addr v6;
+
+	if (inet_pton(AF_INET, text, &v4) == 1)
+		return ntohl(v4.s_addr) >> 24 == 127;
+	return inet_pton(AF_INET6, text, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+/*
+ * Whether a server on loopback may answer to this Host.  A page elsewhere
+ * can point a name of its own at 127.0.0.1, but it cannot make the browser
+ * send another name (DNS rebinding).
+ */
+static bool
+host_allowed(const char *host, const struct options *opt)
+{
+	char name[256];
+	size_t i, n;
+
+	if (host[0] == '[') {
+		host++;
+		n = strcspn(host, "]");
+	} else
+		n = strcspn(host, ":");
+	if (n == 0 || n >= sizeof(name))
+		return false;
+	memcpy(name, host, n);
+	name[n] = '\0';
+	for (i = 0; i < opt->host_count; i++)
+		if (strcmp(opt->hosts[i], "*") == 0 ||
+		    strcasecmp(opt->hosts[i], name) == 0)
+			return true;
+	if (opt->address != NULL && strcasecmp(opt->address, name) == 0)
+		return true;
+	if (is_loopback(name))
+		return true;
+	if (name[n - 1] == '.')
+		name[--n] = '\0';
+	return strcasecmp(name, "localhost") == 0 ||
+	    (n > 10 && strcasecmp(name + n - 10, ".localhost") == 0);
+}
+
+/* The one place that writes the head of a reply. */
+static void
+reply_head(struct buf *out, const struct reply *r, time_t now)
+{
+	char date[64], etag[64];
+
+	if (r->simple)
+		return;
+	date_format(date, now);
+	buf_printf(out, "HTTP/1.0 %d %s\r\nDate: %s\r\nServer: blogserve\r\n",
+	    r->status, status_reason(r->status), date);
+	if (r->st != NULL) {
+		etag_format(etag, r->st);
+		date_format(date, r->st->st_mtim.tv_sec < now ?
+		    r->st->st_mtim.tv_sec : now);
+		buf_printf(out, "Last-Modified: %s\r\nETag: %s\r\n", date, etag);
+	}
+	if (r->location != NULL)
+		buf_printf(out, "Location: %s\r\n", r->location);
+	if (r->status == 405)
+		buf_puts(out, "Allow: GET, HEAD\r\n");
+	if (r->retry > 0)
+		buf_printf(out, "Retry-After: %d\r\n", r->retry);
+	if (r->length >= 0)
+		buf_printf(out, "Content-Type: %s\r\nContent-Length: %jd\r\n"
+		    "X-Content-Type-Options: nosniff\r\n", r->type,
+		    (intmax_t)r->length);
+	buf_printf(out, "Cache-Control: no-cache\r\nConnection: %s\r\n\r\n",
+	    r->keep ? "keep-alive" : "close");
+}
+
+/* The head of a page of our own; its callers add the rest of the body. */
+static void
+page_begin(struct buf *b, const char *title, int refresh)
+{
+	buf_puts(b, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n"
+	    "<meta charset=\"utf-8\">\n"
+	    "<meta name=\"viewport\" content=\"width=device-width\">\n"
+	    "<meta name=\"color-scheme\" content=\"light dark\">\n");
+	if (refresh > 0)
+		buf_printf(b, "<meta http-equiv=\"refresh\" content=\"%d\">\n",
+		    refresh);
+	buf_puts(b, "<title>");
+	html_add(b, title);
+	buf_puts(b, "</title>\n<style>body { font-family: sans-serif; "
+	    "max-width: 50em; margin: 2em auto; padding: 0 1em } "
+	    "td { padding: 0 1em 0 0 } td.n { text-align: right }</style>\n"
+	    "</head>\n<body>\n<h1>");
+	html_add(b, title);
+	buf_puts(b, "</h1>\n");
+}
+
+static void
+page_end(struct buf *b)
+{
+	buf_puts(b, "</body>\n</html>\n");
+}
+
+/* ---------------------------------------------------------------------
+ * 4  Serving: the server's process
+ *
+ * Connections wait by their state and act by their state; each step tries
+ * the next at once.  A request that comes while a build writes in place is
+ * held: its bytes stay in conn.in and it is answered as if it came later.
+ * ------------------------------------------------------------------ */
+
+enum conn_state {
+	CONN_READ,	/* for a head, or the rest of one */
+	CONN_HOLD,	/* until the build ends, or the time is up */
+	CONN_SEND,	/* the reply: conn.out, then conn.left bytes of file */
+	CONN_LINGER,	/* discard what comes, lest a reset eats the reply */
+	CONN_CLOSED
+};
+
+struct conn {
+	int fd;
+	enum conn_state state;
+	bool keep;		/* READ comes after SEND */
+	bool linger;		/* LINGER comes after SEND */
+	int file;		/* -1, or what conn.left is read from */
+	off_t at, left;
+	uint64_t stamp;		/* of the file when it was opened */
+	int64_t until;		/* when its patience ends */
+	int64_t held_until;	/* 0: the request was not held */
+	struct buf in, out;
+};
+
+/* The docroot, open, and what proves that it is still the docroot. */
+struct site {
+	const char *root;
+	bool follow;
+	int fd;
+	dev_t dev;
+	ino_t ino;
+};
+
+struct service {
+	const struct options *opt;
+	struct listeners *listeners;
+	struct orders orders;
+	int orders_fd;
+	struct site site;
+	struct conn *conns;
+	struct pollfd *polls;	/* orders, the listeners, the connections */
+	size_t count, cap, max;
+	size_t first;		/* index in polls of the first connection */
+	bool draining;		/* no more clients, no next requests */
+	bool full;		/* no descriptor for another client */
+	bool holding;		/* some connection is held */
+	int64_t now, until;	/* no connection's deadline is before until */
+	struct request request;
+	struct buf page;	/* a body that is made here */
+	struct buf spare;	/* an empty conn.out, to be used again */
+	char in[HEAD_MAX], head[HEAD_MAX + 1];
+};
+
+/* Where the docroot is now; it may have been made anew.  -1 with errno. */
+static int
+site_root(struct site *site)
+{
+	struct stat st;
+
+	if (stat(site->root, &st) == -1)
+		return -1;
+	if (site->fd != -1 && st.st_dev == site->dev &&
+	    st.st_ino == site->ino)
+		return site->fd;
+	fd_close(&site->fd);
+	if ((site->fd = open(site->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC))
+	    == -1 || fstat(site->fd, &st) == -1)
+		return -1;
+	site->dev = st.st_dev;
+	site->ino = st.st_ino;
+	return site->fd;
+}
+
+/*
+ * openat of path[at]'s name below dir failed: if it is a symlink, put what
+ * it says into path in its place and set errno to EAGAIN, else leave errno
+ * as it was.  An absolute one must point below the docroot.
+ */
+static void
+site_relink(const struct site *site, int dir, char path[PATH_LEN], size_t at,
+    const char *name)
+{
+	char target[PATH_LEN], tail[PATH_LEN], *text = target, *real;
+	int why = errno;
+	ssize_t len;
+	size_t n;
+
+	if ((len = readlinkat(dir, name, target, sizeof(target) - 1)) == -1) {
+		errno = why;
+		return;
+	}
+	target[len] = '\0';
+	snprintf(tail, sizeof(tail), "%s", path + at + strlen(name));
+	errno = EAGAIN;
+	if (target[0] == '/') {
+		real = realpath(site->root, NULL);
+		n = real != NULL ? strlen(real) : 0;
+		if (n == 0 || strncmp(target, real, n) != 0 ||
+		    (target[n] != '/' && target[n] != '\0'))
+			errno = EXDEV;
+		free(real);
+		text += n;
+		at = 0;
+	}
+	n = PATH_LEN - at;
+	if ((size_t)snprintf(path + at, n, "%s%s", text, tail) >= n)
+		errno = ENAMETOOLONG;
+}
+
+/*
+ * Open path below root, one real directory after the other.  A symlink is
+ * replaced by its text, and ".." taken away with the name before it; then
+ * errno is EAGAIN, and path is to be walked anew.
+ */
+static int
+site_walk(const struct site *site, int root, char path[PATH_LEN])
+{
+	char name[NAME_MAX + 1];
+	size_t at = 0, before = 0, n;
+	int dir = root, fd, why;
+
+	for (;; before = at, at += n) {
+		at += strspn(path + at, "/");
+		n = strcspn(path + at, "/");
+		errno = ENAMETOOLONG;
+		if (n > NAME_MAX)
+			break;
+		memcpy(name, path + at, n);
+		name[n] = '\0';
+		if (strcmp(name, "..") == 0) {
+			errno = at == 0 ? EXDEV : EAGAIN;
+			memmove(path + before, path + at + n,
+			    strlen(path + at + n) + 1);
+			break;
+		}
+		fd = openat(dir, n > 0 ? name : ".", O_RDONLY | O_NONBLOCK |
+		    O_NOCTTY | O_CLOEXEC | O_NOFOLLOW |
+		    (path[at + n] == '/' ? O_DIRECTORY : 0));
+		if (fd == -1) {
+			site_relink(site, dir, path, at, name);
+			break;
+		}
+		if (dir != root)
+			close(dir);
+		if (path[at + n] == '\0')
+			return fd;
+		dir = fd;
+	}
+	why = errno;
+	if (dir != root)
+		close(dir);
+	errno = why;
+	return -1;
+}
+
+/*
+ * The one way from a client's bytes to the file system (R8): open a regular
+ * file or a directory below the docroot.  No symlink leads out of it unless
+ * -L says so, and no change of the tree meanwhile can make one do so.
+ * Returns a descriptor, with *st filled, or -1 with errno.
+ */
+static int
+site_open(struct site *site, const char *name, struct stat *st)
+{
+	char path[PATH_LEN];
+	int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+	int root, fd, tries;
+
+	if ((root = site_root(site)) == -1)
+		return -1;
+	if (*name == '\0')
+		name = ".";
+	if (site->follow)
+		fd = openat(root, name, flags);
+	else
+		fd = extra_open_beneath(root, name, flags);
+	if (fd == -1 && !site->follow && errno != ENOENT && errno != EMFILE) {
+		snprintf(path, sizeof(path), "%s", name);
+		for (tries = 0; tries < LINKS_MAX; tries++)
+			if ((fd = site_walk(site, root, path)) != -1 ||
+			    errno != EAGAIN)
+				break;
+	}
+	if (fd == -1)
+		return -1;
+	if (fstat(fd, st) == 0 && (S_ISREG(st->st_mode) ||
+	    S_ISDIR(st->st_mode)))
+		return fd;
+	close(fd);
+	errno = ENOENT;
+	return -1;
+}
+
+/* The status for a site_open that failed. */
+static int
+status_of_errno(void)
+{
+	switch (errno) {
+	case EACCES:
+	case EPERM:
+	case EXDEV:
+		return 403;
+	case EMFILE:
+	case ENFILE:
+	case ENOMEM:
+		return 503;
+	case EIO:
+		return 500;
+	default:
+		return 404;
+	}
+}
+
+/* A line of a listing. */
+struct item {
+	char *name;
+	bool directory;
+	off_t size;
+	time_t mtime;
+};
+
+/* Directories first, then by name. */
+static int
+item_compare(const void *a, const void *b)
+{
+	const struct item *x = a, *y = b;
+
+	if (x->directory != y->directory)
+		return x->directory ? -1 : 1;
+	return strcmp(x->name, y->name);
+}
+
+static void
+item_write(struct buf *page, const struct item *item)
+{
+	const char *slash = item->directory ? "/" : "";
+	char when[32] = "";
+	struct tm tm;
+
+	if (localtime_r(&item->mtime, &tm) != NULL)
+		strftime(when, sizeof(when), "%Y-%m-%d %H:%M", &tm);
+	buf_puts(page, "<tr><td><a href=\"./");
+	url_add(page, item->name);
+	buf_printf(page, "%s\">", slash);
+	html_add(page, item->name);
+	buf_printf(page, "%s</a></td><td class=\"n\">", slash);
+	if (!item->directory)
+		buf_printf(page, "%jd", (intmax_t)item->size);
+	buf_printf(page, "</td><td>%s</td></tr>\n", when);
+}
+
+/*
+ * Read what a listing shows of directory fd, which is closed: what would be
+ * served, so nothing hidden and only files and directories.
+ */
+static size_t
+items_read(int fd, struct item **items)
+{
+	struct item *all = NULL, *more;
+	size_t count = 0, cap = 0;
+	struct dirent *e;
+	struct stat st;
+	DIR *d;
+
+	if ((d = fdopendir(fd)) == NULL)
+		close(fd);
+	while (d != NULL && (e = readdir(d)) != NULL) {
+		if (e->d_name[0] == '.' ||
+		    fstatat(fd, e->d_name, &st, 0) == -1 ||
+		    (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
+			continue;
+		if (count == cap) {
+			cap = cap > 0 ? cap * 2 : 64;
+			if ((more = realloc(all, cap * sizeof(*all))) == NULL)
+				break;
+			all = more;
+		}
+		if ((all[count].name = strdup(e->d_name)) == NULL)
+			break;
+		all[count].directory = S_ISDIR(st.st_mode);
+		all[count].size = st.st_size;
+		all[count++].mtime = st.st_mtim.tv_sec;
+	}
+	if (d != NULL)
+		closedir(d);
+	*items = all;
+	return count;
+}
+
+/* Write the listing of directory fd, which is closed, named by path. */
+static void
+listing_write(struct buf *page, int fd, const char *path)
+{
+	struct item *items;
+	struct buf title = { 0 };
+	size_t i, count;
+
+	buf_printf(&title, "Index of /%s", path);
+	buf_add(&title, "", 1);
+	page_begin(page, title.failed ? "Index" : title.data, 0);
+	buf_free(&title);
+	buf_puts(page, "<table>\n");
+	if (*path != '\0')
+		buf_puts(page, "<tr><td><a href=\"../\">../</a></td></tr>\n");
+	count = items_read(fd, &items);
+	if (count > 0)
+		qsort(items, count, sizeof(*items), item_compare);
+	for (i = 0; i < count; i++) {
+		item_write(page, &items[i]);
+		free(items[i].name);
+	}
+	free(items);
+	buf_puts(page, "</table>\n");
+	page_end(page);
+}
+
+/* Say in a sentence what is wrong, for each status that has one. */
+static void
+error_explain(struct buf *page, int status, const struct service *sv)
+{
+	const struct request *rq = &sv->request;
+	const struct orders *o = &sv->orders;
+
+	if (status == 403 && rq->field[FIELD_HOST] != NULL && sv->listeners->
+	    loopback && !host_allowed(rq->field[FIELD_HOST], sv->opt)) {
+		buf_puts(page, "<p>This server listens on loopback and "
+		    "answers to names of this machine only, not to <code>");
+		html_add(page, rq->field[FIELD_HOST]);
+		buf_puts(page, "</code>: a page elsewhere on the web could "
+		    "otherwise read it. If the name is yours, start blogserve "
+		    "with <code>-H</code> and the name.</p>\n");
+	} else if (status == 503 && o->hold) {
+		buf_printf(page, "<p>Build %lu (", (unsigned long)o->build);
+		html_add(page, o->what);
+		buf_printf(page, ") has been running for %jd s. This page "
+		    "reloads itself.</p>\n",
+		    (intmax_t)(o->started_at > 0 ?
+		    (sv->now - o->started_at) / 1000 : 0));
+	} else if (status == 404) {
+		buf_puts(page, "<p>There is no <code>/");
+		html_add(page, rq->path);
+		buf_puts(page, "</code> here.</p>\n");
+	}
+}
+
+/* The one place that makes error replies: the body is sv->page. */
+static void
+error_reply(struct service *sv, int status, struct reply *r)
+{
+	char title[64];
+
+	buf_clear(&sv->page);
+	snprintf(title, sizeof(title), "%d %s", status, status_reason(status));
+	r->status = status;
+	r->type = type_of(".html");
+	r->st = NULL;
+	r->location = NULL;
+	r->retry = status == 503 ? 1 : 0;
+	page_begin(&sv->page, title, r->retry);
+	error_explain(&sv->page, status, sv);
+	page_end(&sv->page);
+}
+
+/* A redirect to path as a directory, the query kept. */
+static void
+redirect_reply(struct service *sv, struct reply *r, struct buf *location)
+{
+	buf_puts(location, "/");
+	url_add(location, sv->request.path);
+	buf_puts(location, "/");
+	buf_puts(location, sv->request.query);
+	buf_add(location, "", 1);
+	error_reply(sv, 301, r);
+	r->location = location->failed ? "/" : location->data;
+}
+
+/*
+ * Find what a path names: the file itself, a directory's index.html, or
+ * path.html for a path without an end.  Returns a descriptor or -1 with
+ * errno; name becomes the name of what was found.
+ */
+static int
+site_find(struct site *site, const char *path, char *name, size_t size,
+    struct stat *st)
+{
+	size_t len = strlen(path);
+	int fd, why;
+
+	if (len == 0 || path[len - 1] == '/') {
+		snprintf(name, size, "%sindex.html", path);
+		if ((fd = site_open(site, name, st)) != -1 &&
+		    S_ISREG(st->st_mode))
+			return fd;
+		if (fd != -1)
+			close(fd);
+		snprintf(name, size, "%s", path);
+		return site_open(site, name, st);
+	}
+	snprintf(name, size, "%s", path);
+	if ((fd = site_open(site, name, st)) != -1 || errno != ENOENT)
+		return fd;
+	why = errno;
+	snprintf(name, size, "%s.html", path);
+	if ((fd = site_open(site, name, st)) == -1)
+		errno = why;
+	return fd;
+}
+
+/*
+ * Decide what a good request for sv->request.path gets.  Returns the file
+ * to send, or -1 if the body, such as it is, lies in sv->page.
+ */
+static int
+request_answer(struct service *sv, struct reply *r, struct stat *st,
+    struct buf *location)
+{
+	const struct request *rq = &sv->request;
+	char name[PATH_LEN + 16];
+	size_t len = strlen(rq->path);
+	int fd, status;
+
+	fd = site_find(&sv->site, rq->path, name, sizeof(name), st);
+	status = fd == -1 ? status_of_errno() : 200;
+	if (fd != -1 && S_ISDIR(st->st_mode)) {
+		if (len > 0 && rq->path[len - 1] != '/') {
+			close(fd);
+			redirect_reply(sv, r, location);
+			return -1;
+		}
+		if (sv->opt->listings) {
+			buf_clear(&sv->page);
+			listing_write(&sv->page, fd, rq->path);
+			r->type = type_of(".html");
+			return -1;
+		}
+		close(fd);
+		status = 404;
+	}
+	if (status == 404) {
+		snprintf(name, sizeof(name), "404.html");
+		if ((fd = site_open(&sv->site, name, st)) == -1 ||
+		    !S_ISREG(st->st_mode)) {
+			fd_close(&fd);
+			error_reply(sv, 404, r);
+			return -1;
+		}
+	} else if (status != 200) {
+		error_reply(sv, status, r);
+		return -1;
+	}
+	r->status = status;
+	r->type = type_of(name);
+	r->st = status == 200 ? st : NULL;
+	return fd;
+}
+
+/* Whether a request is refused before any file is looked for; 0: it is not. */
+static int
+request_refused(struct service *sv, int status)
+{
+	struct request *rq = &sv->request;
+
+	if (status != 0)
+		return status;
+	if (rq->method == METHOD_KNOWN)
+		return 405;
+	if (rq->method == METHOD_UNKNOWN)
+		return 501;
+	if (sv->listeners->loopback && rq->field[FIELD_HOST] != NULL &&
+	    !host_allowed(rq->field[FIELD_HOST], sv->opt))
+		return 403;
+	return target_path(rq->target, rq->path, sizeof(rq->path), &rq->query);
+}
+
+/*
+ * Take the latest orders.  Returns how many snapshots came, or -1 when the
+ * parent is gone.  Writes of up to PIPE_BUF bytes are whole, so a read of
+ * whole snapshots is, too.
+ */
+static int
+orders_drain(struct service *sv)
+{
+	struct orders got[8];
+	int count = 0;
+	ssize_t n;
+
+	while ((n = read(sv->orders_fd, got, sizeof(got))) > 0) {
+		count += (int)((size_t)n / sizeof(got[0]));
+		sv->orders = got[(size_t)n / sizeof(got[0]) - 1];
+	}
+	if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		return -1;
+	return count;
+}
+
+/* Set when a connection's patience ends; sv->until must not be later. */
+static void
+conn_wait(struct service *sv, struct conn *c, int64_t ms)
+{
+	c->until = sv->now + ms;
+	sv->until = sooner(sv->until, c->until);
+}
+
+/* Let the file of a reply go, and the buffer, to be used again. */
+static void
+conn_finish(struct service *sv, struct conn *c)
+{
+	fd_close(&c->file);
+	c->left = 0;
+	c->held_until = 0;
+	if (sv->spare.data == NULL && !c->out.failed) {
+		buf_clear(&c->out);
+		sv->spare = c->out;
+		memset(&c->out, 0, sizeof(c->out));
+	} else
+		buf_free(&c->out);
+}
+
+static void
+conn_close(struct service *sv, struct conn *c)
+{
+	conn_finish(sv, c);
+	buf_free(&c->in);
+	fd_close(&c->fd);
+	c->state = CONN_CLOSED;
+}
+
+/*
+ * Add the next piece of the file to the reply.  False when the file is not
+ * any more what the head says, for a build may write while we send: then
+ * the connection must end, so that the client sees that it has not all.
+ */
+static bool
+conn_fill(struct conn *c)
+{
+	size_t n = c->left < CHUNK ? (size_t)c->left : CHUNK;
+	struct stat st;
+	ssize_t r;
+
+	if (!buf_room(&c->out, n))
+		return false;
+	if ((r = pread(c->file, c->out.data + c->out.len, n, c->at)) <= 0 ||
+	    fstat(c->file, &st) == -1 || stat_stamp(&st) != c->stamp)
+		return false;
+	c->out.len += (size_t)r;
+	c->at += r;
+	c->left -= r;
+	return true;
+}
+
+/*
+ * Compose the reply: its head, then as much of its body as is sent with
+ * it, which is sv->page or the first piece of the c->left bytes of a file.
+ */
+static void
+conn_compose(struct service *sv, struct conn *c, struct reply *r)
+{
+	struct buf *page = &sv->page;
+
+	buf_free(&c->out);
+	c->out = sv->spare;
+	memset(&sv->spare, 0, sizeof(sv->spare));
+	if (r->status != 304)
+		r->length = c->file != -1 ? c->left : (off_t)buf_left(page);
+	reply_head(&c->out, r, time(NULL));
+	if (sv->request.method == METHOD_HEAD || r->status == 304)
+		c->left = 0;
+	else if (c->file == -1)
+		buf_add(&c->out, page->data, buf_left(page));
+	else if (c->left > 0 && !conn_fill(c))
+		c->out.failed = true;
+	c->keep = r->keep;
+	c->state = CONN_SEND;
+	conn_wait(sv, c, sv->opt->idle_time);
+	if (c->out.failed || page->failed)
+		conn_close(sv, c);
+	if (page->cap > INLINE_MAX || page->failed)
+		buf_free(page);
+}
+
+/*
+ * Whether a request must wait, for a build is writing its answer; at most
+ * HOLD_TIME, and not when we stop: then it is told of the build.
+ */
+static bool
+conn_held(struct service *sv, struct conn *c)
+{
+	if (!sv->orders.hold || sv->draining)
+		return false;
+	sv->holding = true;
+	if (c->held_until == 0) {
+		c->held_until = sv->now + HOLD_TIME;
+		conn_wait(sv, c, HOLD_TIME);
+	}
+	return sv->now < c->held_until;
+}
+
+/*
+ * Answer the head of len bytes in sv->head: with status, 0: as it deserves.
+ * The reply is composed in c; or c is held, if there is a build under way
+ * or one began meanwhile, for what we read may be half of a page (R9).
+ */
+static void
+conn_answer(struct service *sv, struct conn *c, size_t len, int status)
+{
+	struct request *rq = &sv->request;
+	struct reply r = { .status = 200, .length = -1 };
+	struct buf location = { 0 };
+	struct stat st;
+
+	if (status == 0)
+		status = request_parse(rq, sv->head, len);
+	else
+		memset(rq, 0, sizeof(*rq));
+	c->linger = status != 0 || rq->body;
+	r.simple = status == 0 && rq->minor == -1;
+	r.keep = status == 0 && rq->keep && !sv->draining;
+	if ((status = request_refused(sv, status)) == 0 && sv->orders.hold) {
+		if (conn_held(sv, c)) {
+			c->state = CONN_HOLD;
+			return;
+		}
+		status = 503;
+	}
+	if (status != 0)
+		error_reply(sv, status, &r);
+	else if ((c->file = request_answer(sv, &r, &st, &location)) != -1) {
+		c->stamp = stat_stamp(&st);
+		c->at = 0;
+		c->left = st.st_size;
+		if (r.status == 200 && not_modified(rq, &st, time(NULL)))
+			r.status = 304;
+	}
+	conn_compose(sv, c, &r);
+	buf_free(&location);
+	if (status == 0 && sv->opt->command != NULL && !sv->draining &&
+	    c->state == CONN_SEND && orders_drain(sv) > 0) {
+		conn_finish(sv, c);
+		c->state = CONN_HOLD;
+	}
+}
+
+/*
+ * READ: take what came and answer the first whole head; more is read once
+ * at most, so that none can keep the others waiting.  Returns whether
+ * there is more to do at once.
+ */
+static bool
+conn_input(struct service *sv, struct conn *c, bool *may_read)
+{
+	size_t have = buf_left(&c->in), len;
+	ssize_t n = 0;
+
+	if (have > 0)
+		memcpy(sv->in, c->in.data + c->in.at, have);
+	if ((len = head_length(sv->in, have)) == 0) {
+		if (!*may_read)
+			return false;
+		*may_read = false;
+		n = recv(c->fd, sv->in + have, HEAD_MAX - have, 0);
+		if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR)) {
+			conn_close(sv, c);
+			return false;
+		}
+		if (n == -1)
+			return false;
+		if (have == 0)
+			conn_wait(sv, c, sv->opt->head_time);
+		have += (size_t)n;
+		len = head_length(sv->in, have);
+	}
+	if (len > 0) {
+		memcpy(sv->head, sv->in, len);
+		sv->head[len] = '\0';
+		conn_answer(sv, c, len, 0);
+	} else if (have == HEAD_MAX)
+		conn_answer(sv, c, 0, memchr(sv->in, '\n', have) == NULL ?
+		    414 : 431);
+	if (c->state == CONN_CLOSED)
+		return false;
+	if (c->state == CONN_HOLD)
+		len = 0;
+	buf_clear(&c->in);
+	buf_add(&c->in, sv->in + len, have - len);
+	if (c->in.failed)
+		conn_close(sv, c);
+	else if (have == len)
+		buf_free(&c->in);
+	return c->state == CONN_SEND || c->state == CONN_HOLD;
+}
+
+/*
+ * SEND: the reply, a few pieces in a turn.  Returns whether it is sent and
+ * there is more to do at once.
+ */
+static bool
+conn_output(struct service *sv, struct conn *c)
+{
+	int turn;
+	ssize_t n;
+
+	for (turn = 0; turn < TURN_MAX; turn++) {
+		while (buf_left(&c->out) > 0) {
+			n = send(c->fd, c->out.data + c->out.at,
+			    buf_left(&c->out), 0);
+			if (n == -1 && errno != EAGAIN && errno != EINTR)
+				conn_close(sv, c);
+			if (n == -1)
+				return false;
+			c->out.at += (size_t)n;
+			conn_wait(sv, c, sv->opt->idle_time);
+		}
+		if (c->left == 0)
+			break;
+		buf_clear(&c->out);
+		if (!conn_fill(c)) {
+			conn_close(sv, c);
+			return false;
+		}
+	}
+	if (buf_left(&c->out) > 0)
+		return false;
+	conn_finish(sv, c);
+	if (c->keep && !sv->draining) {
+		c->state = CONN_READ;
+		return buf_left(&c->in) > 0;
+	}
+	if (c->linger && !sv->draining && shutdown(c->fd, SHUT_WR) == 0) {
+		c->state = CONN_LINGER;
+		conn_wait(sv, c, LINGER_TIME);
+		return true;
+	}
+	conn_close(sv, c);
+	return false;
+}
+
+/* LINGER: discard until the client has closed, too (RFC 9112, 9.6). */
+static bool
+conn_linger(struct service *sv, struct conn *c)
+{
+	ssize_t n = recv(c->fd, sv->in, sizeof(sv->in), 0);
+
+	if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR))
+		conn_close(sv, c);
+	return false;
+}
+
+/* Let a connection do what it can without waiting. */
+static void
+conn_step(struct service *sv, struct conn *c)
+{
+	bool may_read = true, more = true;
+
+	while (more)
+		switch (c->state) {
+		case CONN_READ:
+			more = conn_input(sv, c, &may_read);
+			break;
+		case CONN_HOLD:
+			if ((more = !conn_held(sv, c)))
+				c->state = CONN_READ;
+			break;
+		case CONN_SEND:
+			more = conn_output(sv, c);
+			break;
+		case CONN_LINGER:
+			more = conn_linger(sv, c);
+			break;
+		case CONN_CLOSED:
+			more = false;
+			break;
+		}
+}
+
+/* What a connection waits for. */
+static short
+conn_events(const struct conn *c)
+{
+	switch (c->state) {
+	case CONN_READ:
+	case CONN_LINGER:
+		return POLLIN;
+	case CONN_SEND:
+		return POLLOUT;
+	case CONN_HOLD:
+	case CONN_CLOSED:
+		break;
+	}
+	return 0;
+}
+
+/* A connection's patience has ended. */
+static void
+conn_expire(struct service *sv, struct conn *c)
+{
+	if (c->state == CONN_READ && buf_left(&c->in) > 0) {
+		buf_free(&c->in);
+		conn_answer(sv, c, 0, 408);
+	} else if (c->state != CONN_HOLD)
+		conn_close(sv, c);
+	conn_step(sv, c);
+}
+
+/* Let connection i step, and its place be taken by the last if it ended. */
+static void
+service_step(struct service *sv, size_t i)
+{
+	struct pollfd *p = &sv->polls[sv->first + i];
+	struct conn *c = &sv->conns[i];
+
+	if ((p->revents & (POLLERR | POLLNVAL)) != 0 ||
+	    (c->state == CONN_HOLD && (p->revents & POLLHUP) != 0))
+		conn_close(sv, c);
+	p->revents = 0;
+	conn_step(sv, c);
+	p->events = conn_events(c);
+	if (c->state == CONN_CLOSED) {
+		sv->count--;
+		*c = sv->conns[sv->count];
+		*p = sv->polls[sv->first + sv->count];
+		sv->full = false;
+	}
+}
+
+/* Let those go whose patience has ended; find the next whose will. */
+static void
+service_expire(struct service *sv)
+{
+	size_t i;
+
+	if (sv->until == 0 || sv->now < sv->until)
+		return;
+	for (i = sv->count; i-- > 0;)
+		if (sv->conns[i].until <= sv->now) {
+			conn_expire(sv, &sv->conns[i]);
+			service_step(sv, i);
+		}
+	sv->until = 0;
+	for (i = 0; i < sv->count; i++)
+		sv->until = sooner(sv->until, sv->conns[i].until);
+}
+
+/* Let the one go that has been idle longest.  False when none is idle. */
+static bool
+service_evict(struct service *sv)
+{
+	size_t i, oldest = sv->count;
+
+	for (i = 0; i < sv->count; i++)
+		if (sv->conns[i].state == CONN_READ && (oldest == sv->count ||
+		    sv->conns[i].until < sv->conns[oldest].until))
+			oldest = i;
+	if (oldest == sv->count)
+		return false;
+	conn_close(sv, &sv->conns[oldest]);
+	service_step(sv, oldest);
+	return true;
+}
+
+/* Room for another connection; false when there is none to be had. */
+static bool
+service_room(struct service *sv)
+{
+	size_t cap = sv->cap > 0 ? sv->cap * 2 : 16;
+	struct pollfd *polls;
+	struct conn *conns;
+
+	if (sv->count == sv->max)
+		return service_evict(sv);
+	if (sv->count < sv->cap)
+		return true;
+	if ((conns = realloc(sv->conns, cap * sizeof(*conns))) != NULL)
+		sv->conns = conns;
+	if ((polls = realloc(sv->polls, (sv->first + cap) *
+	    sizeof(*polls))) != NULL)
+		sv->polls = polls;
+	if (conns == NULL || polls == NULL)
+		return service_evict(sv);
+	sv->cap = cap;
+	return true;
+}
+
+/* Accept what waits at a listener, and let each step at once. */
+static void
+service_accept(struct service *sv, int listener)
+{
+	struct conn *c;
+	int fd;
+
+	while (!sv->full) {
+		if (!service_room(sv)) {
+			sv->full = true;
+			return;
+		}
+		if ((fd = extra_accept(listener)) == -1 && (errno == ENOSYS ||
+		    errno == EPERM) && (fd = accept(listener, NULL, NULL)) != -1)
+			fd_prepare(fd);
+		if (fd == -1 && (errno == EMFILE || errno == ENFILE ||
+		    errno == ENOBUFS || errno == ENOMEM))
+			sv->full = !service_evict(sv);
+		else if (fd == -1 && errno != ECONNABORTED && errno != EINTR)
+			return;
+		if (fd == -1)
+			continue;
+		c = &sv->conns[sv->count];
+		memset(c, 0, sizeof(*c));
+		c->fd = fd;
+		c->file = -1;
+		conn_wait(sv, c, sv->opt->idle_time);
+		sv->polls[sv->first + sv->count].fd = fd;
+		sv->polls[sv->first + sv->count].revents = 0;
+		service_step(sv, sv->count++);
+	}
+}
+
+/* No more clients; responses in flight go out, the rest ends now. */
+static void
+service_drain(struct service *sv)
+{
+	size_t i;
+
+	sv->draining = true;
+	for (i = 0; i < sv->listeners->count; i++) {
+		fd_close(&sv->listeners->fd[i]);
+		sv->polls[1 + i].fd = -1;
+	}
+	for (i = sv->count; i-- > 0;) {
+		if (sv->conns[i].state == CONN_READ ||
+		    sv->conns[i].state == CONN_LINGER)
+			conn_close(sv, &sv->conns[i]);
+		service_step(sv, i);
+	}
+}
+
+/* Obey the latest orders: stop, or let go those that were held. */
+static void
+service_obey(struct service *sv)
+{
+	size_t i;
+
+	if (sv->orders.stopping && !sv->draining)
+		service_drain(sv);
+	if (!sv->holding || sv->orders.hold)
+		return;
+	sv->holding = false;
+	for (i = sv->count; i-- > 0;)
+		if (sv->conns[i].state == CONN_HOLD)
+			service_step(sv, i);
+}
+
+/* Allot what the service needs; at worst the server exits and is replaced. */
+static void
+service_open(struct service *sv)
+{
+	struct rlimit lim;
+	size_t i;
+
+	sv->max = CONN_MAX;
+	if (getrlimit(RLIMIT_NOFILE, &lim) == 0) {
+		if (lim.rlim_cur < CONN_MAX + 64 && lim.rlim_cur < lim.rlim_max) {
+			lim.rlim_cur = lim.rlim_max < CONN_MAX + 64 ?
+			    lim.rlim_max : CONN_MAX + 64;
+			setrlimit(RLIMIT_NOFILE, &lim);
+		}
+	}
+	sv->first = 1 + sv->listeners->count;
+	sv->polls = must_alloc(sv->first * sizeof(*sv->polls));
+	sv->polls[0].fd = sv->orders_fd;
+	sv->polls[0].events = POLLIN;
+	for (i = 0; i < sv->listeners->count; i++)
+		sv->polls[1 + i].fd = sv->listeners->fd[i];
+	sv->site.root = sv->opt->root;
+	sv->site.follow = sv->opt->follow;
+	sv->site.fd = -1;
+	sv->now = clock_ms();
+	if (sv->orders.stopping)
+		service_drain(sv);
+}
+
+/* Wait for orders, clients and connections; the number that are ready. */
+static int
+service_wait(struct service *sv)
+{
+	int64_t until = sv->until;
+	size_t i;
+	int ready;
+
+	for (i = 0; i < sv->listeners->count; i++)
+		sv->polls[1 + i].events = sv->full ? 0 : POLLIN;
+	if (sv->full)
+		until = sooner(until, sv->now + RETRY_TIME);
+	ready = poll(sv->polls, (nfds_t)(sv->first + sv->count),
+	    poll_time(until, sv->now));
+	sv->now = clock_ms();
+	if (ready == 0)
+		sv->full = false;
+	if (ready > 0)
+		return ready;
+	for (i = 0; i < sv->first + sv->count; i++)
+		sv->polls[i].revents = 0;
+	return 0;
+}
+
+/*
+ * The server's life: orders first, then the connections, then new ones, so
+ * that no stale readiness is acted on.  Returns when it is to exit.
+ */
+static void
+serve(struct service *sv)
+{
+	size_t i;
+	int ready;
+
+	service_open(sv);
+	for (;;) {
+		service_obey(sv);
+		if (sv->draining && sv->count == 0)
+			return;
+		ready = service_wait(sv);
+		if (sv->polls[0].revents != 0) {
+			ready--;
+			if (orders_drain(sv) == -1) {
+				sv->orders.stopping = true;
+				sv->polls[0].fd = -1;
+			}
+		}
+		for (i = sv->count; ready > 0 && i-- > 0;)
+			if (sv->polls[sv->first + i].revents != 0) {
+				ready--;
+				service_step(sv, i);
+			}
+		service_expire(sv);
+		for (i = 0; i < sv->listeners->count; i++)
+			if (sv->polls[1 + i].revents != 0)
+				service_accept(sv, sv->listeners->fd[i]);
+	}
+}
+
+/* ---------------------------------------------------------------------
+ * 5  Watching: the parent's view of the sources
+ *
+ * The snapshot is a tree of directories with the stamps of their entries;
+ * a scan compares it with the tree as it is.  The -w operands are the
+ * entries of a directory without a name at its top.
+ * ------------------------------------------------------------------ */
+
+struct entry {
+	char *name;
+	struct dir *dir;	/* NULL: not a directory that is watched */
+	uint64_t stamp;		/* of its stat, 0: not looked at yet */
+	uint64_t content;	/* hash of its bytes, 0: not known */
+	bool racy;		/* its stamp may miss a change: compare bytes */
+};
+
+struct dir {
+	struct dir *up;
+	struct entry *entries;	/* sorted by name */
+	size_t count;
+	char *names;		/* what the entries' names point into */
+	dev_t dev;
+	ino_t ino;
+	bool mute;		/* that it cannot be read was said */
+	char name[];
+};
+
+/* What changed: the paths for BLOGSERVE_CHANGED, and how many. */
+struct changes {
+	struct buf paths;	/* each with a newline; empty if inexact */
+	size_t count;
+	bool inexact;		/* anything may have changed */
+};
+
+struct watch {
+	const struct options *opt;
+	struct dir *top;
+	struct changes *changes;	/* where to, NULL: the first scan */
+	bool after_build;	/* compare what changed by its bytes */
+	int64_t due_at;		/* of the next scan */
+	int64_t cost;		/* ms of processor time, of the last one */
+	size_t files;
+	/* What the walk leaves out: the docroot, if a command makes it. */
+	struct stat out, out_parent;
+	bool out_known, out_parent_known;
+	const char *out_name;
+	char *out_dir;
+};
+
+/* The name is not a source by itself, or -x says so of name or path. */
+static bool
+name_ignored(const struct options *opt, const char *name, const char *path)
+{
+	size_t i, n = strlen(name);
+
+	if (name[0] == '.' || name[n - 1] == '~' || strcmp(name, "4913") == 0 ||
+	    (name[0] == '#' && name[n - 1] == '#') ||
+	    (n > 4 && strcmp(name + n - 4, ".swp") == 0))
+		return true;
+	for (i = 0; i < opt->exclude_count; i++)
+		if (fnmatch(opt->exclude[i], name, 0) == 0 ||
+		    (path != NULL && fnmatch(opt->exclude[i], path, 0) == 0))
+			return true;
+	return false;
+}
+
+/* The path of name in d, as given to -w, without "./"; and a NUL. */
+static void
+path_add(struct buf *b, const struct dir *d, const char *name)
+{
+	if (d->up != NULL) {
+		path_add(b, d->up, d->name);
+		b->len -= b->len > 0;
+		if (buf_left(b) == 1 && b->data[b->at] == '.')
+			b->len--;
+		else if (b->len > 0 && b->data[b->len - 1] != '/')
+			buf_puts(b, "/");
+	}
+	buf_add(b, name, strlen(name) + 1);
+}
+
+/* Whether the lines of b hold this one, its newline included. */
+static bool
+line_listed(const struct buf *b, const char *line, size_t n)
+{
+	const char *p, *nl, *end = b->data + b->len;
+
+	for (p = b->data; p < end; p = nl + 1) {
+		nl = memchr(p, '\n', (size_t)(end - p));
+		if ((size_t)(nl + 1 - p) == n && memcmp(p, line, n) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Note that name in d changed; twice the same is once. */
+static void
+change_add(struct watch *w, const struct dir *d, const char *name)
+{
+	struct changes *ch = w->changes;
+	struct buf path = { 0 };
+
+	if (ch == NULL)
+		return;
+	path_add(&path, d, name);
+	if (path.failed || strchr(path.data, '\n') != NULL ||
+	    ch->paths.len + path.len > CHANGED_MAX)
+		ch->inexact = true;
+	else
+		path.data[path.len - 1] = '\n';
+	if (ch->inexact)
+		ch->count++;
+	else if (!line_listed(&ch->paths, path.data, path.len)) {
+		buf_add(&ch->paths, path.data, path.len);
+		ch->inexact = ch->paths.failed;
+		ch->count++;
+	}
+	buf_free(&path);
+}
+
+static void
+changes_clear(struct changes *ch)
+{
+	buf_clear(&ch->paths);
+	ch->count = 0;
+	ch->inexact = false;
+}
+
+/*
+ * A hash of a file's bytes, never 0 nor 1; 0 if it cannot be read, 1 if it
+ * is too long to be compared.
+ */
+static uint64_t
+content_hash(int dir, const char *name, off_t size)
+{
+	uint64_t h = (uint64_t)size, v;
+	char buf[16 * 1024];
+	struct stat st;
+	ssize_t n, i;
+	int fd;
+
+	if (size > HASH_MAX)
+		return 1;
+	if ((fd = openat(dir, name, O_RDONLY | O_NONBLOCK | O_NOCTTY |
+	    O_CLOEXEC)) == -1)
+		return 0;
+	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return 0;
+	}
+	while ((n = read(fd, buf, sizeof(buf))) > 0) {
+		memset(buf + n, 0, (size_t)-n % sizeof(v));
+		for (i = 0; i < n; i += (ssize_t)sizeof(v)) {
+			memcpy(&v, buf + i, sizeof(v));
+			h = mix(h, v);
+		}
+		h = mix(h, (uint64_t)n);
+	}
+	close(fd);
+	return n == -1 ? 0 : h | 2;
+}
+
+static void
+dir_free(struct dir *d)
+{
+	size_t i;
+
+	for (i = 0; i < d->count; i++)
+		if (d->entries[i].dir != NULL)
+			dir_free(d->entries[i].dir);
+	free(d->entries);
+	free(d->names);
+	free(d);
+}
+
+/* An entry is there no more, nor is anything below it. */
+static void
+entry_gone(struct watch *w, const struct dir *d, struct entry *e)
+{
+	size_t i;
+
+	if (e->stamp != 0)
+		change_add(w, d, e->name);
+	e->stamp = e->content = 0;
+	e->racy = false;
+	if (e->dir == NULL)
+		return;
+	for (i = 0; i < e->dir->count; i++)
+		entry_gone(w, e->dir, &e->dir->entries[i]);
+	dir_free(e->dir);
+	e->dir = NULL;
+}
+
+/* Whether a directory below d is already watched. */
+static bool
+dir_known(const struct dir *d, const struct stat *st)
+{
+	size_t i;
+
+	if (d->dev == st->st_dev && d->ino == st->st_ino && d->up != NULL)
+		return true;
+	for (i = 0; i < d->count; i++)
+		if (d->entries[i].dir != NULL &&
+		    dir_known(d->entries[i].dir, st))
+			return true;
+	return false;
+}
+
+/* Whether an entry of d is the docroot, which the builds write. */
+static bool
+entry_is_docroot(const struct watch *w, const struct dir *d, const char *name,
+    const struct stat *st)
+{
+	if (d->up == NULL)
+		return false;
+	if (w->out_parent_known && d->dev == w->out_parent.st_dev &&
+	    d->ino == w->out_parent.st_ino && strcmp(name, w->out_name) == 0)
+		return true;
+	return w->out_known && st->st_dev == w->out.st_dev &&
+	    st->st_ino == w->out.st_ino;
+}
+
+/*
+ * A directory that was not watched is, from now on; but not the docroot,
+ * and what a symlink leads to only once, which also cuts cycles.
+ */
+static void
+entry_descend(struct watch *w, struct dir *d, int fd, struct entry *e,
+    const struct stat *st)
+{
+	size_t n = strlen(e->name) + 1;
+	struct stat link;
+
+	if (entry_is_docroot(w, d, e->name, st) ||
+	    (fstatat(fd, e->name, &link, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    S_ISLNK(link.st_mode) && dir_known(w->top, st)))
+		return;
+	if ((e->dir = calloc(1, sizeof(*e->dir) + n)) == NULL)
+		return;
+	memcpy(e->dir->name, e->name, n);
+	e->dir->up = d;
+}
+
+/* Whether a ctime is so late that the next change may have the same. */
+static bool
+is_racy(const struct timespec *t)
+{
+	struct timespec now;
+	int64_t age;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	age = ((int64_t)now.tv_sec - t->tv_sec) * 1000 +
+	    (now.tv_nsec - t->tv_nsec) / 1000000;
+	return age > -1000 && age <= (t->tv_nsec == 0 ? 2000 : RACY_TIME);
+}
+
+/*
+ * Look at an entry of the directory open at fd; note whether it changed.
+ * What a build may have written counts only if its bytes are others than
+ * those last seen.
+ */
+static void
+entry_look(struct watch *w, struct dir *d, int fd, struct entry *e)
+{
+	uint64_t stamp, content;
+	struct stat st;
+	bool changed, racy;
+
+	if (fstatat(fd, e->name, &st, 0) == -1 &&
+	    fstatat(fd, e->name, &st, AT_SYMLINK_NOFOLLOW) == -1) {
+		if (errno == ENOENT || errno == ENOTDIR)
+			entry_gone(w, d, e);
+		return;
+	}
+	if (e->dir != NULL && (!S_ISDIR(st.st_mode) ||
+	    entry_is_docroot(w, d, e->name, &st)))
+		entry_gone(w, d, e);
+	stamp = stat_stamp(&st);
+	if (S_ISDIR(st.st_mode)) {
+		if (e->dir == NULL)
+			entry_descend(w, d, fd, e, &st);
+		if (e->dir == NULL)
+			stamp = 0;
+		else {
+			e->dir->dev = st.st_dev;
+			e->dir->ino = st.st_ino;
+		}
+	}
+	racy = S_ISREG(st.st_mode) && is_racy(&st.st_ctim);
+	changed = stamp != e->stamp;
+	if (S_ISREG(st.st_mode) && (changed ? racy || w->after_build ||
+	    e->content != 0 : e->racy)) {
+		content = content_hash(fd, e->name, st.st_size);
+		if (!changed || (w->after_build && e->content != 0))
+			changed = content != e->content || content == 1;
+		e->content = content;
+	}
+	e->stamp = stamp;
+	e->racy = racy;
+	if (changed)
+		change_add(w, d, e->name);
+}
+
+/* Names of a directory, sorted; cap is of the list. */
+struct names {
+	struct buf text;
+	char **list;
+	size_t count;
+};
+
+static int
+name_compare(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/*
+ * The names in directory d, open at fd, that are sources; of the top the
+ * operands of -w.  Returns 0 or an errno: then nothing is known.
+ */
+static int
+names_read(struct watch *w, const struct dir *d, int fd, struct names *names)
+{
+	const struct options *opt = w->opt;
+	struct buf path = { 0 };
+	struct dirent *e;
+	DIR *stream = NULL;
+	size_t i, at;
+	int copy;
+
+	if (d->up == NULL)
+		for (i = 0; i < opt->watch_count; i++, names->count++)
+			buf_add(&names->text, opt->watch[i],
+			    strlen(opt->watch[i]) + 1);
+	else if ((copy = dup(fd)) == -1)
+		return errno;
+	else if ((stream = fdopendir(copy)) == NULL) {
+		close(copy);
+		return errno;
+	}
+	while (errno = 0, stream != NULL && (e = readdir(stream)) != NULL) {
+		buf_clear(&path);
+		if (opt->exclude_count > 0)
+			path_add(&path, d, e->d_name);
+		if (name_ignored(opt, e->d_name, path.data))
+			continue;
+		buf_add(&names->text, e->d_name, strlen(e->d_name) + 1);
+		names->count++;
+	}
+	i = (size_t)errno;
+	buf_free(&path);
+	if (stream != NULL)
+		closedir(stream);
+	if (i != 0 || names->count == 0)
+		return (int)i;
+	names->list = calloc(names->count, sizeof(*names->list));
+	if (names->text.failed || names->list == NULL)
+		return ENOMEM;
+	for (i = at = 0; i < names->count; i++) {
+		names->list[i] = names->text.data + at;
+		at += strlen(names->list[i]) + 1;
+	}
+	qsort(names->list, names->count, sizeof(*names->list), name_compare);
+	return 0;
+}
+
+static void
+names_free(struct names *names)
+{
+	buf_free(&names->text);
+	free(names->list);
+}
+
+/*
+ * Give d an entry for each name, and no other: what was known of a name
+ * stays, and what is gone is noted.  Returns 0 or ENOMEM; then d is as it
+ * was.
+ */
+static int
+dir_merge(struct watch *w, struct dir *d, const struct names *names)
+{
+	struct entry *entries;
+	size_t i, j, at = 0, n;
+	char *text;
+	int cmp;
+
+	for (i = 0; i < names->count && i < d->count &&
+	    strcmp(names->list[i], d->entries[i].name) == 0; i++)
+		;
+	if (i == names->count && i == d->count)
+		return 0;
+	entries = calloc(names->count + 1, sizeof(*entries));
+	text = malloc(names->text.len + 1);
+	if (entries == NULL || text == NULL) {
+		free(entries);
+		free(text);
+		return ENOMEM;
+	}
+	for (i = j = 0; i < names->count || j < d->count;) {
+		cmp = i == names->count ? 1 : j == d->count ? -1 :
+		    strcmp(names->list[i], d->entries[j].name);
+		if (cmp > 0) {
+			entry_gone(w, d, &d->entries[j++]);
+			continue;
+		}
+		if (cmp == 0)
+			entries[i] = d->entries[j++];
+		n = strlen(names->list[i]) + 1;
+		entries[i].name = memcpy(text + at, names->list[i], n);
+		at += n;
+		i++;
+	}
+	free(d->entries);
+	free(d->names);
+	d->entries = entries;
+	d->names = text;
+	d->count = names->count;
+	return 0;
+}
+
+/*
+ * Compare a directory, open at fd, and all below it with the snapshot.
+ * One that cannot be read stays as it was known.
+ */
+static void
+dir_scan(struct watch *w, struct dir *d, int fd)
+{
+	struct names names = { { 0 }, NULL, 0 };
+	struct entry *e;
+	size_t i;
+	int sub, why;
+
+	if ((why = names_read(w, d, fd, &names)) == 0)
+		why = dir_merge(w, d, &names);
+	names_free(&names);
+	if (why != 0 && !d->mute)
+		warn("%s: %s", d->name, strerror(why));
+	d->mute = why != 0;
+	for (i = 0; i < d->count; i++) {
+		e = &d->entries[i];
+		entry_look(w, d, fd, e);
+		w->files++;
+		if (e->dir == NULL)
+			continue;
+		sub = openat(fd, e->name, O_RDONLY | O_DIRECTORY | O_NONBLOCK |
+		    O_CLOEXEC);
+		if (sub != -1) {
+			dir_scan(w, e->dir, sub);
+			close(sub);
+		} else if (errno != ENOENT && !e->dir->mute) {
+			e->dir->mute = true;
+			warn("%s: %s", e->name, strerror(errno));
+		}
+	}
+}
+
+/* Milliseconds of processor time that this process has used. */
+static int64_t
+cpu_ms(void)
+{
+	struct timespec t = { 0 };
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/*
+ * Compare the sources with the snapshot now, and note what changed; after
+ * a build by what the files hold.
+ */
+static void
+watch_scan(struct watch *w, struct changes *ch, bool after_build)
+{
+	int64_t began = cpu_ms();
+
+	w->changes = ch;
+	w->after_build = after_build;
+	w->files = 0;
+	if (w->out_dir != NULL) {
+		w->out_known = stat(w->opt->root, &w->out) == 0;
+		w->out_parent_known = stat(w->out_dir, &w->out_parent) == 0;
+	}
+	dir_scan(w, w->top, AT_FDCWD);
+	w->cost = cpu_ms() - began;
+	w->due_at = clock_ms() + (w->opt->interval > 0 ? w->opt->interval :
+	    w->cost * SCAN_SHARE < SCAN_MIN ? SCAN_MIN :
+	    w->cost * SCAN_SHARE > SCAN_MAX ? SCAN_MAX : w->cost * SCAN_SHARE);
+}
+
+/* Take the first snapshot. */
+static void
+watch_open(struct watch *w, const struct options *opt)
+{
+	const char *slash = strrchr(opt->root, '/');
+
+	w->opt = opt;
+	w->top = must_alloc(sizeof(*w->top) + 1);
+	if (opt->command != NULL && slash != NULL && slash[1] != '\0') {
+		w->out_name = slash + 1;
+		w->out_dir = must_alloc(strlen(opt->root) + 2);
+		memcpy(w->out_dir, opt->root, (size_t)(slash - opt->root) + 1);
+	}
+	watch_scan(w, NULL, false);
+	say(1, "watching %zu files and directories", w->files);
+}
+
+/* When watch_drain is to be called next. */
+static int64_t
+watch_due(const struct watch *w)
+{
+	return w->due_at;
+}
+
+/* Look again soon: something changed, and more may follow. */
+static void
+watch_soon(struct watch *w, int64_t now)
+{
+	int64_t at = now + (w->cost > QUIET_TIME ? w->cost : QUIET_TIME);
+
+	if (w->due_at > at)
+		w->due_at = at;
+}
+
+/* Note in ch what changed since the last look, if it is time to look. */
+static void
+watch_drain(struct watch *w, struct changes *ch, int64_t now)
+{
+	size_t before = ch->count;
+
+	if (now < w->due_at)
+		return;
+	watch_scan(w, ch, false);
+	if (ch->count != before)
+		watch_soon(w, clock_ms());
+}
+
+/* ---------------------------------------------------------------------
+ * 6  Building: wishes (wanted, ...) and facts (pid, ...); build_step moves
+ *    the one to the other
+ * ------------------------------------------------------------------ */
+
+struct build {
+	const struct options *opt;
+	const struct signals *signals;
+	const char *url;
+	/* Wishes. */
+	struct changes changes;	/* since the latest build began */
+	bool wanted;
+	int64_t since, due_at;	/* wanted since; to be started at */
+	int64_t term_at;	/* -k, or now: stop it */
+	int64_t kill_at;	/* after SIGTERM */
+	/* Facts. */
+	bool announced;		/* orders say that it begins (R9) */
+	pid_t pid;		/* 0: none; its process group's number, too */
+	bool reaped;		/* though its group may live on */
+	bool killed;		/* SIGKILL was sent */
+	bool ended;		/* it is to be counted by the parent */
+	uint32_t number;
+	int status;
+	int64_t started_at;
+	char what[WHAT_LEN];
+	/* The log. */
+	int log;		/* -1: builds write to our standard error */
+	off_t copied;		/* bytes of it copied to standard error */
+	int64_t copy_at;
+	bool midline;		/* what was copied last lacks its newline */
+};
+
+/* The file that builds write to: without a name, so that it ends with us. */
+static int
+log_open(void)
+{
+	const char *dir = getenv("TMPDIR");
+	char path[PATH_LEN];
+	int fd, flags;
+
+	if (dir == NULL || *dir == '\0')
+		dir = "/tmp";
+	snprintf(path, sizeof(path), "%s/blogserve.XXXXXX", dir);
+	if ((fd = mkstemp(path)) == -1) {
+		say(0, "%s: %s: builds write to standard error", dir,
+		    strerror(errno));
+		return -1;
+	}
+	unlink(path);
+	flags = fcntl(fd, F_GETFL);
+	fcntl(fd, F_SETFL, flags | O_APPEND);
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	return fd;
+}
+
+/*
+ * Copy what builds printed to standard error, as far as that can be done
+ * without waiting; what cannot stays in the log.
+ */
+static void
+log_copy(struct build *b, int64_t now)
+{
+	char text[4096];
+	size_t done;
+	ssize_t n;
+
+	b->copy_at = b->pid != 0 && b->log != -1 ? now + COPY_TIME : 0;
+	if (b->log == -1)
+		return;
+	while ((n = pread(b->log, text, sizeof(text), b->copied)) > 0) {
+		done = write_ready(STDERR_FILENO, text, (size_t)n);
+		b->copied += (off_t)done;
+		if (done > 0)
+			b->midline = text[done - 1] != '\n';
+		if (done < (size_t)n)
+			break;
+	}
+}
+
+/* End the line that a build began on standard error. */
+static void
+log_newline(struct build *b)
+{
+	if (b->midline)
+		b->midline = write_ready(STDERR_FILENO, "\n", 1) != 1;
+}
+
+/* A message about the build, on a line of its own. */
+static void
+build_say(struct build *b, int level, const char *text)
+{
+	if (verbosity < level)
+		return;
+	log_newline(b);
+	warn("build %lu: %s", (unsigned long)b->number, text);
+}
+
+/* Say in b->what why the next build is. */
+static void
+build_explain(struct build *b)
+{
+	const struct changes *ch = &b->changes;
+	size_t first = 0;
+
+	if (ch->paths.len > 0)
+		first = (size_t)((char *)memchr(ch->paths.data, '\n',
+		    ch->paths.len) - ch->paths.data);
+	if (b->number == 0)
+		snprintf(b->what, sizeof(b->what), "first build");
+	else if (ch->count == 0)
+		snprintf(b->what, sizeof(b->what), "SIGUSR1");
+	else if (first == 0 || first > sizeof(b->what) - 32)
+		snprintf(b->what, sizeof(b->what), "%zu change%s", ch->count,
+		    ch->count == 1 ? "" : "s");
+	else if (ch->count == 1)
+		snprintf(b->what, sizeof(b->what), "%.*s", (int)first,
+		    ch->paths.data);
+	else
+		snprintf(b->what, sizeof(b->what), "%.*s and %zu more",
+		    (int)first, ch->paths.data, ch->count - 1);
+}
+
+/* Something changed at now: build when it has been quiet, but not too late. */
+static void
+build_want(struct build *b, int64_t now, int64_t quiet)
+{
+	if (!b->wanted)
+		b->since = now;
+	b->wanted = true;
+	b->due_at = now + quiet;
+	if (b->due_at > b->since + QUIET_MAX)
+		b->due_at = b->since + QUIET_MAX;
+}
+
+/* In the child: become the build.  Does not return. */
+static void
+build_exec(struct build *b)
+{
+	const struct options *opt = b->opt;
+	const struct changes *ch = &b->changes;
+	char number[16], *shell[] = { (char *)"sh", (char *)"-c",
+	    opt->command[0], NULL };
+	int null;
+
+	setsid();
+	if ((null = open("/dev/null", O_RDONLY)) != -1)
+		dup2(null, STDIN_FILENO);
+	if (b->log != -1) {
+		dup2(b->log, STDOUT_FILENO);
+		dup2(b->log, STDERR_FILENO);
+	} else
+		dup2(STDERR_FILENO, STDOUT_FILENO);
+	if (null > STDERR_FILENO)
+		close(null);
+	snprintf(number, sizeof(number), "%lu", (unsigned long)b->number);
+	setenv("BLOGSERVE_BUILD", number, 1);
+	setenv("BLOGSERVE_URL", b->url, 1);
+	setenv("BLOGSERVE_CHANGED", ch->inexact || ch->paths.len == 0 ? "" :
+	    ch->paths.data, 1);
+	signals_restore(b->signals);
+	if (opt->command[1] == NULL)
+		execv("/bin/sh", shell);
+	else
+		execvp(opt->command[0], opt->command);
+	warn("%s: %s", opt->command[1] == NULL ? "/bin/sh" : opt->command[0],
+	    strerror(errno));
+	_exit(127);
+}
+
+/* Start the build that was announced; try again later if that fails. */
+static void
+build_start(struct build *b, int64_t now)
+{
+	uint32_t number = b->number++;
+
+	if (b->log != -1 && ftruncate(b->log, 0) == 0)
+		b->copied = 0;
+	buf_add(&b->changes.paths, "", 1);
+	if ((b->pid = fork_blocked()) == 0)
+		build_exec(b);
+	b->changes.paths.len -= b->changes.paths.len > 0;
+	if (b->pid == -1) {
+		warn("fork: %s", strerror(errno));
+		b->number = number;
+		b->pid = 0;
+		b->due_at = now + RETRY_TIME;
+		return;
+	}
+	build_say(b, 1, "starts");
+	changes_clear(&b->changes);
+	b->wanted = false;
+	b->started_at = now;
+	b->copy_at = now + COPY_TIME;
+	b->term_at = b->opt->build_time > 0 ? now + b->opt->build_time : 0;
+	b->kill_at = 0;
+}
+
+/* The build is over and nothing of it that was to be killed is left. */
+static void
+build_finish(struct build *b, int64_t now)
+{
+	char how[128], line[WHAT_LEN + 160];
+	struct stat st;
+
+	log_copy(b, now);
+	b->pid = 0;
+	b->copy_at = b->term_at = b->kill_at = 0;
+	b->reaped = b->announced = b->killed = false;
+	b->ended = true;
+	status_text(how, sizeof(how), b->status);
+	snprintf(line, sizeof(line), "%s: %s, %.2f s", b->what,
+	    *how != '\0' ? how : "ok", (double)(now - b->started_at) / 1000);
+	build_say(b, *how != '\0' ? -1 : 0, line);
+	if (*how == '\0' && stat(b->opt->root, &st) == -1)
+		warn("%s: %s: the build did not make it", b->opt->docroot,
+		    strerror(errno));
+}
+
+/* waitpid says that the build ended. */
+static void
+build_reap(struct build *b, int status)
+{
+	b->status = status;
+	b->reaped = true;
+}
+
+/* Stop the build: SIGTERM for its process group, soon SIGKILL. */
+static void
+build_stop(struct build *b, int64_t now)
+{
+	if (b->pid == 0 || b->kill_at != 0)
+		return;
+	/* Before its setsid there is no group of its number. */
+	if (kill(-b->pid, SIGTERM) == -1 && !b->reaped)
+		kill(b->pid, SIGTERM);
+	b->term_at = 0;
+	b->kill_at = now + KILL_TIME;
+}
+
+/*
+ * Move the fact towards the wish: announce a build that is due, start it
+ * once the server was told, stop one that takes too long, end one that is
+ * over.
+ */
+static void
+build_step(struct build *b, bool told, bool stopping, int64_t now)
+{
+	char limit[64];
+
+	if (b->pid == 0) {
+		if (b->wanted && !stopping && now >= b->due_at &&
+		    !b->announced) {
+			b->announced = true;
+			build_explain(b);
+		} else if (b->announced && stopping)
+			b->announced = false;
+		else if (b->announced && now >= b->due_at &&
+		    (told || now >= b->due_at + RETRY_TIME))
+			build_start(b, now);
+		return;
+	}
+	if (b->term_at != 0 && now >= b->term_at) {
+		snprintf(limit, sizeof(limit), "longer than %g s: stopping it",
+		    (double)b->opt->build_time / 1000);
+		build_say(b, -1, limit);
+		build_stop(b, now);
+	}
+	if (b->kill_at != 0 && now >= b->kill_at) {
+		kill(-b->pid, SIGKILL);
+		b->killed = true;
+		b->kill_at = now + KILL_TIME;
+	}
+	if (b->reaped && (b->kill_at == 0 || b->killed ||
+	    kill(-b->pid, 0) == -1))
+		build_finish(b, now);
+	else if (b->copy_at != 0 && now >= b->copy_at)
+		log_copy(b, now);
+}
+
+/* When build_step is to be called next. */
+static int64_t
+build_due(const struct build *b, bool told, int64_t now)
+{
+	int64_t due;
+
+	if (b->pid == 0) {
+		if (b->announced)
+			return told ? b->due_at : b->due_at + RETRY_TIME;
+		return b->wanted ? b->due_at : 0;
+	}
+	due = sooner(b->copy_at, b->term_at);
+	if (b->reaped)
+		return sooner(due, now + REAP_TIME);
+	return sooner(due, b->kill_at);
+}
+
+/* ---------------------------------------------------------------------
+ * 7  Supervising: the parent's process
+ * ------------------------------------------------------------------ */
+
+/* The parent's view of the server. */
+struct server {
+	pid_t pid;		/* 0: none */
+	int orders_fd;		/* the write end (R3) */
+	struct orders told;	/* the latest that it was told */
+	int64_t started_at;
+	int64_t respawn_at;	/* not before */
+	int64_t delay;		/* till the next one, if this one dies soon */
+	int64_t kill_at;	/* when it had long enough to drain */
+};
+
+struct super {
+	const struct options *opt;
+	struct signals signals;
+	struct listeners listeners;
+	struct watch watch;
+	struct build build;
+	struct server server;
+	int stopping;		/* the signal that said so, or 0 */
+	int hurry;		/* the one that said so again */
+	int64_t stopping_at;
+};
+
+static void
+listeners_close(struct listeners *l)
+{
+	size_t i;
+
+	for (i = 0; i < l->count; i++)
+		fd_close(&l->fd[i]);
+}
+
+/* In the child: be the server.  What is the parent's alone is closed. */
+static void
+server_run(struct super *s, const struct orders *orders, int orders_fd)
+{
+	struct service *sv;
+
+	signals_ignore();
+	fd_close(&self_pipe[0]);
+	fd_close(&self_pipe[1]);
+	fd_close(&s->build.log);
+	sv = must_alloc(sizeof(*sv));
+	sv->opt = s->opt;
+	sv->listeners = &s->listeners;
+	sv->orders = *orders;
+	sv->orders_fd = orders_fd;
+	serve(sv);
+	_exit(0);
+}
+
+/* Start the server with what it would be told; later if that fails. */
+static void
+server_start(struct super *s, const struct orders *orders, int64_t now)
+{
+	struct server *sr = &s->server;
+	int fd[2];
+
+	sr->respawn_at = now + RETRY_TIME;
+	if (pipe(fd) == -1) {
+		warn("pipe: %s", strerror(errno));
+		return;
+	}
+	fd_prepare(fd[0]);
+	fd_prepare(fd[1]);
+	if ((sr->pid = fork_blocked()) == 0) {
+		close(fd[1]);
+		server_run(s, orders, fd[0]);
+	}
+	close(fd[0]);
+	if (sr->pid == -1) {
+		warn("fork: %s", strerror(errno));
+		sr->pid = 0;
+		close(fd[1]);
+		return;
+	}
+	sr->orders_fd = fd[1];
+	sr->told = *orders;
+	sr->started_at = now;
+}
+
+/*
+ * Keep a server that knows the orders; when stopping, see it out.  Returns
+ * whether no server can act on older ones.
+ */
+static bool
+server_step(struct super *s, const struct orders *orders, int64_t now)
+{
+	struct server *sr = &s->server;
+
+	if (sr->pid == 0) {
+		if (s->stopping == 0 && now >= sr->respawn_at)
+			server_start(s, orders, now);
+		return true;
+	}
+	if (memcmp(&sr->told, orders, sizeof(*orders)) != 0 &&
+	    write(sr->orders_fd, orders, sizeof(*orders)) ==
+	    (ssize_t)sizeof(*orders))
+		sr->told = *orders;
+	if (s->stopping != 0 && (s->hurry != 0 ||
+	    now >= s->stopping_at + DRAIN_TIME))
+		kill(sr->pid, SIGKILL);
+	return memcmp(&sr->told, orders, sizeof(*orders)) == 0;
+}
+
+/* When server_step is to be called next. */
+static int64_t
+server_due(const struct super *s)
+{
+	if (s->server.pid == 0)
+		return s->stopping != 0 ? 0 : s->server.respawn_at;
+	return s->stopping != 0 ? s->stopping_at + DRAIN_TIME : 0;
+}
+
+/* waitpid says that the server is gone: at once, then after a longer time. */
+static void
+server_reap(struct super *s, int status, int64_t now)
+{
+	struct server *sr = &s->server;
+	char how[128];
+
+	sr->pid = 0;
+	fd_close(&sr->orders_fd);
+	if (s->stopping != 0)
+		return;
+	if (now - sr->started_at >= RESPAWN_MAX)
+		sr->delay = 0;
+	sr->respawn_at = now + sr->delay;
+	status_text(how, sizeof(how), status);
+	if (sr->delay == 0)
+		warn("server: %s; started again", *how != '\0' ? how : "gone");
+	else
+		warn("server: %s; starting again in %g s",
+		    *how != '\0' ? how : "gone", (double)sr->delay / 1000);
+	sr->delay = sr->delay == 0 ? RESPAWN_MIN :
+	    sr->delay * 2 < RESPAWN_MAX ? sr->delay * 2 : RESPAWN_MAX;
+}
+
+/* What the server is to know now; every byte of it set, to be compared. */
+static void
+orders_now(struct orders *o, const struct super *s)
+{
+	const struct build *b = &s->build;
+
+	memset(o, 0, sizeof(*o));
+	o->build = b->number + (b->pid == 0 && b->announced);
+	o->started_at = b->pid != 0 ? b->started_at : 0;
+	o->hold = s->opt->command != NULL && (b->announced || b->number == 0);
+	o->stopping = s->stopping != 0;
+	memcpy(o->what, b->what, sizeof(o->what));
+}
+
+/* The first signal to stop lets the build end, the second stops it. */
+static void
+super_stop(struct super *s, int sig, int64_t now)
+{
+	if (s->stopping == 0) {
+		s->stopping = sig;
+		s->stopping_at = now;
+		listeners_close(&s->listeners);
+		if (s->build.pid == 0 || verbosity < 0)
+			return;
+		log_newline(&s->build);
+		say(0, "finishing build %lu; ^C again stops it",
+		    (unsigned long)s->build.number);
+		return;
+	}
+	/* A terminal that goes away may send SIGHUP, and its shell another. */
+	if (sig == SIGHUP && s->stopping == SIGHUP &&
+	    now - s->stopping_at < 1000)
+		return;
+	s->hurry = sig;
+	build_stop(&s->build, now);
+}
+
+/* Signals become wishes. */
+static void
+signals_drain(struct super *s, int64_t now)
+{
+	unsigned char got[64];
+	ssize_t i, n;
+
+	while ((n = read(self_pipe[0], got, sizeof(got))) > 0)
+		for (i = 0; i < n; i++)
+			switch (got[i]) {
+			case SIGINT:
+			case SIGTERM:
+			case SIGHUP:
+				super_stop(s, got[i], now);
+				break;
+			case SIGUSR1:
+				if (s->opt->command != NULL)
+					build_want(&s->build, now, 0);
+				break;
+			}
+}
+
+/* The ended become facts (R5).  Others are orphans, if we are process 1. */
+static void
+super_reap(struct super *s, int64_t now)
+{
+	pid_t pid;
+	int status;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		if (pid == s->build.pid)
+			build_reap(&s->build, status);
+		else if (pid == s->server.pid)
+			server_reap(s, status, now);
+}
+
+/* Changes become a wish for a build.  None is looked for during a build. */
+static void
+super_watch(struct super *s, int64_t now)
+{
+	struct build *b = &s->build;
+	size_t before = b->changes.count;
+
+	if (b->pid != 0 || s->stopping != 0)
+		return;
+	if (b->ended)
+		watch_scan(&s->watch, &b->changes, true);
+	else
+		watch_drain(&s->watch, &b->changes, now);
+	b->ended = false;
+	if (b->changes.count == before)
+		return;
+	if (s->opt->command == NULL) {
+		say(1, "%zu changes", b->changes.count);
+		changes_clear(&b->changes);
+		return;
+	}
+	now = clock_ms();
+	watch_soon(&s->watch, now);
+	build_want(b, now, s->watch.due_at - now);
+}
+
+/* Wait for a signal, or until something is due. */
+static void
+super_wait(struct super *s, bool told, int64_t now)
+{
+	struct pollfd p[2] = {
+		{ .fd = self_pipe[0], .events = POLLIN },
+		{ .fd = told ? -1 : s->server.orders_fd, .events = POLLOUT },
+	};
+	int64_t until = server_due(s);
+
+	until = sooner(until, build_due(&s->build, told, now));
+	if (s->build.pid == 0 && s->stopping == 0)
+		until = sooner(until, watch_due(&s->watch));
+	poll(p, 2, poll_time(until, now));
+}
+
+/* Have a server at once, then a view of the sources, then a build. */
+static void
+super_open(struct super *s, const struct options *opt)
+{
+	struct orders orders;
+
+	s->opt = s->build.opt = opt;
+	s->build.signals = &s->signals;
+	s->build.url = s->listeners.url;
+	s->build.log = opt->command != NULL ? log_open() : -1;
+	orders_now(&orders, s);
+	server_step(s, &orders, clock_ms());
+	watch_open(&s->watch, opt);
+	if (opt->command != NULL)
+		build_want(&s->build, clock_ms(), 0);
+}
+
+/* The parent's life: wishes to facts, wait, events to wishes and facts. */
+static int
+supervise(struct super *s)
+{
+	struct orders orders;
+	int64_t now = clock_ms();
+	bool told = false;
+
+	for (;;) {
+		build_step(&s->build, told, s->stopping != 0, now);
+		orders_now(&orders, s);
+		told = server_step(s, &orders, now);
+		if (s->stopping != 0 && s->build.pid == 0 &&
+		    s->server.pid == 0)
+			return s->hurry != 0 ? 128 + s->hurry : 0;
+		super_wait(s, told, now);
+		now = clock_ms();
+		signals_drain(s, now);
+		super_reap(s, now);
+		super_watch(s, now);
+	}
+}
+
+/* ---------------------------------------------------------------------
+ * 8  Options, listeners, main
+ * ------------------------------------------------------------------ */
+
+static const char synopsis[] =
+    "usage: blogserve [-AbhLnqRVv] [-a address] [-d docroot] [-H host]...\n"
+    "                 [-i seconds] [-k seconds] [-l logfile] [-P pidfile]\n"
+    "                 [-p port] [-r prefix] [-t seconds] [-u user]\n"
+    "                 [-w path]... [-x pattern]... [command [argument ...]]\n";
+
+static const char help[] =
+    "  command     builds the site; a single operand is given to sh -c\n"
+    "  -d docroot  the site that is served (default: .)\n"
+    "  -w path     sources: a file or directory to watch (default: .)\n"
+    "  -x pattern  not a source\n"
+    "  -i seconds  look for changes so often\n"
+    "  -k seconds  a build may take so long\n"
+    "  -a address  listen there (default: 127.0.0.1 and ::1)\n"
+    "  -p port     listen there (default: 8000 or the next free one; 0: any)\n"
+    "  -H host     answer to this Host, too; *: to any\n"
+    "  -t seconds  patience with slow clients\n"
+    "  -L          follow symbolic links out of the docroot\n"
+    "  -n          no listings of directories\n"
+    "  -R          no live reload\n"
+    "  -q, -v      say less, say more\n"
+    "  -h, -V      this help, the version\n"
+    "The rest is in the manual: man blogserve\n";
+
+/* Wrong usage: why, the synopsis, and out. */
+static void
+usage(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	message(fmt, ap);
+	va_end(ap);
+	fputs(synopsis, stderr);
+	exit(2);
+}
+
+/* Seconds as a decimal number, in milliseconds, at least 1 of them. */
+static int64_t
+seconds_parse(int option, const char *text)
+{
+	const char *p = text;
+	int64_t ms = 0, scale = 1000;
+
+	for (; *p >= '0' && *p <= '9' && ms < 1000000000; p++)
+		ms = ms * 10 + (*p - '0') * 1000;
+	if (*p == '.' && p[1] != '\0')
+		for (p++; *p >= '0' && *p <= '9'; p++)
+			ms += (*p - '0') * (scale /= 10);
+	if (*text == '\0' || *p != '\0' || ms < 1)
+		usage("-%c: %s: not a number of seconds", option, text);
+	return ms;
+}
+
+static int
+port_parse(const char *text)
+{
+	long port;
+	char *end;
+
+	errno = 0;
+	port = strtol(text, &end, 10);
+	if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 ||
+	    port > 65535)
+		usage("-p: %s: not a port (0 to 65535)", text);
+	return (int)port;
+}
+
+/* Add a repeatable option's argument to its list, which argc bounds. */
+static void
+list_add(const char ***list, size_t *count, const char *arg, int argc)
+{
+	if (*list == NULL)
+		*list = must_alloc((size_t)argc * sizeof(**list));
+	(*list)[(*count)++] = arg;
+}
+
+static void
+options_parse(struct options *o, int argc, char **argv)
+{
+	static const char all[] = "adHiklPprtuwx";
+	int c;
+
+	memset(o, 0, sizeof(*o));
+	o->docroot = ".";
+	o->port = -1;
+	o->head_time = HEAD_TIME;
+	o->idle_time = IDLE_TIME;
+	o->listings = true;
+	opterr = 0;
+	while ((c = getopt(argc, argv,
+	    "+AbhLnqRVva:d:H:i:k:l:P:p:r:t:u:w:x:")) != -1)
+		switch (c) {
+		case 'a': o->address = optarg; break;
+		case 'd': o->docroot = optarg; break;
+		case 'H':
+			list_add(&o->hosts, &o->host_count, optarg, argc);
+			break;
+		case 'h':
+			printf("%s%s", synopsis, help);
+			exit(fflush(stdout) == 0 ? 0 : 1);
+		case 'i': o->interval = seconds_parse(c, optarg); break;
+		case 'k': o->build_time = seconds_parse(c, optarg); break;
+		case 'L': o->follow = true; break;
+		case 'n': o->listings = false; break;
+		case 'p': o->port = port_parse(optarg); break;
+		case 'q': verbosity = -1; break;
+		case 'R': break;
+		case 't':
+			o->head_time = o->idle_time = seconds_parse(c, optarg);
+			break;
+		case 'V':
+			printf("blogserve %s\n", VERSION);
+			exit(fflush(stdout) == 0 ? 0 : 1);
+		case 'v': verbosity = 1; break;
+		case 'w':
+			list_add(&o->watch, &o->watch_count, optarg, argc);
+			break;
+		case 'x':
+			list_add(&o->exclude, &o->exclude_count, optarg, argc);
+			break;
+		case '?':
+			if (optopt != 0 && strchr(all, optopt) != NULL)
+				usage("-%c: needs an argument", optopt);
+			usage("-%c: unknown option", optopt);
+			break;
+		default:
+			die("-%c: not available yet", c);
+		}
+	if (optind < argc)
+		o->command = argv + optind;
+	if (o->watch_count == 0)
+		list_add(&o->watch, &o->watch_count,
+		    o->command != NULL ? "." : o->docroot, argc + 1);
+}
+
+/* The docroot's absolute path: it is looked up anew, wherever we are. */
+static char *
+path_absolute(const char *path)
+{
+	struct buf b = { 0 };
+	char cwd[PATH_LEN];
+
+	if (path[0] != '/' && getcwd(cwd, sizeof(cwd)) != NULL) {
+		buf_puts(&b, cwd);
+		if (strcmp(path, ".") != 0)
+			buf_puts(&b, "/");
+	}
+	if (strcmp(path, ".") != 0 || b.len == 0)
+		buf_puts(&b, path);
+	while (b.len > 1 && b.data[b.len - 1] == '/')
+		b.len--;
+	buf_add(&b, "", 1);
+	if (b.failed)
+		die("memory: %s", strerror(ENOMEM));
+	return b.data;
+}
+
+/* Whether name can be executed, as execvp would look for it. */
+static bool
+command_found(const char *name)
+{
+	const char *path = getenv("PATH");
+	char full[PATH_LEN];
+	struct stat st;
+	size_t n;
+
+	if (strchr(name, '/') != NULL)
+		return access(name, X_OK) == 0 && stat(name, &st) == 0 &&
+		    !S_ISDIR(st.st_mode);
+	for (; path != NULL; path = path[n] == ':' ? path + n + 1 : NULL) {
+		n = strcspn(path, ":");
+		snprintf(full, sizeof(full), "%.*s/%s", n > 0 ? (int)n : 1,
+		    n > 0 ? path : ".", name);
+		if (access(full, X_OK) == 0 && stat(full, &st) == 0 &&
+		    !S_ISDIR(st.st_mode))
+			return true;
+	}
+	return false;
+}
+
+/* Refuse what cannot work before anything is opened or forked. */
+static void
+options_check(struct options *o)
+{
+	struct stat st;
+	size_t i;
+
+	o->root = path_absolute(o->docroot);
+	if (stat(o->root, &st) == -1) {
+		if (errno != ENOENT || o->command == NULL)
+			die("%s: %s", o->docroot, strerror(errno));
+	} else if (!S_ISDIR(st.st_mode))
+		die("%s: %s", o->docroot, strerror(ENOTDIR));
+	for (i = 0; i < o->watch_count; i++)
+		if (stat(o->watch[i], &st) == -1)
+			die("%s: %s", o->watch[i], strerror(errno));
+	if (o->command != NULL && o->command[1] != NULL &&
+	    !command_found(o->command[0]))
+		die("%s: not found, or not to be executed", o->command[0]);
+}
+
+/* A listener at an address; -1 with errno. */
+static int
+listener_open(const struct addrinfo *ai)
+{
+	int fd, on = 1, e;
+
+	if ((fd = socket(ai->ai_family, ai->ai_socktype, ai->ai_protocol))
+	    == -1)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (ai->ai_family == AF_INET6 && !IN6_IS_ADDR_UNSPECIFIED(
+	    &((const struct sockaddr_in6 *)(const void *)ai->ai_addr)->sin6_addr))
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	if (fd_prepare(fd) == 0 && bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 &&
+	    listen(fd, SOMAXCONN) == 0)
+		return fd;
+	e = errno;
+	close(fd);
+	errno = e;
+	return -1;
+}
+
+/* The port of a bound socket, its address as text in host. */
+static int
+listener_name(int fd, char *host, size_t size)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	char port[16] = "";
+
+	host[0] = '\0';
+	if (getsockname(fd, (struct sockaddr *)&ss, &len) == 0)
+		getnameinfo((struct sockaddr *)&ss, len, host,
+		    (socklen_t)size, port, sizeof(port),
+		    NI_NUMERICHOST | NI_NUMERICSERV);
+	return atoi(port);
+}
+
+/*
+ * Listen at each address of host, at port or the one that l has got already.
+ * Returns 0 or an errno; a family that this machine lacks is none.
+ */
+static int
+listeners_add(struct listeners *l, const char *host, int port)
+{
+	struct addrinfo hints, *all, *ai;
+	char text[INET6_ADDRSTRLEN + 16];
+	in_port_t net;
+	int fd, why;
+
+	memset(&hints, 0, sizeof(hints));
+	hints.ai_socktype = SOCK_STREAM;
+	hints.ai_flags = AI_PASSIVE;
+	if ((why = getaddrinfo(host, NULL, &hints, &all)) != 0)
+		die("%s: %s", host, gai_strerror(why));
+	for (ai = all; ai != NULL && l->count < LISTEN_MAX; ai = ai->ai_next) {
+		net = htons((in_port_t)(l->port > 0 ? l->port : port));
+		if (ai->ai_family == AF_INET)
+			((struct sockaddr_in *)(void *)ai->ai_addr)->sin_port =
+			    net;
+		else if (ai->ai_family == AF_INET6)
+			((struct sockaddr_in6 *)(void *)ai->ai_addr)->
+			    sin6_port = net;
+		if ((fd = listener_open(ai)) == -1) {
+			if (errno == EAFNOSUPPORT || (errno == EADDRNOTAVAIL &&
+			    l->count > 0))
+				continue;
+			why = errno;
+			break;
+		}
+		l->fd[l->count++] = fd;
+		l->port = listener_name(fd, text, sizeof(text));
+		l->loopback = l->loopback && is_loopback(text);
+	}
+	freeaddrinfo(all);
+	return why;
+}
+
+/*
+ * Listen at one port of -a's address or both loopbacks.  Returns 0 or an
+ * errno; then nothing is left open.
+ */
+static int
+listeners_try(struct listeners *l, const char *address, int port)
+{
+	int why;
+
+	l->count = 0;
+	l->port = 0;
+	l->loopback = true;
+	if (address != NULL)
+		why = listeners_add(l, address, port);
+	else {
+		why = listeners_add(l, "127.0.0.1", port);
+		if (why == 0 || why == EADDRNOTAVAIL)
+			why = listeners_add(l, "::1", port);
+		if (why == EADDRNOTAVAIL && l->count > 0)
+			why = 0;
+	}
+	if (why == 0 && l->count == 0)
+		why = EAFNOSUPPORT;
+	if (why != 0) {
+		listeners_close(l);
+		l->count = 0;
+	}
+	return why;
+}
+
+static void
+listeners_open(struct listeners *l, const struct options *o)
+{
+	const char *host = o->address;
+	char text[INET6_ADDRSTRLEN + 16];
+	int port = o->port == -1 ? PORT_FIRST : o->port, tries, why;
+
+	for (tries = 0; tries < PORT_TRIES; tries++) {
+		why = listeners_try(l, o->address, port);
+		if (why != EADDRINUSE || o->port > 0)
+			break;
+		port += o->port == -1;
+	}
+	if (why != 0)
+		die("%s%sport %d: %s", host != NULL ? host : "",
+		    host != NULL ? ", " : "", port, strerror(why));
+	listener_name(l->fd[0], text, sizeof(text));
+	if (host == NULL || strcmp(text, "0.0.0.0") == 0)
+		host = strcmp(text, "0.0.0.0") == 0 ? "127.0.0.1" : text;
+	else if (strcmp(text, "::") == 0)
+		host = "::1";
+	snprintf(l->url, sizeof(l->url), strchr(host, ':') != NULL ?
+	    "http://[%s]:%d/" : "http://%s:%d/", host, l->port);
+}
+
+/* A URL for other devices. */
+static void
+address_tell(const char *address, void *arg)
+{
+	const struct listeners *l = arg;
+
+	say(0, strchr(address, ':') != NULL ? "also http://[%s]:%d/" :
+	    "also http://%s:%d/", address, l->port);
+}
+
+/* Tell where the site is: first of all, and even to a pipe at once. */
+static void
+listeners_tell(struct listeners *l)
+{
+	char text[INET6_ADDRSTRLEN + 16];
+
+	printf("%s\n", l->url);
+	if (fflush(stdout) == EOF)
+		warn("standard output: %s", strerror(errno));
+	listener_name(l->fd[0], text, sizeof(text));
+	if (strcmp(text, "0.0.0.0") == 0 || strcmp(text, "::") == 0)
+		extra_addresses(AF_INET, address_tell, l);
+	if (strcmp(text, "::") == 0)
+		extra_addresses(AF_INET6, address_tell, l);
+}
+
+int
+main(int argc, char **argv)
+{
+	static struct super super;
+	struct options options;
+
+	fds_sanitize();
+	signals_open(&super.signals);
+	options_parse(&options, argc, argv);
+	options_check(&options);
+	listeners_open(&super.listeners, &options);
+	listeners_tell(&super.listeners);
+	super_open(&super, &options);
+	return supervise(&super);
+}

@@ -1,0 +1,2629 @@
+#!/bin/sh
+# test.sh: what blogserve promises, a case for each; prints TAP.
+#
+#	sh test.sh [name ...]
+#
+# BLOGSERVE	the program, perhaps behind a wrapper; split at blanks ("valgrind -q ./blogserve")
+# HOSTCC	compiles the helper and the tables of pure functions
+# JOBS		so many cases at a time
+# SLOW		multiplies every deadline
+# TMPDIR	where everything happens
+#
+# A case is a function; its name is its sentence. It runs in a subshell, in a directory of its own
+# ($dir/here; its parent $dir is out of the way of what is watched), and fails by calling fail.
+
+# Words are split and quotes kept from expanding on purpose.
+# shellcheck disable=SC2016,SC2059,SC2086
+
+set -u
+LC_ALL=C; export LC_ALL
+SLOW=${SLOW:-1}; export SLOW
+JOBS=${JOBS:-4}
+HOSTCC=${HOSTCC:-${CC:-cc}}
+newline='
+'
+self=$0
+source=$(cd "$(dirname "$0")" && pwd) || exit 1
+tmp=${TMPDIR:-/tmp}/blogserve-test.$$
+helper=$tmp/helper; export helper
+dir=; export dir
+url=; export url
+count=0
+
+# The words of BLOGSERVE one a line, so that a blank in the path of this directory does no harm;
+# cases change directory, so names must not depend on it.
+program=
+for word in ${BLOGSERVE-}; do
+	case $word in
+	./*|../*) word=$PWD/$word ;;
+	esac
+	program=${program:+$program$newline}$word
+done
+program=${program:-$source/blogserve}
+
+# --- what cases say ---
+
+fail() {
+	printf '%s\n' "$*"
+	exit 1
+}
+
+skip() {
+	printf '%s\n' "$*" >"$dir/skip"
+	exit 0
+}
+
+is() { # what got expected
+	[ "$2" = "$3" ] || fail "$1: expected [$3], got [$2]"
+}
+
+has() { # what text part
+	case $2 in
+	*"$3"*) ;;
+	*) fail "$1: expected [$3] in [$2]" ;;
+	esac
+}
+
+lacks() { # what text part
+	case $2 in
+	*"$3"*) fail "$1: did not expect [$3] in [$2]" ;;
+	esac
+}
+
+says() { # file text
+	grep -F -e "$2" "$1" >/dev/null 2>&1
+}
+
+# Nothing here waits for a fixed time but to show that nothing happens.
+wait_for() { # command [argument ...]
+	tries=$((500 * SLOW))
+	until "$@"; do
+		tries=$((tries - 1))
+		[ "$tries" -gt 0 ] || fail "waited in vain for: $*"
+		"$helper" nap 20
+	done
+}
+
+nap() {
+	"$helper" nap "$1"
+}
+
+put() { # file line ...
+	case $1 in
+	*/*) mkdir -p "${1%/*}" ;;
+	esac
+	to=$1
+	shift
+	printf '%s\n' "$@" >"$to"
+}
+
+# --- the program ---
+
+# Whatever is started in the background is written down, and struck off once it was waited for.
+note() { # pid
+	echo "$1" >>"$dir/pids"
+}
+
+first_line() {
+	read -r url <"$out" || ! "$helper" alive "$pid"
+}
+
+# Starts the program with any port, and waits for its URL. $with: options for the helper's run.
+with=
+start() { # [argument ...]
+	count=$((count + 1))
+	out=$dir/out.$count
+	err=$dir/err.$count
+	[ -e "$out" ] || : >"$out"
+	# braces: some shells start a second process for parentheses
+	{ IFS=$newline; set -f; exec "$helper" run $with $program -p 0 "$@"; } >"$out" 2>"$err" &
+	pid=$!
+	note "$pid"
+	wait_for first_line
+	case $url in
+	http://*/) ;;
+	*) fail "no URL on the first line, but [$url]" ;;
+	esac
+}
+
+# To its end, which must come soon: what ought to fail might serve instead.
+try() { # [argument ...]
+	out=$dir/out.try
+	err=$dir/err.try
+	rc=0
+	( IFS=$newline; set -f; exec "$helper" run -t 5000 $with $program "$@" ) >"$out" 2>"$err" || rc=$?
+}
+
+gone() {
+	rc=0
+	wait "$pid" || rc=$?
+	note "-$pid"
+}
+
+leave() { # signal
+	kill -"$1" "$pid"
+	gone
+}
+
+# At rest the server is the only child.
+server() {
+	"$helper" children "$pid"
+}
+
+dead() { # pid
+	! "$helper" alive "$1"
+}
+
+get() { # [option ...] path
+	"$helper" http -b "$@"
+}
+
+status() { # [option ...] path
+	"$helper" http -s "$@"
+}
+
+refused() {
+	rc=0
+	"$helper" http -s / >/dev/null || rc=$?
+	[ "$rc" -eq 2 ]
+}
+
+page_has() { # path text
+	case $(get "$1") in
+	*"$2"*) ;;
+	*) return 1 ;;
+	esac
+}
+
+# The lines about builds that ended; \$err must be set.
+builds() {
+	grep -c '^blogserve: build [0-9]*: .*, [0-9.]* s$' "$err"
+}
+
+built() { # number
+	[ "$(builds)" -ge "$1" ]
+}
+
+# A build that takes until there is $dir/go; written as one operand for sh -c.
+slow_build='echo "$BLOGSERVE_BUILD" >>"$dir/started"
+until [ -e "$dir/go" ]; do "$helper" nap 10; done
+cat src/post >site/a.txt'
+
+started() { # number
+	[ -e "$dir/started" ] && [ "$(wc -l <"$dir/started")" -ge "$1" ]
+}
+
+# Runs a command on a terminal of its own; then "type 03" and the like are orders to it.
+terminal() { # [option for pty ...] -- argument ...
+	count=$((count + 1))
+	out=$dir/screen.$count
+	err=$out
+	: >"$out"
+	options=
+	while [ "$1" != -- ]; do
+		options=$options$newline$1
+		shift
+	done
+	shift
+	mkfifo "$dir/orders.$count"
+	{ IFS=$newline; set -f
+	exec "$helper" pty $options -p "$dir/leader" $program "$@"; } \
+	    <"$dir/orders.$count" >"$out" &
+	pty=$!
+	note "$pty"
+	exec 3>"$dir/orders.$count"
+}
+
+on_screen() {
+	url=$(sed -n 's|^\(http://[^ ]*/\)$|\1|p' "$out")
+	[ -n "$url" ]
+}
+
+type_() { # hex ...
+	echo "type $*" >&3
+}
+
+left_terminal() {
+	rc=0
+	wait "$pty" || rc=$?
+	note "-$pty"
+	exec 3>&-
+}
+
+# --- the helper: what sh cannot do ---
+
+build_helper() {
+	cat >"$helper.c" <<'END'
+#define _XOPEN_SOURCE 700
+#include <sys/types.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+/* What an exchange came to; the exit status of http and raw. */
+enum { WHOLE = 0, USAGE = 1, REFUSED = 2, SHORT = 3, LATE = 4, RESET = 5, GARBLED = 6 };
+
+struct text { char *at; size_t len, size; };
+
+static const struct { const char *name; int number; } signals[] = {
+	{ "HUP", SIGHUP }, { "INT", SIGINT }, { "QUIT", SIGQUIT }, { "PIPE", SIGPIPE },
+	{ "TERM", SIGTERM }, { "CHLD", SIGCHLD }, { "USR1", SIGUSR1 }, { "USR2", SIGUSR2 },
+	{ "TSTP", SIGTSTP }, { "TTIN", SIGTTIN }, { "TTOU", SIGTTOU }, { "ALRM", SIGALRM }
+};
+enum { SIGNALS = sizeof signals / sizeof signals[0] };
+
+static volatile sig_atomic_t told_to_end;
+static long slow = 1;
+
+static void
+die(const char *what)
+{
+	fprintf(stderr, "helper: %s: %s\n", what, strerror(errno));
+	exit(USAGE);
+}
+
+static void
+end(int signo)
+{
+	(void)signo;
+	told_to_end = 1;
+}
+
+static long
+now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	/* small enough for a shell with 32 bits */
+	return (long)(t.tv_sec % 1000000) * 1000 + t.tv_nsec / 1000000;
+}
+
+static void
+nap(long ms)
+{
+	struct timespec t;
+
+	t.tv_sec = ms / 1000;
+	t.tv_nsec = ms % 1000 * 1000000;
+	nanosleep(&t, NULL);
+}
+
+static int
+exit_status(int status)
+{
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* The shell makes its background jobs ignore SIGINT; what is tested must not start so. */
+static void
+signals_reset(void)
+{
+	sigset_t none;
+	int i;
+
+	for (i = 0; i < SIGNALS; i++)
+		signal(signals[i].number, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void
+text_add(struct text *t, const char *at, size_t len)
+{
+	if (t->len + len + 1 > t->size) {
+		t->size = 2 * (t->len + len) + 4096;
+		if ((t->at = realloc(t->at, t->size)) == NULL)
+			die("memory");
+	}
+	memcpy(t->at + t->len, at, len);
+	t->len += len;
+	t->at[t->len] = '\0';
+}
+
+/* Takes http://host:port/path apart, in place; a bare path is one of $url's. */
+static void
+url_split(const char *url, char *host, char *port, const char **path)
+{
+	const char *base = url[0] == '/' ? getenv("url") : url, *p;
+	size_t n;
+
+	if (base == NULL || strncmp(base, "http://", 7) != 0 ||
+	    strlen(base) > 4000) {
+		fprintf(stderr, "helper: not a URL: %s\n", base ? base : url);
+		exit(USAGE);
+	}
+	p = base + 7;
+	n = *p == '[' ? strcspn(p, "]") + 1 : strcspn(p, ":/");
+	sprintf(host, "%.*s", (int)(n > 200 ? 200 : n), p);
+	p += n;
+	strcpy(port, "80");
+	if (*p == ':') {
+		n = strcspn(++p, "/");
+		sprintf(port, "%.*s", (int)(n > 9 ? 9 : n), p);
+		p += n;
+	}
+	*path = url[0] == '/' ? url : p;
+}
+
+static int
+url_connect(const char *host, const char *port)
+{
+	struct addrinfo want, *found;
+	char bare[256];
+	int fd;
+
+	sprintf(bare, "%.250s", host[0] == '[' ? host + 1 : host);
+	bare[strcspn(bare, "]")] = '\0';
+	memset(&want, 0, sizeof want);
+	want.ai_flags = AI_NUMERICHOST;
+	want.ai_socktype = SOCK_STREAM;
+	if (getaddrinfo(bare, port, &want, &found) != 0)
+		exit(USAGE);
+	if ((fd = socket(found->ai_family, SOCK_STREAM, 0)) < 0)
+		die("socket");
+	if (connect(fd, found->ai_addr, found->ai_addrlen) != 0) {
+		close(fd);
+		fd = -1;
+	}
+	freeaddrinfo(found);
+	return fd;
+}
+
+static int
+send_all(int fd, const char *at, size_t len)
+{
+	ssize_t n;
+
+	for (; len > 0; at += n, len -= (size_t)n)
+		if ((n = write(fd, at, len)) < 0)
+			return -1;
+	return 0;
+}
+
+/* Reads what there is into in: WHOLE, SHORT at the end, RESET, LATE past the deadline. */
+static int
+receive(int fd, struct text *in, long until)
+{
+	struct pollfd p;
+	char piece[65536];
+	long left = until - now();
+	ssize_t n;
+
+	p.fd = fd;
+	p.events = POLLIN;
+	if (left <= 0 || poll(&p, 1, (int)left) == 0)
+		return LATE;
+	if ((n = read(fd, piece, sizeof piece)) > 0)
+		text_add(in, piece, (size_t)n);
+	return n > 0 ? WHOLE : n == 0 ? SHORT : RESET;
+}
+
+/* The value of a field in a head that ends at body, or NULL; for the length of the line. */
+static const char *
+field(const char *head, const char *body, const char *name, size_t *len)
+{
+	const char *line = head;
+	size_t n = strlen(name);
+
+	while ((line = strstr(line, "\r\n")) != NULL && (line += 2) < body)
+		if (strncasecmp(line, name, n) == 0 && line[n] == ':') {
+			line += n + 1;
+			line += strspn(line, " ");
+			*len = strcspn(line, "\r");
+			return line;
+		}
+	return NULL;
+}
+
+/* Reads one response to its end. *head is the length of its head, *all of the whole. */
+static int
+response_read(int fd, struct text *in, const char *method, long until, size_t *head, size_t *all)
+{
+	const char *body, *value;
+	size_t len;
+	int how, by_close;
+
+	while (in->len == 0 || (body = strstr(in->at, "\r\n\r\n")) == NULL)
+		if ((how = receive(fd, in, until)) != WHOLE)
+			return how;
+	body += 4;
+	*head = *all = (size_t)(body - in->at);
+	if (strncmp(in->at, "HTTP/1.", 7) != 0 || in->len < 12)
+		return GARBLED;
+	if (strcmp(method, "HEAD") == 0 || strncmp(in->at + 9, "304", 3) == 0)
+		return WHOLE;
+	value = field(in->at, body, "Content-Length", &len);
+	if (!(by_close = value == NULL))
+		*all = *head + (size_t)strtoull(value, NULL, 10);
+	while (by_close || in->len < *all)
+		if ((how = receive(fd, in, until)) != WHOLE) {
+			*all = in->len;
+			return by_close && how == SHORT ? WHOLE : how;
+		}
+	return WHOLE;
+}
+
+static void
+response_print(const char *at, size_t head, size_t all, int what, const char *name)
+{
+	const char *value;
+	size_t i, len;
+
+	if (what == 's')
+		printf("%.3s\n", all >= 12 ? at + 9 : "");
+	else if (what == 'f' && (value = field(at, at + head, name, &len)) != NULL)
+		printf("%.*s\n", (int)len, value);
+	else if (what == 'i')
+		for (i = 0; i < head && i < all; i++) {
+			if (at[i] != '\r')
+				putchar(at[i]);
+		}
+	else if (what == 'b' && all > head)
+		fwrite(at + head, 1, all - head, stdout);
+	else if (what == 0)
+		fwrite(at, 1, all, stdout);
+}
+
+/*
+ * http [-01bis] [-f name] [-H 'name: value'] [-n times] [-t ms] [-X method] url: prints the response,
+ * only its body, head, status or one field; -n asks again on the same connection.
+ */
+static int
+http(int argc, char **argv)
+{
+	struct text request = { 0 }, in = { 0 };
+	char host[256], port[16], line[8192];
+	const char *method = "GET", *fields = "", *name = "", *path, *minor = "1";
+	long ms = 20000 * slow, until;
+	size_t head = 0, all = 0;
+	int c, fd, how = WHOLE, times = 1, what = 0, hosted = 0;
+	struct text extra = { 0 };
+
+	while ((c = getopt(argc, argv, "01bf:H:in:st:X:")) != -1)
+		switch (c) {
+		case '0': case '1': minor = c == '0' ? "0" : "1"; break;
+		case 'f': name = optarg; /* FALLTHROUGH */
+		case 'b': case 'i': case 's': what = c; break;
+		case 'H':
+			hosted |= strncasecmp(optarg, "Host:", 5) == 0;
+			text_add(&extra, optarg, strlen(optarg));
+			text_add(&extra, "\r\n", 2);
+			fields = extra.at;
+			break;
+		case 'n': times = atoi(optarg); break;
+		case 't': ms = atol(optarg); break;
+		case 'X': method = optarg; break;
+		default: return USAGE;
+		}
+	if (optind != argc - 1)
+		return USAGE;
+	until = now() + ms;
+	url_split(argv[optind], host, port, &path);
+	if (strlen(path) > 6000)
+		return USAGE;
+	sprintf(line, "%s %s HTTP/1.%s\r\n", method, *path ? path : "/", minor);
+	text_add(&request, line, strlen(line));
+	if (!hosted) {
+		sprintf(line, "Host: %s:%s\r\n", host, port);
+		text_add(&request, line, strlen(line));
+	}
+	text_add(&request, fields, strlen(fields));
+	text_add(&request, "\r\n", 2);
+	if ((fd = url_connect(host, port)) < 0)
+		return REFUSED;
+	for (; times > 0 && how == WHOLE; times--) {
+		if (send_all(fd, request.at, request.len) != 0)
+			return RESET;
+		how = response_read(fd, &in, method, until, &head, &all);
+		if (how != WHOLE && in.len == 0)
+			break;
+		response_print(in.at, head, all, what, name);
+		memmove(in.at, in.at + all, in.len - all + 1);
+		in.len -= all;
+	}
+	return how;
+}
+
+/*
+ * raw [-c] [-d ms] [-m file] [-s ms] [-t ms] url: sends standard input as it is and prints what
+ * comes, until the other side closes. -c closes its half after sending, -d sends a byte every ms,
+ * -m makes a file once all is sent, -s waits before it reads.
+ */
+static int
+raw(int argc, char **argv)
+{
+	struct text in = { 0 }, out = { 0 };
+	char host[256], port[16], piece[4096];
+	const char *path, *mark = NULL;
+	long ms = 10000 * slow, drip = 0, silent = 0, until;
+	int c, fd, how, half = 0;
+	ssize_t n;
+	size_t i;
+
+	while ((c = getopt(argc, argv, "cd:m:s:t:")) != -1)
+		switch (c) {
+		case 'c': half = 1; break;
+		case 'd': drip = atol(optarg); break;
+		case 'm': mark = optarg; break;
+		case 's': silent = atol(optarg); break;
+		case 't': ms = atol(optarg); break;
+		default: return USAGE;
+		}
+	if (optind != argc - 1)
+		return USAGE;
+	until = now() + ms;
+	url_split(argv[optind], host, port, &path);
+	while ((n = read(0, piece, sizeof piece)) > 0)
+		text_add(&in, piece, (size_t)n);
+	if ((fd = url_connect(host, port)) < 0)
+		return REFUSED;
+	for (i = 0; drip > 0 && i < in.len && now() < until; i++, nap(drip))
+		if (send_all(fd, in.at + i, 1) != 0)
+			break;
+	if (drip == 0 && in.len > 0)
+		send_all(fd, in.at, in.len);
+	if (half)
+		shutdown(fd, SHUT_WR);
+	if (mark != NULL && (c = open(mark, O_WRONLY | O_CREAT, 0666)) < 0)
+		die(mark);
+	nap(silent);
+	while ((how = receive(fd, &out, until)) == WHOLE)
+		;
+	if (out.len > 0)
+		fwrite(out.at, 1, out.len, stdout);
+	return how == SHORT ? WHOLE : how;
+}
+
+/* idle n url: holds n connections, silently, until it is ended; says how many it got. */
+static int
+idle(int argc, char **argv)
+{
+	struct rlimit files;
+	char host[256], port[16];
+	const char *path;
+	int i, n;
+
+	if (argc != 3)
+		return USAGE;
+	getrlimit(RLIMIT_NOFILE, &files);
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+	url_split(argv[2], host, port, &path);
+	for (i = 0, n = atoi(argv[1]); i < n && url_connect(host, port) >= 0; i++)
+		;
+	printf("%d\n", i);
+	fflush(stdout);
+	while (!told_to_end)
+		pause();
+	return 0;
+}
+
+/* listen port: takes a port of 127.0.0.1, says which, and keeps it until it is ended. */
+static int
+take_port(int argc, char **argv)
+{
+	struct sockaddr_in a;
+	socklen_t len = sizeof a;
+	int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+
+	memset(&a, 0, sizeof a);
+	a.sin_family = AF_INET;
+	a.sin_addr.s_addr = htonl(0x7f000001);
+	a.sin_port = htons((unsigned short)(argc == 2 ? atoi(argv[1]) : 0));
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	if (bind(fd, (struct sockaddr *)&a, sizeof a) != 0 || listen(fd, 1) != 0) {
+		printf("taken\n");
+		return USAGE;
+	}
+	getsockname(fd, (struct sockaddr *)&a, &len);
+	printf("%d\n", (int)ntohs(a.sin_port));
+	fflush(stdout);
+	while (!told_to_end)
+		pause();
+	return 0;
+}
+
+/* ipv6: is there a ::1 to listen on? */
+static int
+ipv6(void)
+{
+	struct sockaddr_in6 a;
+	int fd = socket(AF_INET6, SOCK_STREAM, 0);
+
+	memset(&a, 0, sizeof a);
+	a.sin6_family = AF_INET6;
+	a.sin6_addr.s6_addr[15] = 1;
+	return fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) != 0;
+}
+
+/* A process that has ended but whom nobody has waited for is not alive. */
+static int
+alive(pid_t pid)
+{
+	char name[64], line[512], *state;
+	FILE *f;
+
+	if (kill(pid, 0) != 0 && errno == ESRCH)
+		return 0;
+	sprintf(name, "/proc/%ld/stat", (long)pid);
+	line[0] = '\0';
+	if ((f = fopen(name, "r")) == NULL)
+		return 1;
+	if (fgets(line, sizeof line, f) == NULL)
+		line[0] = '\0';
+	fclose(f);
+	state = strrchr(line, ')');
+	return state == NULL || (state[2] != 'Z' && state[2] != 'X');
+}
+
+/* The children of a process that are alive. */
+static int
+children(long of, pid_t *child, int max)
+{
+	long pid, parent;
+	char line[256];
+	int n = 0;
+	FILE *f = popen("ps -A -o pid= -o ppid= 2>/dev/null || ps -o pid,ppid", "r");
+
+	while (f != NULL && fgets(line, sizeof line, f) != NULL)
+		if (sscanf(line, "%ld %ld", &pid, &parent) == 2 && parent == of &&
+		    alive((pid_t)pid) && n < max)
+			child[n++] = (pid_t)pid;
+	if (f != NULL)
+		pclose(f);
+	return n;
+}
+
+/*
+ * end: the processes whose numbers stand on standard input; gently, then not. -pid strikes one off:
+ * it was waited for, and its number may be another's by now.
+ */
+static int
+end_all(void)
+{
+	static const struct { int number; long ms; } blow[] = {
+		{ SIGTERM, 300 }, { SIGTERM, 4000 }, { SIGKILL, 2000 }
+	};
+	pid_t pid[256];
+	long p, until;
+	int i, k, n = 0, left;
+
+	while (n < 256 && scanf("%ld", &p) == 1) {
+		if (p > 1)
+			pid[n++] = (pid_t)p;
+		for (i = 0; p < -1 && i < n; i++)
+			if (pid[i] == (pid_t)-p)
+				pid[i--] = pid[--n];
+	}
+	for (k = 0, left = n; k < 3 && left > 0; k++) {
+		for (i = 0; i < n; i++)
+			if (alive(pid[i])) {
+				kill(pid[i], blow[k].number);
+				kill(pid[i], SIGCONT);
+			}
+		for (until = now() + blow[k].ms * slow; ; nap(5)) {
+			for (left = i = 0; i < n; i++)
+				left += alive(pid[i]);
+			if (left == 0 || now() > until)
+				break;
+		}
+	}
+	return left > 0;
+}
+
+/* watchdog ms pid: ends a case that takes too long, and what it waits for. */
+static int
+watchdog(long ms, pid_t pid)
+{
+	long until = now() + ms;
+	pid_t child[64];
+	int n;
+
+	while (!told_to_end && now() < until)
+		nap(until - now());
+	if (told_to_end)
+		return 0;
+	printf("took longer than %ld s\n", ms / 1000);
+	n = children((long)pid, child, 64);
+	kill(pid, SIGKILL);
+	while (n > 0)
+		kill(child[--n], SIGTERM);
+	return 0;
+}
+
+/*
+ * run [-c fd] [-i signal] [-n files] [-t ms] command: with default signals but those of -i, without
+ * the descriptors of -c, at most -n open; -t bounds its time, without it the command takes our place.
+ */
+static int
+run(int argc, char **argv)
+{
+	struct rlimit files;
+	pid_t pid;
+	long ms = 0, until;
+	int c, i, status;
+
+	signals_reset();
+	while ((c = getopt(argc, argv, "+c:i:n:t:")) != -1)
+		switch (c) {
+		case 'c': close(atoi(optarg)); break;
+		case 'i':
+			for (i = 0; i < SIGNALS; i++)
+				if (strcmp(signals[i].name, optarg) == 0)
+					signal(signals[i].number, SIG_IGN);
+			break;
+		case 'n':
+			files.rlim_cur = files.rlim_max = (rlim_t)atol(optarg);
+			setrlimit(RLIMIT_NOFILE, &files);
+			break;
+		case 't': ms = atol(optarg) * slow; break;
+		default: return USAGE;
+		}
+	if (optind >= argc)
+		return USAGE;
+	if (ms > 0 && (pid = fork()) > 0) {
+		signal(SIGTERM, end);
+		for (until = now() + ms; waitpid(pid, &status, WNOHANG) == 0; nap(2))
+			if (told_to_end || now() > until) {
+				fprintf(stderr, "helper: still there after %ld ms: %s\n", ms, argv[optind]);
+				kill(pid, SIGKILL);
+				waitpid(pid, &status, 0);
+				return 124;
+			}
+		return exit_status(status);
+	}
+	execvp(argv[optind], argv + optind);
+	die(argv[optind]);
+	return 127;
+}
+
+/* pty, the process that leads the terminal's session: a shell of one job that can be stopped. */
+static void
+job(char **argv)
+{
+	sigset_t usr1;
+	pid_t pid;
+	int status, signo;
+
+	signal(SIGTTOU, SIG_IGN);
+	sigemptyset(&usr1);
+	sigaddset(&usr1, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &usr1, NULL);
+	if ((pid = fork()) == 0) {
+		setpgid(0, 0);
+		tcsetpgrp(0, getpid());
+		signals_reset();
+		execvp(argv[0], argv);
+		die(argv[0]);
+	}
+	setpgid(pid, pid);
+	while (waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status)) {
+		tcsetpgrp(0, getpgrp());
+		if (write(1, "[stopped]\n", 10) < 0)
+			break;
+		sigwait(&usr1, &signo);
+		tcsetpgrp(0, pid);
+		kill(-pid, SIGCONT);
+	}
+	tcsetpgrp(0, getpgrp());
+	_exit(exit_status(status));
+}
+
+static void
+pty_child(const char *name, char **argv, int stoppable)
+{
+	int fd;
+
+	setsid();
+	if ((fd = open(name, O_RDWR)) < 0)
+		die(name);
+#ifdef TIOCSCTTY
+	ioctl(fd, TIOCSCTTY, 0);
+#endif
+	dup2(fd, 0);
+	dup2(fd, 1);
+	dup2(fd, 2);
+	if (fd > 2)
+		close(fd);
+	signals_reset();
+	if (stoppable)
+		job(argv);
+	execvp(argv[0], argv);
+	die(argv[0]);
+}
+
+static void
+pty_order(int master, pid_t pid, char *line)
+{
+	char *word = strtok(line, " "), byte;
+
+	if (word != NULL && strcmp(word, "fg") == 0)
+		kill(pid, SIGUSR1);
+	else if (word != NULL && strcmp(word, "type") == 0)
+		while ((word = strtok(NULL, " ")) != NULL) {
+			byte = (char)strtol(word, NULL, 16);
+			send_all(master, &byte, 1);
+		}
+}
+
+/*
+ * pty [-j] [-p file] command: runs it on a terminal of its own, whose screen is our standard
+ * output. Orders come on standard input, a line each: "type 03" types bytes, "fg" continues a
+ * stopped job. -j: the command is a job of the session's leader, so that ^Z works; -p: a file for
+ * the number of the process that was started. Ends as the command ends.
+ */
+static int
+pty(int argc, char **argv)
+{
+	struct pollfd p[2];
+	char piece[4096], line[256], *next;
+	const char *pidfile = NULL;
+	size_t i, k, len = 0;
+	int c, master, slave, status, stoppable = 0;
+	ssize_t n;
+	pid_t pid;
+	FILE *f;
+
+	while ((c = getopt(argc, argv, "+jp:")) != -1)
+		switch (c) {
+		case 'j': stoppable = 1; break;
+		case 'p': pidfile = optarg; break;
+		default: return USAGE;
+		}
+	if (optind >= argc)
+		return USAGE;
+	if ((master = posix_openpt(O_RDWR | O_NOCTTY)) < 0 || grantpt(master) != 0 ||
+	    unlockpt(master) != 0)
+		die("posix_openpt");
+	/* held open until the child has it: else the master could see a hang-up first */
+	if ((slave = open(ptsname(master), O_RDWR | O_NOCTTY)) < 0)
+		die("ptsname");
+	fcntl(master, F_SETFD, FD_CLOEXEC);
+	fcntl(slave, F_SETFD, FD_CLOEXEC);
+	if ((pid = fork()) == 0)
+		pty_child(ptsname(master), argv + optind, stoppable);
+	if (pidfile != NULL && (f = fopen(pidfile, "w")) != NULL) {
+		fprintf(f, "%ld\n", (long)pid);
+		fclose(f);
+	}
+	p[0].fd = master;
+	p[1].fd = 0;
+	p[0].events = p[1].events = POLLIN;
+	while (!told_to_end) {
+		if (poll(p, 2, 20) > 0 && p[1].revents != 0) {
+			if ((n = read(0, line + len, sizeof line - 1 - len)) <= 0)
+				p[1].fd = -1;
+			else
+				len += (size_t)n;
+			line[len] = '\0';
+			while ((next = strchr(line, '\n')) != NULL) {
+				*next++ = '\0';
+				pty_order(master, pid, line);
+				len -= (size_t)(next - line);
+				memmove(line, next, len + 1);
+			}
+		}
+		if (p[0].revents != 0 && (n = read(master, piece, sizeof piece)) > 0) {
+			for (i = k = 0; i < (size_t)n; i++)
+				if (piece[i] != '\r')
+					piece[k++] = piece[i];
+			send_all(1, piece, k);
+			continue;
+		}
+		/* a terminal that hung up is always ready */
+		if (p[0].revents != 0)
+			nap(5);
+		if (waitpid(pid, &status, WNOHANG) == pid)
+			return exit_status(status);
+	}
+	return 128 + SIGTERM;
+}
+
+/* fds: which descriptors below 1024 are open, and whether 0 is /dev/null. */
+static int
+fds(void)
+{
+	struct stat in, null;
+	int fd;
+
+	printf("fds:");
+	for (fd = 0; fd < 1024; fd++)
+		if (fcntl(fd, F_GETFD) != -1)
+			printf(" %d", fd);
+	if (fstat(0, &in) == 0 && stat("/dev/null", &null) == 0 && in.st_rdev == null.st_rdev &&
+	    S_ISCHR(in.st_mode))
+		printf(" null");
+	printf("\n");
+	return 0;
+}
+
+/* sigs: whether it leads its session, what is blocked and what is ignored. */
+static int
+sigs(void)
+{
+	struct sigaction was;
+	sigset_t mask;
+	int i;
+
+	sigprocmask(SIG_SETMASK, NULL, &mask);
+	printf("leader:%s", getsid(0) == getpid() ? " yes" : " no");
+	printf(" blocked:");
+	for (i = 0; i < SIGNALS; i++)
+		if (sigismember(&mask, signals[i].number))
+			printf(" %s", signals[i].name);
+	printf(" ignored:");
+	for (i = 0; i < SIGNALS; i++)
+		if (sigaction(signals[i].number, NULL, &was) == 0 && was.sa_handler == SIG_IGN)
+			printf(" %s", signals[i].name);
+	printf(".\n");
+	return 0;
+}
+
+/* fill n: that many bytes, not all alike. */
+static int
+fill(long n)
+{
+	unsigned long x = 1;
+
+	for (; n > 0; n--) {
+		x = x * 1103515245UL + 12345UL;
+		putchar((int)(x >> 16 & 255));
+	}
+	return fflush(stdout) != 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	const char *verb = argc > 1 ? argv[1] : "", *env = getenv("SLOW");
+	struct sigaction act;
+	pid_t child[64];
+	int n;
+
+	if (env != NULL && atol(env) > 0)
+		slow = atol(env);
+	if (strcmp(verb, "run") == 0)
+		return run(argc - 1, argv + 1);
+	if (strcmp(verb, "sigs") == 0)
+		return sigs();
+	if (strcmp(verb, "fds") == 0)
+		return fds();
+	memset(&act, 0, sizeof act);
+	act.sa_handler = end;
+	sigaction(SIGTERM, &act, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	if (strcmp(verb, "watchdog") == 0 && argc == 4)
+		return watchdog(atol(argv[2]), (pid_t)atol(argv[3]));
+	if (strcmp(verb, "end") == 0)
+		return end_all();
+	/* whatever goes wrong, nothing of ours stays */
+	alarm((unsigned)(60 * slow));
+	if (strcmp(verb, "http") == 0)
+		return http(argc - 1, argv + 1);
+	if (strcmp(verb, "raw") == 0)
+		return raw(argc - 1, argv + 1);
+	if (strcmp(verb, "idle") == 0)
+		return idle(argc - 1, argv + 1);
+	if (strcmp(verb, "listen") == 0)
+		return take_port(argc - 1, argv + 1);
+	if (strcmp(verb, "pty") == 0)
+		return pty(argc - 1, argv + 1);
+	if (strcmp(verb, "ipv6") == 0)
+		return ipv6();
+	if (strcmp(verb, "now") == 0)
+		return printf("%ld\n", now()) < 0;
+	if (argc == 3 && strcmp(verb, "nap") == 0)
+		nap(atol(argv[2]));
+	else if (argc == 3 && strcmp(verb, "alive") == 0)
+		return !alive((pid_t)atol(argv[2]));
+	else if (argc == 3 && strcmp(verb, "children") == 0)
+		for (n = children(atol(argv[2]), child, 64); n > 0; )
+			printf("%ld\n", (long)child[--n]);
+	else if (argc == 3 && strcmp(verb, "fill") == 0)
+		return fill(atol(argv[2]));
+	else
+		return USAGE;
+	return 0;
+}
+END
+	$HOSTCC -o "$helper" "$helper.c" || exit 1
+}
+
+# --- starting ---
+
+t_prints_the_url_as_its_first_line_even_to_a_pipe() {
+	mkfifo "$dir/pipe"
+	{ IFS=$newline; set -f; exec "$helper" run $program -p 0; } >"$dir/pipe" 2>"$dir/err.1" &
+	pid=$!
+	note "$pid"
+	exec 4<"$dir/pipe"
+	read -r url <&4
+	is 'status of the URL' "$(status "$url")" 200
+	leave INT
+	is 'the rest of standard output' "$(cat <&4)" ''
+}
+
+t_serves_on_both_loopback_addresses_at_the_same_port() {
+	"$helper" ipv6 || skip 'no ::1 here'
+	put a.txt hello
+	start
+	port=${url##*:}
+	is 'by IPv4' "$(get "http://127.0.0.1:${port}a.txt")" hello
+	is 'by IPv6' "$(get "http://[::1]:${port}a.txt")" hello
+}
+
+t_takes_the_next_free_port_when_8000_is_taken() {
+	"$helper" listen 8000 >"$dir/taken" &
+	note $!
+	wait_for says "$dir/taken" ''
+	# the last -p counts, so start's own must go
+	{ IFS=$newline; set -f; exec "$helper" run $program; } >"$dir/out.1" 2>"$dir/err.1" &
+	pid=$!
+	note "$pid"
+	out=$dir/out.1
+	wait_for [ -e "$out" ]
+	wait_for first_line
+	port=${url##*:}
+	port=${port%/}
+	case $port in
+	8000) fail 'the port that is taken' ;;
+	8[0-9][0-9][0-9]) ;;
+	*) fail "port [$port] of [$url]" ;;
+	esac
+	is 'status' "$(status /)" 200
+}
+
+t_insists_on_the_port_that_was_named() {
+	"$helper" listen 0 >"$dir/taken" &
+	note $!
+	wait_for says "$dir/taken" ''
+	try -p "$(cat "$dir/taken")"
+	is 'exit status' "$rc" 1
+	is 'standard output' "$(cat "$out")" ''
+	is 'lines on standard error' "$(wc -l <"$err" | tr -d ' ')" 1
+	has 'message' "$(cat "$err")" "$(cat "$dir/taken")"
+}
+
+t_takes_any_port_for_port_0() {
+	start
+	first=$url
+	start
+	[ "$url" != "$first" ] || fail "twice $url"
+	is 'the first' "$(status "$first")" 200
+	is 'the second' "$(status "$url")" 200
+}
+
+t_listens_only_where_a_says() {
+	start -a 127.0.0.1
+	is 'there' "$(status /)" 200
+	url="http://[::1]:${url##*:}"
+	refused || fail '::1 answers, too'
+}
+
+t_serves_to_all_addresses_when_told_to() {
+	put a.txt hello
+	start -a 0.0.0.0
+	is 'any host' "$(get -H 'Host: blog.example' "http://127.0.0.1:${url##*:}a.txt")" hello
+}
+
+t_prints_help_and_version_on_standard_output() {
+	try -h
+	is 'exit status of -h' "$rc" 0
+	has 'help' "$(cat "$out")" 'blogserve ['
+	has 'help' "$(cat "$out")" '-d docroot'
+	try -V
+	is 'exit status of -V' "$rc" 0
+	has 'version' "$(cat "$out")" 'blogserve '
+}
+
+# Each line: the option and its value, then what the message names.
+t_refuses_wrong_usage_with_the_synopsis() {
+	while IFS=' ' read -r option value message; do
+		set -- "$option"
+		case $value in
+		-) ;;
+		nil) set -- "$option" '' ;;
+		*) set -- "$option" "$value" ;;
+		esac
+		try "$@"
+		is "exit status of $*" "$rc" 2
+		is "standard output of $*" "$(cat "$out")" ''
+		head -n 1 "$err" | grep "^blogserve: $message: ." >/dev/null ||
+		    fail "$*: expected [blogserve: $message: ...] first in [$(cat "$err")]"
+		has "synopsis after $*" "$(cat "$err")" 'blogserve ['
+	done <<-END
+		-z - -z
+		-p - -p
+		-d - -d
+		-w - -w
+		-p 99999 -p: 99999
+		-p 65536 -p: 65536
+		-p -1 -p: -1
+		-p x -p: x
+		-p 80x -p: 80x
+		-p nil -p
+		-i x -i: x
+		-i -1 -i: -1
+		-i 1x -i: 1x
+		-k x -k: x
+		-k -3 -k: -3
+		-t x -t: x
+		-t -1 -t: -1
+	END
+}
+
+t_says_in_one_line_why_it_cannot_start() {
+	put file text
+	while IFS='|' read -r args message; do
+		try $args
+		is "exit status of $args" "$rc" 1
+		is "standard output of $args" "$(cat "$out")" ''
+		is "lines of $args" "$(wc -l <"$err" | tr -d ' ')" 1
+		has "message of $args" "$(cat "$err")" "blogserve: $message: "
+	done <<-END
+		-p 0 -d missing|missing
+		-p 0 -d file|file
+		-p 0 -w missing|missing
+		-p 0 -w missing true|missing
+		-p 0 -a 192.0.2.1|192.0.2.1
+		-p 0 -a nonsense.invalid|nonsense.invalid
+		-p 0 missing-command with arguments|missing-command
+		-p 0 ./file with arguments|./file
+		-p 0 -d file true|file
+	END
+}
+
+t_says_what_is_not_available_yet() {
+	while read -r args; do
+		try -p 0 $args
+		is "exit status of $args" "$rc" 1
+		is "message of $args" "$(cat "$err")" "blogserve: ${args%% *}: not available yet"
+		is "standard output of $args" "$(cat "$out")" ''
+	done <<-END
+		-A
+		-b
+		-l log
+		-P pid
+		-r /prefix
+		-u nobody
+	END
+}
+
+t_starts_with_the_standard_descriptors_closed() {
+	put a.txt hello
+	with=-c0
+	start 'exit 0'
+	is 'without 0' "$(get /a.txt)" hello
+	leave INT
+	is 'exit status' "$rc" 0
+	with="-c0$newline-c2"
+	start 'echo lost; echo lost >&2; echo new >a.txt'
+	is 'without 0 and 2' "$(get /a.txt)" new
+	leave INT
+	is 'exit status' "$rc" 0
+}
+
+# --- building ---
+
+t_builds_before_it_serves_the_first_page() {
+	mkdir site
+	put site/a.txt old
+	start -d site "'$helper' nap 200; echo new >site/a.txt"
+	is 'first answer' "$(get /a.txt)" new
+}
+
+t_lets_the_first_build_make_the_docroot() {
+	mkdir src
+	start -d site -w src 'mkdir -p site; echo made >site/a.txt'
+	is 'answer' "$(get /a.txt)" made
+}
+
+t_rebuilds_when_a_source_changes() {
+	put src/post one
+	mkdir site
+	start -d site -w src 'cat src/post >site/a.txt'
+	is 'at first' "$(get /a.txt)" one
+	put src/post two
+	wait_for page_has /a.txt two
+}
+
+t_watches_a_single_file() {
+	put src/post one
+	mkdir site
+	start -d site -w src/post 'cat src/post >site/a.txt'
+	wait_for built 1
+	put src/other two
+	nap 200
+	is 'builds' "$(builds)" 1
+	put src/post two
+	wait_for page_has /a.txt two
+	# the way most editors save
+	put src/new three
+	mv src/new src/post
+	wait_for page_has /a.txt three
+}
+
+t_watches_more_than_one_path() {
+	put src/post one
+	put theme/head two
+	mkdir site
+	start -d site -w src -w theme 'cat theme/head src/post >site/a.txt'
+	wait_for built 1
+	put theme/head three
+	wait_for page_has /a.txt "three${newline}one"
+	put src/post four
+	wait_for page_has /a.txt "three${newline}four"
+}
+
+t_tells_on_a_line_how_each_build_went() {
+	put src/post one
+	mkdir site
+	start -d site -w src 'read -r how <src/post; [ "$how" != bad ] || exit 3; [ "$how" != worse ] || kill -9 $$'
+	wait_for built 1
+	put src/post bad
+	wait_for built 2
+	put src/post worse
+	wait_for built 3
+	kill -USR1 "$pid"
+	wait_for built 4
+	sed -n 's/, [0-9]*\.[0-9][0-9] s$/, N s/p' "$err" >"$dir/lines"
+	is 'lines' "$(cat "$dir/lines")" "blogserve: build 1: first build: ok, N s
+blogserve: build 2: src/post: exit status 3, N s
+blogserve: build 3: src/post: killed by signal 9 (Killed), N s
+blogserve: build 4: SIGUSR1: killed by signal 9 (Killed), N s"
+}
+
+t_goes_on_serving_and_building_after_a_failed_build() {
+	put src/post one
+	mkdir site
+	start -d site -w src '[ "$(cat src/post)" != bad ] && cat src/post >site/a.txt'
+	is 'at first' "$(get /a.txt)" one
+	put src/post bad
+	wait_for says "$err" 'exit status 1'
+	is 'after the failure' "$(get /a.txt)" one
+	put src/post two
+	wait_for page_has /a.txt two
+}
+
+t_reports_a_command_that_sh_does_not_find() {
+	start no-such-command
+	wait_for says "$err" 'build 1: first build: exit status 127'
+	is 'status' "$(status /)" 200
+}
+
+t_gives_one_operand_to_sh_and_executes_more_as_they_are() {
+	start -d . -x '*' 'echo $((1 + 1)) and more >"$dir/one"'
+	wait_for built 1
+	is 'one operand' "$(cat "$dir/one")" '2 and more'
+	start -d . -x '*' printf '<%s>' 'a  b' '$HOME' '*' -p -z
+	wait_for says "$err" '<a  b><$HOME><*><-p><-z>'
+}
+
+t_tells_the_build_what_changed() {
+	put src/post one
+	put src/other one
+	mkdir site
+	start -d site -w src 'printf "%s|" "$BLOGSERVE_BUILD" "$BLOGSERVE_URL" "$BLOGSERVE_CHANGED" >"$dir/env"'
+	wait_for built 1
+	is 'the first build' "$(cat "$dir/env")" "1|$url||"
+	put src/post two
+	wait_for built 2
+	is 'the second' "$(cat "$dir/env")" "2|$url|src/post|"
+	rm src/post
+	wait_for built 3
+	has 'the third' "$(cat "$dir/env")" "3|$url|"
+	has 'the third' "$(cat "$dir/env")" 'src/post'
+}
+
+t_builds_once_more_after_changes_during_a_build() {
+	put src/post one
+	put src/other one
+	mkdir site
+	start -d site -w src "$slow_build"'; echo "$BLOGSERVE_CHANGED" >"$dir/changed"'
+	wait_for started 1
+	put src/post two
+	nap 100
+	put src/other two
+	nap 100
+	put src/post three
+	nap 100
+	is 'builds begun' "$(cat "$dir/started")" 1
+	put "$dir/go" now
+	wait_for built 2
+	is 'answer' "$(get /a.txt)" three
+	is 'what changed' "$(sort <"$dir/changed")" "src/other${newline}src/post"
+	nap 300
+	is 'builds' "$(cat "$dir/started")" "1${newline}2"
+	grep 'build 2: src/[a-z]* and 1 more: ok' "$err" >/dev/null || fail 'the line does not say: and 1 more'
+}
+
+t_never_runs_two_builds_at_once() {
+	mkdir src site
+	start -d site -w src 'mkdir "$dir/lock" || echo twice >>"$dir/twice"; "$helper" nap 40; rmdir "$dir/lock"'
+	for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
+		put src/post "$i"
+		kill -USR1 "$pid"
+		nap 25
+	done
+	wait_for built 5
+	[ ! -e "$dir/twice" ] || fail 'two builds at once'
+}
+
+t_gathers_changes_that_come_together_into_few_builds() {
+	mkdir src site
+	start -d site -w src :
+	wait_for built 1
+	for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+		echo "$i" >"src/$i"
+	done
+	wait_for built 2
+	nap 300
+	[ "$(builds)" -le 4 ] || fail "$(builds) builds for one burst"
+}
+
+t_builds_though_changes_never_cease() {
+	mkdir src site
+	start -d site -w src :
+	wait_for built 1
+	{ i=0
+	while [ ! -e "$dir/enough" ]; do
+		echo "$((i += 1))" >src/post
+		"$helper" nap 4
+	done; } &
+	note $!
+	wait_for built 3
+	put "$dir/enough" now
+}
+
+t_copies_what_the_build_prints_to_standard_error() {
+	start -d . -x '*' 'echo to-out; echo to-err >&2; printf unfinished'
+	wait_for built 1
+	says "$err" to-out || fail "no output of the build: $(cat "$err")"
+	says "$err" to-err || fail "no errors of the build: $(cat "$err")"
+	is 'standard output' "$(cat "$out")" "$url"
+}
+
+t_shows_what_a_build_prints_while_it_runs() {
+	put src/post one
+	mkdir site
+	start -d site -w src "echo going on; $slow_build"
+	wait_for says "$err" 'going on'
+	is 'builds' "$(builds)" 0
+	put "$dir/go" now
+	wait_for built 1
+}
+
+t_is_not_held_up_by_a_terminal_that_nobody_reads() {
+	put src/post one
+	mkdir site
+	mkfifo "$dir/err.1"
+	"$helper" nap 20000 <"$dir/err.1" &
+	note $!
+	# more than any pipe holds
+	start -d site -w src 'awk "BEGIN { for (i = 0; i < 20000; i++) print \"a line of forty bytes, one of very many\" }"
+		cat src/post >site/a.txt'
+	is 'at first' "$(get /a.txt)" one
+	put src/post two
+	wait_for page_has /a.txt two
+	leave INT
+	is 'exit status' "$rc" 0
+}
+
+t_survives_readers_of_its_output_that_went_away() {
+	put src/post one
+	mkdir site
+	mkfifo "$dir/out.1" "$dir/err.1"
+	head -n 1 <"$dir/out.1" >"$dir/url" &
+	: <"$dir/err.1" &
+	{ IFS=$newline; set -f; exec "$helper" run $program -p 0 -d site -w src 'echo much; cat src/post >site/a.txt'
+	} >"$dir/out.1" 2>"$dir/err.1" &
+	pid=$!
+	note "$pid"
+	wait_for says "$dir/url" http
+	url=$(cat "$dir/url")
+	is 'at first' "$(get /a.txt)" one
+	put src/post two
+	wait_for page_has /a.txt two
+	leave INT
+	is 'exit status' "$rc" 0
+}
+
+t_is_quiet_with_q_but_for_errors() {
+	put src/post one
+	mkdir site
+	start -q -d site -w src 'cat src/post >site/a.txt; [ "$(cat src/post)" != bad ]'
+	is 'at first' "$(get /a.txt)" one
+	is 'standard error' "$(cat "$err")" ''
+	put src/post bad
+	wait_for says "$err" 'exit status 1'
+}
+
+t_gives_the_build_no_input_and_no_descriptors_but_three() {
+	exec 7<"$self"
+	start -d . -x '*' "$helper" fds
+	wait_for built 1
+	says "$err" 'fds: 0 1 2 null' || fail "$(grep fds "$err")"
+}
+
+t_runs_the_build_in_a_session_of_its_own_with_the_signals_it_was_given() {
+	start -d . -x '*' "$helper" sigs
+	wait_for built 1
+	says "$err" 'leader: yes blocked: ignored:.' || fail "$(grep leader "$err")"
+	with="-iINT$newline-iPIPE"
+	start -d . -x '*' "$helper" sigs
+	wait_for built 1
+	says "$err" 'leader: yes blocked: ignored: INT PIPE.' || fail "$(grep leader "$err")"
+}
+
+t_sees_builds_end_though_SIGCHLD_was_ignored() {
+	with=-iCHLD
+	start -d . -x '*' 'exit 5'
+	wait_for says "$err" 'exit status 5'
+}
+
+t_stops_a_build_that_takes_longer_than_k() {
+	# the whole group: what the shell started, too
+	start -k 1 -d . -x '*' '"$helper" nap 30000 & echo $! >"$dir/napping"; wait'
+	wait_for says "$err" 'build 1: longer than 1 s: stopping it'
+	wait_for says "$err" 'build 1: first build: killed by signal 15 (Terminated)'
+	wait_for dead "$(cat "$dir/napping")"
+	is 'status' "$(status /)" 200
+}
+
+t_kills_a_build_that_will_not_stop() {
+	start -k 1 -d . -x '*' 'trap "" TERM; for i in 1 2 3 4 5 6 7 8 9 10; do sleep 1; done'
+	wait_for says "$err" 'killed by signal 9 (Killed)'
+}
+
+t_builds_on_SIGUSR1() {
+	start -d . -x '*' 'echo "$BLOGSERVE_BUILD" >"$dir/number"'
+	wait_for built 1
+	kill -USR1 "$pid"
+	wait_for says "$dir/number" 2
+	wait_for says "$err" 'build 2: SIGUSR1: ok'
+}
+
+t_only_serves_without_a_command() {
+	put a.txt one
+	start
+	is 'at first' "$(get /a.txt)" one
+	put a.txt two
+	is 'at once' "$(get /a.txt)" two
+	put b/c.txt three
+	is 'new' "$(get /b/c.txt)" three
+	nap 200
+	is 'builds' "$(grep -c 'build' "$err")" 0
+}
+
+# --- watching ---
+
+# The site is a listing of all sources; it must come to be what the sources are.
+all_sources='cd src && find . ! -name . -type f | sort | while read -r f; do printf "%s: " "$f"; cat "$f"; done'
+
+settled() {
+	( eval "$all_sources" ) >"$dir/want"
+	cmp -s "$dir/want" site/all.txt
+}
+
+step() { # command
+	eval "$1"
+	echo "after: $1"
+	wait_for settled
+}
+
+every_kind_of_save() { # [option ...]
+	put src/a one
+	mkdir site
+	start "$@" -d site -w src "($all_sources) >site/all.txt"
+	wait_for settled
+	step 'echo two >src/a'
+	step 'echo more >>src/a'
+	step 'echo temporary >src/a.new; mv src/a.new src/a'
+	step 'echo outside >"$dir/a"; mv "$dir/a" src/a'
+	step 'echo old >"$dir/a"; touch -t 200001010000 "$dir/a"; mv "$dir/a" src/a'
+	step 'echo new >src/b'
+	step 'echo newer >src/b; touch -t 200001010000 src/b'
+	step 'ln src/a src/hard'
+	step 'rm src/a'
+	step 'mkdir -p src/deep/er/and; echo deep >src/deep/er/and/more'
+	step 'echo deeper >src/deep/er/and/more'
+	step 'mv src/deep src/moved'
+	step 'echo again >src/moved/er/and/more'
+	step 'mv src/moved/er "$dir/er"'
+	step 'mv "$dir/er" src/back'
+	step 'echo back >src/back/and/more'
+	step 'rm src/b; mkdir src/b; echo dir >src/b/c'
+	step 'rm -r src/b; echo file >src/b'
+	step ': >src/b'
+	step 'rm -r src; mkdir src; echo made anew >src/a'
+	step 'echo and changed >src/a'
+	step 'mv src "$dir/src"; mkdir src; echo another >src/a'
+	step 'rm -r src; mv "$dir/src" src'
+	step 'echo last >src/a'
+	# the same size, as fast as it goes
+	for i in 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
+		echo "$i" >src/a
+		wait_for settled
+	done
+}
+
+t_notices_every_kind_of_save() {
+	every_kind_of_save
+}
+
+t_notices_every_kind_of_save_by_scanning() {
+	every_kind_of_save -i 0.05
+}
+
+t_makes_the_site_of_the_sources_as_they_are_after_many_changes() {
+	mkdir -p src/d site
+	start -d site -w src "($all_sources) >site/all.txt"
+	for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+		echo "$i" >"src/$((i % 7))"
+		echo "$i" >"src/d/new"
+		mv src/d/new "src/d/$((i % 3))"
+		rm -f "src/$((i * 3 % 7))"
+		nap $((i % 4 * 9))
+	done
+	wait_for settled
+	nap 200
+	settled || fail 'it did not stay settled'
+}
+
+t_does_not_count_what_x_and_custom_name() {
+	put src/post one
+	put src/drafts/new one
+	mkdir site
+	start -d site -w src -x '*.tmp' -x 'src/drafts' -x out 'echo "$BLOGSERVE_CHANGED" >>"$dir/changed"'
+	wait_for built 1
+	for name in .hidden .dir/file post~ '#post#' '.#post' post.swp .post.swp 4913 post.tmp drafts/new drafts/b out/a sub/out/a; do
+		put "src/$name" two
+	done
+	rmdir src/sub 2>/dev/null || :
+	wait_for built 1
+	nap 300
+	# a directory that holds nothing that counts may count or not; its files do not
+	sed 's|^src/sub$||' "$dir/changed" >"$dir/seen"
+	is 'changes' "$(tr -d '\n' <"$dir/seen")" ''
+	put src/post two
+	wait_for says "$dir/changed" src/post
+}
+
+t_does_not_count_the_docroot_inside_the_sources() {
+	put post one
+	put public/a.txt old
+	start -d public 'cat post >public/a.txt; date >public/now.txt'
+	wait_for built 1
+	put public/by-hand.txt new
+	nap 300
+	is 'builds' "$(builds)" 1
+	put post two
+	wait_for page_has /a.txt two
+	nap 300
+	is 'builds' "$(builds)" 2
+}
+
+t_follows_a_linked_directory_and_cuts_cycles() {
+	put other/post one
+	mkdir src site
+	ln -s ../other src/linked
+	ln -s . src/self
+	ln -s .. src/up
+	start -d site -w src 'cat other/post >site/a.txt'
+	is 'at first' "$(get /a.txt)" one
+	put other/post two
+	wait_for page_has /a.txt two
+	nap 300
+	[ "$(builds)" -le 3 ] || fail "$(builds) builds for one change"
+}
+
+t_settles_when_a_build_rewrites_the_same_bytes() {
+	put src/post one
+	put src/feed one
+	mkdir site
+	start -d site -w src 'cat src/post >src/feed; cat src/feed >site/a.txt'
+	wait_for built 1
+	put src/post two
+	wait_for page_has /a.txt two
+	nap 500
+	[ "$(builds)" -le 4 ] || fail "$(builds) builds"
+	before=$(builds)
+	nap 500
+	is 'builds later' "$(builds)" "$before"
+}
+
+# --- what browsers see of builds ---
+
+t_holds_a_request_until_the_build_ends() {
+	put src/post one
+	mkdir site
+	put "$dir/go" now
+	start -d site -w src "$slow_build"
+	is 'at first' "$(get /a.txt)" one
+	rm "$dir/go"
+	put src/post two
+	wait_for started 2
+	nap 50
+	{ get /a.txt >"$dir/answer"; echo yes >"$dir/answered"; } &
+	note $!
+	nap 300
+	[ ! -e "$dir/answered" ] || fail "answered during the build: $(cat "$dir/answer")"
+	put "$dir/go" now
+	wait_for says "$dir/answered" yes
+	is 'answer' "$(cat "$dir/answer")" two
+}
+
+t_never_shows_a_half_built_page() {
+	put src/post whole
+	mkdir site
+	start -i 0.02 -d site -w src 'printf half >site/a.txt; "$helper" nap 20; cat src/post >site/a.txt'
+	{ i=0
+	while [ ! -e "$dir/enough" ]; do
+		echo "whole $((i += 1))" >src/post
+		"$helper" nap 50
+	done; } &
+	note $!
+	i=0
+	while [ $((i += 1)) -le 60 ]; do
+		page=$(get /a.txt)
+		case $page in
+		whole*) ;;
+		*) fail "answer $i: [$page]" ;;
+		esac
+	done
+	put "$dir/enough" now
+	[ "$(builds)" -gt 1 ] || fail 'it never built'
+}
+
+t_says_what_it_builds_after_ten_seconds() {
+	mkdir src site
+	start -d site -w src "$slow_build"
+	"$helper" http / >"$dir/page"
+	has 'status' "$(head -n 1 "$dir/page")" ' 503 '
+	grep -i '^Retry-After: [0-9]' "$dir/page" >/dev/null || fail "no Retry-After: $(cat "$dir/page")"
+	grep -i 'http-equiv="*refresh' "$dir/page" >/dev/null || fail "does not reload itself: $(cat "$dir/page")"
+	put src/post new
+	put "$dir/go" now
+	wait_for page_has /a.txt new
+}
+
+# --- life and death ---
+
+t_leaves_at_once_when_it_is_idle() {
+	put a.txt hello
+	start
+	is 'answer' "$(get /a.txt)" hello
+	child=$(server)
+	[ -n "$child" ] || fail 'no server'
+	before=$("$helper" now)
+	leave INT
+	took=$(($("$helper" now) - before))
+	is 'exit status' "$rc" 0
+	[ "$took" -lt $((500 * SLOW)) ] || fail "took $took ms"
+	dead "$child" || fail 'the server is still there'
+	refused || fail 'the port is still open'
+	is 'standard error' "$(cat "$err")" ''
+}
+
+t_leaves_with_0_on_SIGTERM_and_SIGHUP() {
+	for signal in TERM HUP; do
+		start -d . -x '*' :
+		wait_for built 1
+		leave "$signal"
+		is "exit status after $signal" "$rc" 0
+		refused || fail "the port is still open after $signal"
+	done
+}
+
+# Twenty pages, slowly; each is half written for a while.
+many_pages='i=0
+while [ $((i += 1)) -le 20 ]; do
+	printf "half " >site/$i.txt
+	"$helper" nap 20
+	echo whole >>site/$i.txt
+done'
+
+whole_site() {
+	i=0
+	while [ $((i += 1)) -le 20 ]; do
+		is "page $i" "$(cat "site/$i.txt")" 'half whole'
+	done
+}
+
+t_lets_the_build_finish_when_interrupt_is_typed() {
+	mkdir src site
+	terminal -- -p 0 -d site -w src "echo begun; $many_pages"
+	wait_for on_screen
+	wait_for says "$out" begun
+	nap 100
+	type_ 03
+	wait_for says "$out" 'blogserve: finishing build 1; ^C again stops it'
+	wait_for refused
+	[ ! -e site/20.txt ] || fail 'it waited for the build before it closed the port'
+	left_terminal
+	is 'exit status' "$rc" 0
+	whole_site
+}
+
+t_lets_the_build_finish_on_SIGTERM_and_SIGHUP() {
+	for signal in TERM HUP; do
+		rm -rf site
+		mkdir -p src site
+		start -d site -w src "echo begun; $many_pages"
+		wait_for says "$err" begun
+		leave "$signal"
+		is "exit status after $signal" "$rc" 0
+		whole_site
+	done
+}
+
+t_k_bounds_the_last_build_too() {
+	start -k 1 -d . -x '*' 'echo begun; exec "$helper" nap 20000'
+	wait_for says "$err" begun
+	before=$("$helper" now)
+	leave INT
+	is 'exit status' "$rc" 0
+	[ "$(($("$helper" now) - before))" -lt $((6000 * SLOW)) ] || fail 'took too long'
+}
+
+t_does_not_build_again_before_it_leaves() {
+	put src/post one
+	mkdir site
+	start -d site -w src "$slow_build"
+	wait_for started 1
+	put src/post two
+	nap 100
+	kill -INT "$pid"
+	wait_for says "$err" 'finishing build 1'
+	put "$dir/go" now
+	gone
+	is 'exit status' "$rc" 0
+	is 'builds' "$(cat "$dir/started")" 1
+}
+
+t_kills_the_build_when_interrupt_is_typed_twice() {
+	terminal -- -p 0 -d . -x '*' '"$helper" nap 20000 & echo $! >"$dir/napping"; wait'
+	wait_for says "$dir/napping" ''
+	type_ 03
+	wait_for says "$out" 'finishing build 1'
+	type_ 03
+	left_terminal
+	is 'exit status' "$rc" 130
+	wait_for dead "$(cat "$dir/napping")"
+}
+
+t_leaves_with_128_and_the_second_signal() {
+	for signal in TERM:143 HUP:129 INT:130; do
+		start -d . -x '*' 'echo begun; exec "$helper" nap 20000'
+		wait_for says "$err" begun
+		kill -INT "$pid"
+		wait_for says "$err" 'finishing build 1'
+		leave "${signal%:*}"
+		is "exit status after ${signal%:*}" "$rc" "${signal#*:}"
+	done
+}
+
+t_kills_even_a_build_that_ignores_the_second_interrupt() {
+	start -d . -x '*' 'trap "" TERM; echo $$ >"$dir/build"; while :; do "$helper" nap 100; done'
+	wait_for says "$dir/build" ''
+	note "$(cat "$dir/build")"
+	kill -INT "$pid"
+	wait_for says "$err" 'finishing build 1'
+	leave INT
+	is 'exit status' "$rc" 130
+	dead "$(cat "$dir/build")" || fail 'the build is still there'
+}
+
+# Before the program has set up its signals, a signal just ends it; then nothing has begun.
+t_leaves_well_when_interrupt_is_typed_as_it_starts() {
+	mkdir src site
+	for delay in 0 1 2 3 4 6 8 10 15 20 30 40; do
+		rm -f site/1.txt
+		terminal -- -p 0 -d site -w src 'printf "half " >site/1.txt; "$helper" nap 15; echo whole >>site/1.txt'
+		nap "$delay"
+		type_ 03
+		left_terminal
+		is "exit status after $delay ms" "$((rc == 130 ? 0 : rc))" 0
+		[ ! -e site/1.txt ] || is "page after $delay ms" "$(cat site/1.txt)" 'half whole'
+		if [ "$rc" -eq 130 ] && [ -e site/1.txt ]; then
+			fail "killed after $delay ms, though a build had begun: $(cat "$out")"
+		fi
+		wait_for dead "$(cat "$dir/leader")"
+		! on_screen || refused || fail "the port is open after $delay ms"
+	done
+}
+
+t_keeps_ignoring_what_was_ignored_at_the_start() {
+	with="-iINT$newline-iHUP"
+	start
+	kill -INT "$pid"
+	kill -HUP "$pid"
+	nap 150
+	is 'status' "$(status /)" 200
+	leave TERM
+	is 'exit status' "$rc" 0
+	# a SIGTERM is never ignored
+	with=-iTERM
+	start
+	leave TERM
+	is 'exit status' "$rc" 0
+}
+
+t_stops_and_goes_on_in_a_shell() {
+	put src/post one
+	mkdir site
+	terminal -j -- -p 0 -d site -w src 'cat src/post >site/a.txt'
+	wait_for on_screen
+	wait_for built 1
+	type_ 1a
+	wait_for says "$out" '[stopped]'
+	put src/post two
+	echo fg >&3
+	wait_for page_has /a.txt two
+	type_ 1a
+	nap 100
+	echo fg >&3
+	wait_for page_has /a.txt two
+	type_ 03
+	left_terminal
+	is 'exit status' "$rc" 0
+	refused || fail 'the port is still open'
+}
+
+t_takes_no_harm_when_only_the_parent_is_stopped() {
+	put src/post one
+	mkdir site
+	start -d site -w src 'cat src/post >site/a.txt'
+	is 'at first' "$(get /a.txt)" one
+	kill -STOP "$pid"
+	put src/post two
+	is 'stopped' "$(get -t 3000 /a.txt)" one
+	kill -CONT "$pid"
+	wait_for page_has /a.txt two
+	leave INT
+	is 'exit status' "$rc" 0
+}
+
+t_replaces_a_server_that_died_on_the_same_port() {
+	put a.txt hello
+	start
+	for i in 1 2 3; do
+		first=$(server)
+		[ -n "$first" ] || fail 'no server'
+		kill -KILL "$first"
+		is "answer $i" "$(get /a.txt)" hello
+		[ "$(server)" != "$first" ] || fail 'the same server'
+	done
+	says "$err" 'blogserve: server: killed by signal 9 (Killed); started again' || fail "$(cat "$err")"
+	leave INT
+	is 'exit status' "$rc" 0
+}
+
+t_takes_its_server_along_when_it_is_killed() {
+	start
+	child=$(server)
+	[ -n "$child" ] || fail 'no server'
+	is 'status' "$(status /)" 200
+	leave KILL
+	wait_for dead "$child"
+	wait_for refused
+}
+
+t_lets_a_build_outlive_a_killed_parent() {
+	mkdir src site
+	start -d site -w src "echo begun; $many_pages; echo yes >\"\$dir/done\""
+	wait_for says "$err" begun
+	leave KILL
+	wait_for says "$dir/done" yes
+	whole_site
+	wait_for refused
+}
+
+t_leaves_nothing_behind() {
+	put src/post one
+	mkdir site
+	start -d site -w src 'echo some output; cat src/post >site/a.txt'
+	wait_for built 1
+	leave INT
+	is 'exit status' "$rc" 0
+	is 'temporary files' "$(ls -A "$TMPDIR")" ''
+	is 'files' "$(ls -A site)" a.txt
+	is 'files' "$(ls -A .)" "site${newline}src"
+}
+
+# --- many, slow and silent clients ---
+
+t_a_half_sent_request_holds_up_nobody() {
+	put a.txt hello
+	start
+	printf 'GET /a.txt HT' | "$helper" raw -m "$dir/sent" / >"$dir/half" &
+	note $!
+	wait_for [ -e "$dir/sent" ]
+	is 'another' "$(get /a.txt)" hello
+	before=$("$helper" now)
+	leave INT
+	is 'exit status' "$rc" 0
+	[ "$(($("$helper" now) - before))" -lt $((1000 * SLOW)) ] || fail 'it waited for the half-sent request'
+}
+
+t_a_client_that_does_not_read_holds_up_nobody() {
+	put a.txt hello
+	"$helper" fill 20000000 >big.bin
+	start
+	printf 'GET /big.bin HTTP/1.0\r\nHost: localhost\r\n\r\n' |
+	    "$helper" raw -m "$dir/sent" -s 20000 / >/dev/null &
+	note $!
+	wait_for [ -e "$dir/sent" ]
+	nap 50
+	is 'another' "$(get /a.txt)" hello
+}
+
+t_a_thousand_idle_connections_hold_up_nobody() {
+	put a.txt hello
+	start
+	"$helper" idle 1000 / >"$dir/idle" &
+	note $!
+	wait_for says "$dir/idle" ''
+	is 'answer' "$(get /a.txt)" hello
+	before=$("$helper" now)
+	leave INT
+	is 'exit status' "$rc" 0
+	[ "$(($("$helper" now) - before))" -lt $((1000 * SLOW)) ] || fail 'it waited for them'
+}
+
+t_answers_though_descriptors_are_few() {
+	put a.txt hello
+	with=-n40
+	start
+	"$helper" idle 100 / >"$dir/idle" &
+	note $!
+	wait_for says "$dir/idle" ''
+	is 'answer' "$(get /a.txt)" hello
+	is 'again' "$(get /a.txt)" hello
+}
+
+t_closes_on_a_client_that_is_slow_with_its_head() {
+	start -t 1
+	before=$("$helper" now)
+	printf 'GET / HTTP/1.0\r\nHo' | "$helper" raw / >"$dir/answer" || fail 'it kept the connection'
+	took=$(($("$helper" now) - before))
+	[ "$took" -ge 800 ] || fail "closed after $took ms"
+	[ "$took" -lt $((5000 * SLOW)) ] || fail "closed after $took ms"
+	# a byte now and then does not buy time
+	before=$("$helper" now)
+	printf 'GET / HTTP/1.0\r\nHost: localhost\r\nX: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' |
+	    "$helper" raw -d 100 / >"$dir/answer" || :
+	[ "$(($("$helper" now) - before))" -lt $((4500 * SLOW)) ] || fail 'a slow client was given more time'
+}
+
+t_understands_a_request_that_comes_byte_by_byte() {
+	put a.txt hello
+	start
+	printf 'GET /a.txt HTTP/1.0\r\nHost: localhost\r\n\r\n' | "$helper" raw -d 2 / >"$dir/answer"
+	has 'answer' "$(cat "$dir/answer")" hello
+}
+
+t_answers_a_client_that_closes_its_half() {
+	put a.txt hello
+	start
+	printf 'GET /a.txt HTTP/1.0\r\nHost: localhost\r\n\r\n' | "$helper" raw -c / >"$dir/answer"
+	has 'answer' "$(cat "$dir/answer")" hello
+}
+
+t_takes_several_requests_on_one_connection() {
+	put a.txt hello
+	start
+	is 'of HTTP/1.1' "$(get -n 3 /a.txt)" "hello${newline}hello${newline}hello"
+	is 'of HTTP/1.0' "$(get -0 -n 2 -H 'Connection: keep-alive' /a.txt)" "hello${newline}hello"
+	rc=0
+	"$helper" http -s -0 -n 2 /a.txt >/dev/null || rc=$?
+	[ "$rc" -ne 0 ] || fail 'HTTP/1.0 kept the connection unasked'
+	rc=0
+	"$helper" http -s -n 2 -H 'Connection: close' /a.txt >/dev/null || rc=$?
+	[ "$rc" -ne 0 ] || fail 'kept the connection in spite of close'
+	is 'after a 404' "$(status -n 2 /missing)" "404${newline}404"
+}
+
+t_answers_requests_that_come_in_one_piece_in_order() {
+	put a.txt hello-a
+	put b.txt hello-b
+	start
+	printf 'GET /a.txt HTTP/1.1\r\nHost: localhost\r\n\r\nHEAD /a.txt HTTP/1.1\r\nHost: localhost\r\n\r\nGET /b.txt HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' |
+	    "$helper" raw / >"$dir/answer" || fail 'the connection stayed open'
+	is 'bodies' "$(grep hello "$dir/answer")" "hello-a${newline}hello-b"
+	is 'answers' "$(grep -c '^HTTP/1' "$dir/answer")" 3
+}
+
+# --- requests and answers ---
+
+t_serves_the_index_of_a_directory() {
+	put index.html '<p>top</p>'
+	put sub/index.html '<p>sub</p>'
+	start
+	has 'top' "$(get /)" '<p>top</p>'
+	has 'sub' "$(get /sub/)" '<p>sub</p>'
+	has 'with a query' "$(get '/sub/?a=b')" '<p>sub</p>'
+}
+
+t_redirects_a_directory_without_its_slash() {
+	put sub/index.html hello
+	put 'b c/index.html' hello
+	start
+	is 'status' "$(status /sub)" 301
+	has 'location' "$("$helper" http -f Location /sub)" '/sub/'
+	has 'with a query' "$("$helper" http -f Location '/sub?a=b&c=d')" '/sub/?a=b&c=d'
+	has 'escaped' "$("$helper" http -f Location /b%20c)" '/b%20c/'
+	# a browser takes //sub/ for another host
+	for path in //sub ///sub '/%5csub' '/\sub' '//127.0.0.1/sub' '//example.com/..//sub'; do
+		to=$("$helper" http -f Location "$path")
+		case $to in
+		//*|/\\*|*example.com*) fail "$path leads to $to" ;;
+		esac
+	done
+}
+
+t_finds_a_page_without_its_suffix() {
+	put about.html '<p>about</p>'
+	put both.html page
+	put both/index.html directory
+	start
+	has 'about' "$(get /about)" '<p>about</p>'
+	is 'type' "$("$helper" http -f Content-Type /about)" 'text/html; charset=utf-8'
+	is 'neither' "$(status /abou)" 404
+	is 'a slash after it' "$(status /about/)" 404
+}
+
+t_lists_a_directory_sorted_and_escaped() {
+	mkdir sub
+	put banana.txt 1
+	put apple.txt 1
+	put cherry.txt 1
+	put '<b>&"x.txt' odd
+	put 'a b%41.txt' odd
+	put 'javascript:alert(1)' odd
+	put .secret 1
+	start
+	page=$(get /)
+	has 'type' "$("$helper" http -f Content-Type /)" 'text/html'
+	has 'order' "$(printf '%s' "$page" | tr -d '\n' | sed 's/.*apple\.txt.*banana\.txt.*cherry\.txt.*/sorted/')" sorted
+	has 'a directory' "$page" 'sub/'
+	has 'escaped' "$page" '&lt;b&gt;&amp;'
+	lacks 'markup' "$page" '<b>'
+	lacks 'a scheme' "$page" '"javascript:'
+	lacks 'hidden names' "$page" secret
+	is 'an odd name' "$(get '/%3Cb%3E&%22x.txt')" odd
+	is 'a per cent sign' "$(get '/a%20b%2541.txt')" odd
+	has 'link to it' "$page" 'a%20b%2541.txt'
+}
+
+t_lists_nothing_with_n() {
+	put apple.txt 1
+	put sub/index.html hello
+	start -n
+	[ "$(status /)" != 200 ] || fail 'it lists'
+	lacks 'page' "$(get /)" apple
+	is 'an index' "$(status /sub/)" 200
+}
+
+t_answers_404_with_a_page_or_the_one_of_the_site() {
+	put a.txt hello
+	start
+	is 'status' "$(status /missing)" 404
+	has 'its own' "$(get /missing)" '<'
+	lacks 'markup' "$(get '/%3Cscript%3Ealert(1)')" '<script>alert'
+	put 404.html '<p>lost</p>'
+	is 'status' "$(status /missing)" 404
+	has 'the one of the site' "$(get /missing)" '<p>lost</p>'
+	is 'below a file' "$(status /a.txt/b)" 404
+}
+
+t_knows_the_types_of_what_blogs_hold() {
+	cat >"$dir/types" <<-END
+		html text/html; charset=utf-8
+		htm text/html; charset=utf-8
+		css text/css; charset=utf-8
+		js text/javascript; charset=utf-8
+		mjs text/javascript; charset=utf-8
+		json application/json
+		xml application/xml
+		atom application/atom+xml
+		rss application/rss+xml
+		txt text/plain; charset=utf-8
+		md text/markdown; charset=utf-8
+		svg image/svg+xml
+		png image/png
+		jpg image/jpeg
+		jpeg image/jpeg
+		gif image/gif
+		webp image/webp
+		avif image/avif
+		woff font/woff
+		woff2 font/woff2
+		ttf font/ttf
+		otf font/otf
+		mp3 audio/mpeg
+		mp4 video/mp4
+		webm video/webm
+		pdf application/pdf
+		zip application/zip
+		wasm application/wasm
+		webmanifest application/manifest+json
+	END
+	while read -r suffix type; do
+		put "file.$suffix" hello
+	done <"$dir/types"
+	start
+	while read -r suffix type; do
+		got=$("$helper" http -f Content-Type "/file.$suffix")
+		[ "$got" = "$type" ] || [ "$got" = "$type; charset=utf-8" ] || fail "$suffix: [$got], expected [$type]"
+	done <"$dir/types"
+	is 'nosniff' "$("$helper" http -f X-Content-Type-Options /file.css)" nosniff
+	put FILE.HTML hello
+	is 'capitals' "$("$helper" http -f Content-Type /FILE.HTML)" 'text/html; charset=utf-8'
+	put unknown hello
+	[ "$("$helper" http -f Content-Type /unknown)" != text/html ] || fail 'unknown is HTML'
+}
+
+t_gives_dates_and_tags_and_answers_304() {
+	put a.txt hello
+	touch -t 202001020304 a.txt
+	start
+	tag=$("$helper" http -f ETag /a.txt)
+	date=$("$helper" http -f Last-Modified /a.txt)
+	has 'tag' "$tag" '"'
+	has 'date' "$date" ' Jan 2020 '
+	is 'Cache-Control' "$("$helper" http -f Cache-Control /a.txt)" no-cache
+	is 'the tag' "$(status -H "If-None-Match: $tag" /a.txt)" 304
+	is 'the weak tag' "$(status -H "If-None-Match: W/$tag" /a.txt)" 304
+	is 'one of several' "$(status -H "If-None-Match: \"x\", $tag" /a.txt)" 304
+	is 'any tag' "$(status -H 'If-None-Match: *' /a.txt)" 304
+	is 'another tag' "$(status -H 'If-None-Match: "x"' /a.txt)" 200
+	is 'the date' "$(status -H "If-Modified-Since: $date" /a.txt)" 304
+	is 'an earlier date' "$(status -H 'If-Modified-Since: Tue, 01 Jan 2019 00:00:00 GMT' /a.txt)" 200
+	is 'no date' "$(status -H 'If-Modified-Since: yesterday' /a.txt)" 200
+	is 'the tag counts more' "$(status -H 'If-None-Match: "x"' -H "If-Modified-Since: $date" /a.txt)" 200
+	is 'of HEAD' "$(status -X HEAD -H "If-None-Match: $tag" /a.txt)" 304
+	is 'the connection' "$(status -n 2 -H "If-None-Match: $tag" /a.txt)" "304${newline}304"
+	put a.txt HELLO
+	touch -t 202001020304 a.txt
+	is 'changed, of the same size and date' "$(status -H "If-None-Match: $tag" /a.txt)" 200
+	put a.txt fresh
+	date=$("$helper" http -f Last-Modified /a.txt)
+	is 'a date of just now' "$(status -H "If-Modified-Since: $date" /a.txt)" 200
+}
+
+t_answers_HEAD_like_GET_without_a_body() {
+	put a.txt hello
+	start
+	is 'length' "$("$helper" http -X HEAD -f Content-Length /a.txt)" 6
+	printf 'HEAD /a.txt HTTP/1.0\r\nHost: localhost\r\n\r\n' | "$helper" raw / >"$dir/answer"
+	lacks 'answer' "$(cat "$dir/answer")" hello
+	is 'status of the missing' "$(status -X HEAD /missing)" 404
+}
+
+t_refuses_other_methods() {
+	put a.txt hello
+	start
+	for method in POST PUT DELETE OPTIONS TRACE CONNECT PATCH; do
+		is "$method" "$(status -X $method /a.txt)" 405
+		is "Allow of $method" "$("$helper" http -f Allow -X $method /a.txt)" 'GET, HEAD'
+	done
+	for method in FOO get GETT; do
+		is "$method" "$(status -X $method /a.txt)" 501
+	done
+}
+
+t_takes_no_body_for_a_request() {
+	put a.txt hello
+	start
+	for method in POST GET; do
+		printf '%s /a.txt HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40\r\n\r\nGET /a.txt HTTP/1.1\r\nHost: localhost\r\n\r\n' $method |
+		    "$helper" raw / >"$dir/answer" || fail "$method: the connection stayed open"
+		is "answers to $method" "$(grep -c '^HTTP/1' "$dir/answer")" 1
+	done
+}
+
+t_refuses_heads_past_the_limit() {
+	start
+	long=$("$helper" fill 17000 | tr -c '[:lower:]' x)
+	printf 'GET /%s HTTP/1.0\r\nHost: localhost\r\n\r\n' "$long" | "$helper" raw / >"$dir/answer"
+	grep '^HTTP/1.0 4[13][14] ' "$dir/answer" >/dev/null || fail "a long path: $(head -n 1 "$dir/answer")"
+	printf 'GET / HTTP/1.0\r\nHost: localhost\r\nX: %s\r\n\r\n' "$long" | "$helper" raw / >"$dir/answer"
+	grep '^HTTP/1.0 431 ' "$dir/answer" >/dev/null || fail "a long field: $(head -n 1 "$dir/answer")"
+	is 'status of the next' "$(status /)" 200
+}
+
+t_refuses_what_is_not_http() {
+	start
+	child=$(server)
+	while IFS='|' read -r request want; do
+		printf "$request" | "$helper" raw -c -t 3000 / >"$dir/answer" || :
+		case $(head -n 1 "$dir/answer") in
+		"HTTP/1.0 $want "*) ;;
+		*) fail "[$request]: expected $want, got [$(head -n 1 "$dir/answer")]" ;;
+		esac
+	done <<-'END'
+		GARBAGE\r\n\r\n|400
+		GET\r\n\r\n|400
+		GET a.txt HTTP/1.0\r\n\r\n|400
+		GET / HTTP/x.y\r\n\r\n|400
+		GET / HTTP/1.0 more\r\n\r\n|400
+		GET / HTTP/1.0\r\nNo colon\r\n\r\n|400
+		GET / HTTP/1.0\r\nHost: localhost\r\nA \001 b: c\r\n\r\n|400
+		GET /%%zz HTTP/1.0\r\nHost: localhost\r\n\r\n|400
+	END
+	for size in 1 100 5000 20000 200000; do
+		"$helper" fill "$size" | "$helper" raw -c -t 3000 / >/dev/null || :
+	done
+	is 'status' "$(status /)" 200
+	is 'the server' "$(server)" "$child"
+}
+
+t_serves_a_large_file_whole() {
+	"$helper" fill 5000000 >big.bin
+	: >empty.bin
+	start
+	get /big.bin >"$dir/got" || fail 'not whole'
+	cmp big.bin "$dir/got" || fail 'not the same'
+	is 'length' "$("$helper" http -X HEAD -f Content-Length /big.bin)" 5000000
+	is 'length of nothing' "$("$helper" http -X HEAD -f Content-Length /empty.bin)" 0
+	is 'nothing' "$(status -n 2 /empty.bin)" "200${newline}200"
+}
+
+t_answers_only_its_own_hosts_on_loopback() {
+	put a.txt hello
+	start -H blog.test -H other.test
+	port=${url##*:}
+	port=${port%/}
+	for host in localhost LOCALHOST "localhost:$port" blog.localhost 127.0.0.1 127.0.0.1:80 127.1.2.3 '[::1]' "[::1]:$port" blog.test BLOG.test:80 other.test; do
+		is "Host: $host" "$(status -H "Host: $host" /a.txt)" 200
+	done
+	for host in evil.example localhost.evil.example 127.0.0.1.evil.example evillocalhost 192.0.2.1 blog.test.evil x.blog.test; do
+		is "Host: $host" "$(status -H "Host: $host" /a.txt)" 403
+		lacks "page for $host" "$(get -H "Host: $host" /a.txt)" hello
+	done
+	has 'page' "$(get -H 'Host: evil.example' /)" '-H'
+	start -H '*'
+	is 'any host' "$(status -H 'Host: evil.example' /a.txt)" 200
+}
+
+t_never_serves_what_lies_outside_or_is_hidden() {
+	put SECRET SECRET
+	put site/a.txt hello
+	put site/sub/b.txt hello
+	put site/.hidden SECRET
+	put site/.git/config SECRET
+	put site/sub/.hidden/c SECRET
+	put site/.well-known/d.txt hello
+	start -d site
+	while read -r path; do
+		rc=0
+		"$helper" http "$path" >"$dir/answer" || rc=$?
+		case $(head -n 1 "$dir/answer") in
+		'HTTP/1.0 40'*) ;;
+		*) fail "$path: $(head -n 1 "$dir/answer")" ;;
+		esac
+		! says "$dir/answer" "SECRET$newline" || fail "$path: $(cat "$dir/answer")"
+	done <<-'END'
+		/../SECRET
+		/../../../../../../../../etc/passwd
+		/%2e%2e/SECRET
+		/.%2E/SECRET
+		/sub/../../SECRET
+		/sub/%2e%2e/%2e%2e/SECRET
+		/..%2fSECRET
+		/sub%2fb.txt
+		/%2fetc/passwd
+		/a.txt%00
+		/a.txt%00.html
+		/%00
+		/..
+		/sub/..
+		/.hidden
+		/%2ehidden
+		/.git/config
+		/.git/
+		/sub/.hidden/c
+		/.well-known/../SECRET
+		/.well-known/../.hidden
+	END
+	is 'plain' "$(get /a.txt)" hello
+	is 'encoded' "$(get /%61.txt)" hello
+	is 'well known' "$(get /.well-known/d.txt)" hello
+}
+
+t_follows_links_out_of_the_docroot_only_with_L() {
+	put outside/a.txt outside
+	put site/real/b.txt inside
+	ln -s ../outside/a.txt site/file.txt
+	ln -s ../outside site/dir
+	ln -s "$PWD/outside/a.txt" site/absolute.txt
+	ln -s real/b.txt site/inner.txt
+	ln -s real site/within
+	ln -s loop site/loop
+	start -d site
+	for path in /file.txt /dir/a.txt /dir/ /absolute.txt /loop; do
+		case $(status "$path") in
+		403|404) ;;
+		*) fail "$path: $(status "$path")" ;;
+		esac
+	done
+	is 'a file within' "$(get /inner.txt)" inside
+	is 'a directory within' "$(get /within/b.txt)" inside
+	leave INT
+	start -L -d site
+	for path in /file.txt /dir/a.txt /absolute.txt; do
+		is "$path with -L" "$(get "$path")" outside
+	done
+}
+
+t_serves_regular_files_only() {
+	mkfifo pipe pipe.html
+	put closed.txt hello
+	chmod 0 closed.txt
+	start
+	for path in /pipe /pipe.html; do
+		case $(status -t 3000 "$path") in
+		403|404) ;;
+		*) fail "$path: [$(status -t 3000 "$path")]" ;;
+		esac
+	done
+	# root may read it
+	[ -r closed.txt ] || is 'unreadable' "$(status /closed.txt)" 403
+	is 'the next' "$(status /)" 200
+}
+
+t_serves_a_docroot_that_is_a_link() {
+	put real/a.txt hello
+	put real/sub/b.txt hello
+	ln -s real link
+	start -d link
+	is 'a file' "$(get /a.txt)" hello
+	is 'deeper' "$(get /sub/b.txt)" hello
+	leave INT
+	start -d link/
+	is 'with a slash' "$(get /a.txt)" hello
+}
+
+t_finds_the_docroot_anew_when_a_build_made_it_again() {
+	put src/post one
+	start -d site -w src 'rm -rf site; mkdir site; cat src/post >site/a.txt'
+	is 'at first' "$(get /a.txt)" one
+	for i in two three; do
+		put src/post $i
+		wait_for page_has /a.txt $i
+	done
+}
+
+# --- pure functions ---
+
+# What the .c computes without asking anybody: a table for each, what is taken and what is refused.
+t_computes_as_the_tables_say() {
+	{
+		echo "#define main blogserve_main"
+		echo "#include \"$source/blogserve.c\""
+		echo "#undef main"
+		tables
+	} >tables.c
+	$HOSTCC -o tables tables.c 2>"$dir/warnings" || fail "$(cat "$dir/warnings")"
+	./tables || fail 'see above'
+}
+
+tables() {
+	cat <<'END'
+int
+main(void)
+{
+	return 0;
+}
+END
+}
+
+# --- README, manual and Makefile, as they stand ---
+
+# The program under the name of blogserve, for those who look it up by that.
+wrapper() { # file
+	{
+		printf '#!/bin/sh\necho $$ >>"$dir/pids"; exec "$helper" run'
+		IFS=$newline
+		for word in $program; do
+			printf " '%s'" "$word"
+		done
+		printf ' "$@"\n'
+	} >"$1"
+	chmod +x "$1"
+	unset IFS
+}
+
+# The indented lines of the section, up to the call of blogserve; it can be pasted with or without
+# its indentation.
+t_makes_a_blog_from_nothing_as_the_README_says() {
+	mkdir "$dir/bin"
+	wrapper "$dir/bin/blogserve"
+	awk '/^A blog from nothing/ { on = 1 }
+		on && (/^    / || /^$/) { print }
+		on && /^    blogserve/ { exit }' "$source/README" >"$dir/indented"
+	sed 's/^    //' "$dir/indented" >"$dir/bare"
+	for paste in indented bare; do
+		: >"$dir/pids"
+		mkdir "$paste"
+		out=$dir/out.$paste
+		err=$dir/err.$paste
+		: >"$out"
+		{ cd "$paste" || exit; PATH=$dir/bin:$PATH; exec "$helper" run sh; } <"$dir/$paste" >"$out" 2>"$err" &
+		pid=$!
+		wait_for first_line
+		says "$err" 'build 1: first build: ok' || wait_for built 1
+		is 'first build' "$(sed -n 's/^\(.* build: [a-z]*\),.*/\1/p' "$err")" 'blogserve: build 1: first build: ok'
+		has 'index' "$(get /)" '<h1>My blog</h1>'
+		has 'index' "$(get /)" '<a href="tools.html">About tools</a>'
+		has 'a post' "$(get /hello.html)" '<em>this</em>'
+		has 'a post' "$(get /tools.html)" 'text &amp; blank'
+		put "$paste/blog/posts/hello.txt" '# Edited' '' 'Another *text*.'
+		wait_for page_has /hello.html '<em>text</em>'
+		has 'index' "$(get /)" 'Edited'
+		kill -INT "$(tail -n 1 "$dir/pids")"
+		rc=0
+		wait "$pid" || rc=$?
+		is 'exit status' "$rc" 0
+	done
+}
+
+# A copy of what make needs, with the program in its place, newer than its source.
+copy_for_make() {
+	command -v make >/dev/null || skip 'no make here'
+	for file in Makefile README blogserve.c blogserve.1; do
+		cp "$source/$file" .
+	done
+	wrapper blogserve
+}
+
+t_make_demo_serves_that_blog_and_removes_it() {
+	copy_for_make
+	program='make'
+	terminal -- demo 'DEMOFLAGS=-p 0'
+	wait_for on_screen
+	has 'index' "$(get /)" '<h1>My blog</h1>'
+	demo=$(echo "$TMPDIR"/*)
+	put "$demo/blog/posts/hello.txt" '# Edited' '' 'Another *text*.'
+	wait_for page_has /hello.html '<em>text</em>'
+	type_ 03
+	left_terminal
+	refused || fail 'the port is still open'
+	is 'temporary files' "$(ls -A "$TMPDIR")" ''
+}
+
+t_make_installs_and_uninstalls() {
+	copy_for_make
+	make install DESTDIR="$dir/root" PREFIX=/opt >"$dir/made" 2>&1 || fail "$(cat "$dir/made")"
+	( cd "$dir/root" && find . -type f | sort ) >"$dir/files"
+	is 'files' "$(cat "$dir/files")" "./opt/bin/blogserve$newline./opt/share/man/man1/blogserve.1"
+	make uninstall DESTDIR="$dir/root" PREFIX=/opt >"$dir/made" 2>&1 || fail "$(cat "$dir/made")"
+	is 'files later' "$(find "$dir/root" -type f)" ''
+}
+
+t_has_a_manual_that_knows_every_option() {
+	try -h
+	for letter in A b h L n q R V v a d H i k l P p r t u w x; do
+		grep "^\.It Fl $letter" "$source/blogserve.1" >/dev/null || fail "the manual lacks -$letter"
+		grep "^ *-$letter" "$out" >/dev/null || fail "-h lacks -$letter"
+	done
+}
+
+# --- running them ---
+
+run_case() { # name
+	dir=$tmp/$1
+	mkdir -p "$dir/here" "$dir/tmp"
+	: >"$dir/pids"
+	{ cd "$dir/here" && TMPDIR=$dir/tmp && export TMPDIR && "$1"; } >"$dir/said" 2>&1 &
+	case_pid=$!
+	"$helper" watchdog $((30000 * SLOW)) "$case_pid" >>"$dir/said" 2>&1 &
+	dog=$!
+	rc=0
+	wait "$case_pid" 2>/dev/null || rc=$?
+	kill "$dog" 2>/dev/null
+	wait "$dog"
+	if ! "$helper" end <"$dir/pids"; then
+		echo 'a process would not end' >>"$dir/said"
+		rc=1
+	fi
+}
+
+# Writes down what came of a case, as TAP.
+tell() { # number name
+	sentence=$(printf '%s\n' "${2#t_}" | tr _ ' ')
+	if [ "$rc" -ne 0 ]; then
+		echo "not ok $1 - $sentence"
+		for file in "$dir/said" "$dir"/err.* "$dir"/screen.*; do
+			[ ! -s "$file" ] || { printf '%s:\n' "${file##*/}"; tail -n 20 "$file"; echo; }
+		done | sed 's/^/# /'
+	elif [ -e "$dir/skip" ]; then
+		echo "ok $1 - $sentence # SKIP $(cat "$dir/skip")"
+	else
+		echo "ok $1 - $sentence"
+	fi
+}
+
+# One of JOBS workers: every JOBSth case is its own.
+work() { # which name ...
+	which=$1
+	number=0
+	shift
+	case_pid='' dog=''
+	trap '"$helper" watchdog 0 "$case_pid"; kill $dog; "$helper" end <"$dir/pids"; exit 1' TERM
+	for name; do
+		number=$((number + 1))
+		[ $((number % JOBS)) -eq "$which" ] || continue
+		run_case "$name"
+		tell "$number" "$name" >"$tmp/part.$which"
+		rm -rf "$dir"
+		mv "$tmp/part.$which" "$tmp/$number.tap"
+	done
+}
+
+all=$(sed -n 's/^\(t_[A-Za-z0-9_]*\)() {.*/\1/p' "$self")
+for name; do
+	case "$newline$all$newline" in
+	*"$newline$name$newline"*) ;;
+	*) echo "test.sh: no such case: $name" >&2; exit 2 ;;
+	esac
+done
+[ $# -gt 0 ] || set -- $all
+
+( umask 077; mkdir "$tmp" ) || exit 1
+workers=
+clean() {
+	trap '' EXIT HUP INT TERM
+	[ -z "$workers" ] || kill $workers 2>/dev/null
+	for worker in $workers; do
+		while "$helper" alive "$worker"; do
+			"$helper" nap 20
+		done
+	done
+	rm -rf "$tmp"
+}
+trap clean EXIT
+trap 'clean; exit 130' INT
+trap 'clean; exit 143' HUP TERM
+build_helper
+
+echo "1..$#"
+which=0
+while [ "$which" -lt "$JOBS" ]; do
+	work "$which" "$@" &
+	workers="$workers $!"
+	which=$((which + 1))
+done
+number=0 passed=0 failed=0
+for name; do
+	number=$((number + 1))
+	until [ -e "$tmp/$number.tap" ]; do
+		"$helper" nap 20
+	done
+	cat "$tmp/$number.tap"
+	case $(head -n 1 "$tmp/$number.tap") in
+	ok*) passed=$((passed + 1)) ;;
+	*) failed=$((failed + 1)) ;;
+	esac
+done
+clean
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
