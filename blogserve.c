@@ -1664,12 +1664,31 @@ item_write(struct buf *page, const struct item *item)
 	buf_printf(page, "</td><td>%s</td></tr>\n", when);
 }
 
+/* Whether name in directory fd, which has that path, would be served. */
+static bool
+item_served(struct site *site, int fd, const char *path, const char *name,
+    struct stat *st)
+{
+	char full[PATH_LEN + NAME_MAX + 1];
+	int link;
+
+	if (name[0] == '.' || fstatat(fd, name, st, AT_SYMLINK_NOFOLLOW) == -1)
+		return false;
+	if (!S_ISLNK(st->st_mode))
+		return S_ISREG(st->st_mode) || S_ISDIR(st->st_mode);
+	snprintf(full, sizeof(full), "%s%s", path, name);
+	if ((link = site_open(site, full, st)) == -1)
+		return false;
+	close(link);
+	return true;
+}
+
 /*
  * Read what a listing shows of directory fd, which is closed: what would be
- * served, so nothing hidden and only files and directories.
+ * served.
  */
 static size_t
-items_read(int fd, struct item **items)
+items_read(struct site *site, int fd, const char *path, struct item **items)
 {
 	struct item *all = NULL, *more;
 	size_t count = 0, cap = 0;
@@ -1680,9 +1699,7 @@ items_read(int fd, struct item **items)
 	if ((d = fdopendir(fd)) == NULL)
 		close(fd);
 	while (d != NULL && (e = readdir(d)) != NULL) {
-		if (e->d_name[0] == '.' ||
-		    fstatat(fd, e->d_name, &st, 0) == -1 ||
-		    (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
+		if (!item_served(site, fd, path, e->d_name, &st))
 			continue;
 		if (count == cap) {
 			cap = cap > 0 ? cap * 2 : 64;
@@ -1704,7 +1721,7 @@ items_read(int fd, struct item **items)
 
 /* Write the listing of directory fd, which is closed, named by path. */
 static void
-listing_write(struct buf *page, int fd, const char *path)
+listing_write(struct buf *page, struct site *site, int fd, const char *path)
 {
 	struct item *items;
 	struct buf title = { 0 };
@@ -1717,7 +1734,7 @@ listing_write(struct buf *page, int fd, const char *path)
 	buf_puts(page, "<table>\n");
 	if (*path != '\0')
 		buf_puts(page, "<tr><td><a href=\"../\">../</a></td></tr>\n");
-	count = items_read(fd, &items);
+	count = items_read(site, fd, path, &items);
 	if (count > 0)
 		qsort(items, count, sizeof(*items), item_compare);
 	for (i = 0; i < count; i++) {
@@ -1844,7 +1861,7 @@ request_answer(struct service *sv, struct reply *r, struct stat *st,
 		}
 		if (sv->opt->listings) {
 			buf_clear(&sv->page);
-			listing_write(&sv->page, fd, rq->path);
+			listing_write(&sv->page, &sv->site, fd, rq->path);
 			r->type = type_of(".html");
 			return -1;
 		}
@@ -3007,7 +3024,8 @@ struct build {
 	pid_t pid;		/* 0: none; its process group's number, too */
 	bool reaped;		/* though its group may live on */
 	bool killed;		/* SIGKILL was sent */
-	bool ended;		/* it is to be counted by the parent */
+	bool ended;		/* what it changed was not yet looked for */
+	bool mute;		/* that there is no docroot was said */
 	uint32_t number;
 	int status;
 	int64_t started_at;
@@ -3200,9 +3218,13 @@ build_finish(struct build *b, int64_t now)
 	snprintf(line, sizeof(line), "%s: %s, %.2f s", b->what,
 	    *how != '\0' ? how : "ok", (double)(now - b->started_at) / 1000);
 	build_say(b, *how != '\0' ? -1 : 0, line);
-	if (*how == '\0' && stat(b->opt->root, &st) == -1)
-		warn("%s: %s: the build did not make it", b->opt->docroot,
-		    strerror(errno));
+	if (*how == '\0' && stat(b->opt->root, &st) == -1) {
+		if (!b->mute)
+			warn("%s: %s: the build did not make it",
+			    b->opt->docroot, strerror(errno));
+		b->mute = true;
+	} else if (*how == '\0')
+		b->mute = false;
 }
 
 /* waitpid says that the build ended. */
@@ -3950,7 +3972,7 @@ int
 main(int argc, char **argv)
 {
 	static struct super super;
-	struct options options;
+	static struct options options;
 
 	fds_sanitize();
 	signals_open(&super.signals);

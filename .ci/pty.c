@@ -100,7 +100,7 @@ main(int argc, char **argv)
 		kill(pid, SIGKILL);
 	if (waitpid(pid, &status, 0) != pid)
 		die("waitpid");
-	printf("pty: status %d, gone %ld ms after ^C\n", WIFEXITED(status) ?
+	printf("\npty: status %d, gone %ld ms after ^C\n", WIFEXITED(status) ?
 	    WEXITSTATUS(status) : 128 + WTERMSIG(status), now() - type_at);
 	return 0;
 }
