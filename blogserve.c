@@ -2433,6 +2433,17 @@ service_wait(struct service *sv)
 	return 0;
 }
 
+static void
+service_close(struct service *sv)
+{
+	fd_close(&sv->orders_fd);
+	fd_close(&sv->site.fd);
+	buf_free(&sv->page);
+	buf_free(&sv->spare);
+	free(sv->conns);
+	free(sv->polls);
+}
+
 /*
  * The server's life: orders first, then the connections, then new ones, so
  * that no stale readiness is acted on.  Returns when it is to exit.
@@ -3357,6 +3368,8 @@ server_run(struct super *s, const struct orders *orders, int orders_fd)
 	sv->orders = *orders;
 	sv->orders_fd = orders_fd;
 	serve(sv);
+	service_close(sv);
+	free(sv);
 	_exit(0);
 }
 
@@ -3577,6 +3590,17 @@ super_open(struct super *s, const struct options *opt)
 	watch_open(&s->watch, opt);
 	if (opt->command != NULL)
 		build_want(&s->build, clock_ms(), 0);
+}
+
+static void
+super_close(struct super *s)
+{
+	dir_free(s->watch.top);
+	free(s->watch.out_dir);
+	buf_free(&s->build.changes.paths);
+	fd_close(&s->build.log);
+	fd_close(&self_pipe[0]);
+	fd_close(&self_pipe[1]);
 }
 
 /* The parent's life: wishes to facts, wait, events to wishes and facts. */
@@ -3973,6 +3997,7 @@ main(int argc, char **argv)
 {
 	static struct super super;
 	static struct options options;
+	int status;
 
 	fds_sanitize();
 	signals_open(&super.signals);
@@ -3981,5 +4006,7 @@ main(int argc, char **argv)
 	listeners_open(&super.listeners, &options);
 	listeners_tell(&super.listeners);
 	super_open(&super, &options);
-	return supervise(&super);
+	status = supervise(&super);
+	super_close(&super);
+	return status;
 }
