@@ -175,7 +175,12 @@ page_has() { # path text
 	esac
 }
 
-# The lines about builds that ended; \$err must be set.
+# What the program said; a wrapper may have said more.
+own_lines() {
+	grep '^blogserve: ' "$err"
+}
+
+# The number of builds that ended.
 builds() {
 	grep -c '^blogserve: build [0-9]*: .*, [0-9.]* s$' "$err"
 }
@@ -736,10 +741,12 @@ watchdog(long ms, pid_t pid)
 	pid_t child[64];
 	int n;
 
-	while (!told_to_end && now() < until)
-		nap(until - now());
-	if (told_to_end)
-		return 0;
+	/* never outlives the case: its number may soon be another's */
+	while (now() < until) {
+		if (told_to_end || !alive(pid))
+			return 0;
+		nap(200);
+	}
 	printf("took longer than %ld s\n", ms / 1000);
 	n = children((long)pid, child, 64);
 	kill(pid, SIGKILL);
@@ -796,7 +803,7 @@ run(int argc, char **argv)
 
 /* pty, the process that leads the terminal's session: a shell of one job that can be stopped. */
 static void
-job(char **argv)
+job(char **argv, int ready)
 {
 	sigset_t usr1;
 	pid_t pid;
@@ -814,6 +821,7 @@ job(char **argv)
 		die(argv[0]);
 	}
 	setpgid(pid, pid);
+	close(ready);
 	while (waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status)) {
 		tcsetpgrp(0, getpgrp());
 		if (write(1, "[stopped]\n", 10) < 0)
@@ -827,7 +835,7 @@ job(char **argv)
 }
 
 static void
-pty_child(const char *name, char **argv, int stoppable)
+pty_child(const char *name, int ready, char **argv, int stoppable)
 {
 	int fd;
 
@@ -842,9 +850,10 @@ pty_child(const char *name, char **argv, int stoppable)
 	dup2(fd, 2);
 	if (fd > 2)
 		close(fd);
+	fcntl(ready, F_SETFD, FD_CLOEXEC);
 	signals_reset();
 	if (stoppable)
-		job(argv);
+		job(argv, ready);
 	execvp(argv[0], argv);
 	die(argv[0]);
 }
@@ -873,10 +882,10 @@ static int
 pty(int argc, char **argv)
 {
 	struct pollfd p[2];
-	char piece[4096], line[256], *next;
+	char piece[4096], line[256], name[64], *next;
 	const char *pidfile = NULL;
 	size_t i, k, len = 0;
-	int c, master, slave, status, stoppable = 0;
+	int c, master, slave, ready[2], status, stoppable = 0;
 	ssize_t n;
 	pid_t pid;
 	FILE *f;
@@ -895,10 +904,19 @@ pty(int argc, char **argv)
 	/* held open until the child has it: else the master could see a hang-up first */
 	if ((slave = open(ptsname(master), O_RDWR | O_NOCTTY)) < 0)
 		die("ptsname");
-	fcntl(master, F_SETFD, FD_CLOEXEC);
 	fcntl(slave, F_SETFD, FD_CLOEXEC);
-	if ((pid = fork()) == 0)
-		pty_child(ptsname(master), argv + optind, stoppable);
+	if (pipe(ready) != 0)
+		die("pipe");
+	sprintf(name, "%.60s", ptsname(master));
+	if ((pid = fork()) == 0) {
+		close(master);
+		close(ready[0]);
+		pty_child(name, ready[1], argv + optind, stoppable);
+	}
+	/* keys typed before the terminal is the command's would be lost */
+	close(ready[1]);
+	if (read(ready[0], piece, 1) != 0)
+		die("ready");
 	if (pidfile != NULL && (f = fopen(pidfile, "w")) != NULL) {
 		fprintf(f, "%ld\n", (long)pid);
 		fclose(f);
@@ -1005,7 +1023,10 @@ main(int argc, char **argv)
 		return sigs();
 	if (strcmp(verb, "fds") == 0)
 		return fds();
-	memset(&act, 0, sizeof act);
+	/* yash starts commands with signals blocked */
+	sigemptyset(&act.sa_mask);
+	sigprocmask(SIG_SETMASK, &act.sa_mask, NULL);
+	act.sa_flags = 0;
 	act.sa_handler = end;
 	sigaction(SIGTERM, &act, NULL);
 	signal(SIGPIPE, SIG_IGN);
@@ -1214,6 +1235,9 @@ t_starts_with_the_standard_descriptors_closed() {
 	is 'without 0' "$(get /a.txt)" hello
 	leave INT
 	is 'exit status' "$rc" 0
+	case $program in
+	*"$newline"*) return ;; # a wrapper may need its own
+	esac
 	with="-c0$newline-c2"
 	start 'echo lost; echo lost >&2; echo new >a.txt'
 	is 'without 0 and 2' "$(get /a.txt)" new
@@ -1453,7 +1477,7 @@ t_is_quiet_with_q_but_for_errors() {
 	mkdir site
 	start -q -d site -w src 'cat src/post >site/a.txt; [ "$(cat src/post)" != bad ]'
 	is 'at first' "$(get /a.txt)" one
-	is 'standard error' "$(cat "$err")" ''
+	is 'standard error' "$(own_lines)" ''
 	put src/post bad
 	wait_for says "$err" 'exit status 1'
 }
@@ -1722,7 +1746,7 @@ t_leaves_at_once_when_it_is_idle() {
 	[ "$took" -lt $((500 * SLOW)) ] || fail "took $took ms"
 	dead "$child" || fail 'the server is still there'
 	refused || fail 'the port is still open'
-	is 'standard error' "$(cat "$err")" ''
+	is 'standard error' "$(own_lines)" ''
 }
 
 t_leaves_with_0_on_SIGTERM_and_SIGHUP() {
@@ -1872,6 +1896,9 @@ t_keeps_ignoring_what_was_ignored_at_the_start() {
 t_stops_and_goes_on_in_a_shell() {
 	put src/post one
 	mkdir site
+	case $program in
+	*valgrind*) skip 'valgrind does not stop' ;;
+	esac
 	terminal -j -- -p 0 -d site -w src 'cat src/post >site/a.txt'
 	wait_for on_screen
 	wait_for built 1
@@ -2833,7 +2860,7 @@ t_make_demo_serves_that_blog_and_removes_it() {
 	terminal -- demo 'DEMOFLAGS=-p 0'
 	wait_for on_screen
 	has 'index' "$(get /)" '<h1>My blog</h1>'
-	demo=$(echo "$TMPDIR"/*)
+	demo=$(echo "$TMPDIR"/blogserve-demo.*)
 	put "$demo/blog/posts/hello.txt" '# Edited' '' 'Another *text*.'
 	wait_for page_has /hello.html '<em>text</em>'
 	type_ 03
@@ -2867,7 +2894,7 @@ run_case() { # name
 	: >"$dir/pids"
 	{ cd "$dir/here" && TMPDIR=$dir/tmp && export TMPDIR && "$1"; } >"$dir/said" 2>&1 &
 	case_pid=$!
-	"$helper" watchdog $((30000 * SLOW)) "$case_pid" >>"$dir/said" 2>&1 &
+	{ exec "$helper" watchdog $((30000 * SLOW)) "$case_pid"; } >>"$dir/said" 2>&1 &
 	dog=$!
 	rc=0
 	wait "$case_pid" 2>/dev/null || rc=$?
