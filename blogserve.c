@@ -115,6 +115,7 @@
 #define HAVE_ACCEPT4	1
 #define HAVE_CLOSE_RANGE 1
 #define HAVE_GETIFADDRS	1
+#define HAVE_INOTIFY	1
 #define HAVE_OPENAT2	1
 #elif !defined(POSIX_ONLY) && (defined(__FreeBSD__) || defined(__NetBSD__) || \
     defined(__OpenBSD__) || defined(__DragonFly__))
@@ -137,6 +138,9 @@
 #if HAVE_GETIFADDRS
 #include <ifaddrs.h>
 #include <net/if.h>
+#endif
+#if HAVE_INOTIFY
+#include <sys/inotify.h>
 #endif
 #ifdef __APPLE__
 #define st_mtim st_mtimespec
@@ -221,17 +225,80 @@ extra_addresses(int family, void (*fn)(const char *, void *), void *arg)
 #endif
 }
 
+/* A descriptor that tells of changes; -1 with errno, 0 where none can. */
+static int
+extra_notify_open(void)
+{
+#if HAVE_INOTIFY
+	return inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+#else
+	errno = 0;
+	return -1;
+#endif
+}
+
+/* Tell of a directory's entries.  Returns its number, or -1 with errno. */
+static int
+extra_notify_add(int fd, const char *path)
+{
+#if HAVE_INOTIFY
+	return inotify_add_watch(fd, path, IN_ONLYDIR | IN_ATTRIB | IN_CREATE |
+	    IN_DELETE | IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_FROM |
+	    IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF);
+#else
+	(void)fd, (void)path;
+	errno = ENOSYS;
+	return -1;
+#endif
+}
+
+static void
+extra_notify_remove(int fd, int number)
+{
+#if HAVE_INOTIFY
+	inotify_rm_watch(fd, number);
+#else
+	(void)fd, (void)number;
+#endif
+}
+
+/*
+ * Call fn for each event that waits: with the directory's number and the
+ * entry's name, NULL for itself; with -1 where events were lost.
+ */
+static void
+extra_notify_drain(int fd, void (*fn)(void *, int, const char *), void *arg)
+{
+#if HAVE_INOTIFY
+	union { struct inotify_event event; char bytes[16 * 1024]; } u;
+	const struct inotify_event *e;
+	const char *p;
+	ssize_t n;
+
+	while ((n = read(fd, &u, sizeof(u))) > 0)
+		for (p = u.bytes; p < u.bytes + n; p += sizeof(*e) + e->len) {
+			e = (const struct inotify_event *)(const void *)p;
+			fn(arg, e->mask & IN_Q_OVERFLOW ? -1 : e->wd,
+			    e->len > 0 ? e->name : NULL);
+		}
+#else
+	(void)fd, (void)fn, (void)arg;
+#endif
+}
+
 #define VERSION		"0.1"
 
 enum {
 	HEAD_MAX = 16 * 1024,	/* bytes of a request's head */
 	PATH_LEN = 4096,	/* bytes of a path that a client may name */
 	CONN_MAX = 10000,	/* connections at a time */
+	FD_SPARE = 16,		/* descriptors that are not connections */
 	INLINE_MAX = 64 * 1024,	/* files up to here are sent with their head */
 	CHUNK = 64 * 1024,	/* others are sent in pieces of this */
 	TURN_MAX = 4,		/* pieces a connection may send in its turn */
 	LINKS_MAX = 40,	/* symlinks followed in one path */
 	LISTEN_MAX = 16,	/* listeners */
+	LOOP_MAX = 5,		/* builds in a row that a build may cause */
 	PORT_FIRST = 8000,	/* the port, if nobody names one, ... */
 	PORT_TRIES = 100,	/* ... or one of the next that are free */
 	CHANGED_MAX = 64 * 1024,/* bytes of BLOGSERVE_CHANGED */
@@ -252,11 +319,15 @@ enum {
 	SCAN_MIN = 100,		/* between scans, at least */
 	SCAN_MAX = 60 * 1000,	/* ... and at most */
 	SCAN_SHARE = 50,	/* a scan may take one part in so many */
+	SLOW_MIN = 2 * 1000,	/* the same for the scans that find what */
+	SLOW_MAX = 600 * 1000,	/* notification cannot tell */
+	SLOW_SHARE = 500,
 	RACY_TIME = 20,		/* a file changed so lately may change again
 				   without any trace in its stat */
 	COPY_TIME = 50,		/* between looks at what a build printed */
 	REAP_TIME = 10,		/* between looks at a group being killed */
 	RETRY_TIME = 1000,	/* after a fork that failed */
+	CONFIRM_TIME = 1000,	/* before a build that shows whose a change is */
 	RESPAWN_MIN = 100,	/* before a server that keeps dying is replaced */
 	RESPAWN_MAX = 5000
 };
@@ -2380,21 +2451,37 @@ service_obey(struct service *sv)
 			service_step(sv, i);
 }
 
+/*
+ * How many connections there may be: as many as descriptors, less those for
+ * files.  The soft limit is raised for that.
+ */
+static size_t
+conn_limit(void)
+{
+	const rlim_t want = CONN_MAX + CONN_MAX / 8 + FD_SPARE;
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) == -1)
+		return CONN_MAX;
+	if (lim.rlim_cur < want && lim.rlim_cur < lim.rlim_max) {
+		lim.rlim_cur = lim.rlim_max < want ? lim.rlim_max : want;
+		if (setrlimit(RLIMIT_NOFILE, &lim) == -1)
+			getrlimit(RLIMIT_NOFILE, &lim);
+	}
+	if (lim.rlim_cur >= want)
+		return CONN_MAX;
+	if (lim.rlim_cur < 2 * FD_SPARE)
+		return lim.rlim_cur / 4 + 1;
+	return (size_t)(lim.rlim_cur - FD_SPARE) * 8 / 9;
+}
+
 /* Allot what the service needs; at worst the server exits and is replaced. */
 static void
 service_open(struct service *sv)
 {
-	struct rlimit lim;
 	size_t i;
 
-	sv->max = CONN_MAX;
-	if (getrlimit(RLIMIT_NOFILE, &lim) == 0) {
-		if (lim.rlim_cur < CONN_MAX + 64 && lim.rlim_cur < lim.rlim_max) {
-			lim.rlim_cur = lim.rlim_max < CONN_MAX + 64 ?
-			    lim.rlim_max : CONN_MAX + 64;
-			setrlimit(RLIMIT_NOFILE, &lim);
-		}
-	}
+	sv->max = conn_limit();
 	sv->first = 1 + sv->listeners->count;
 	sv->polls = must_alloc(sv->first * sizeof(*sv->polls));
 	sv->polls[0].fd = sv->orders_fd;
@@ -2484,14 +2571,24 @@ serve(struct service *sv)
  *
  * The snapshot is a tree of directories with the stamps of their entries;
  * a scan compares it with the tree as it is.  The -w operands are the
- * entries of a directory without a name at its top.
+ * entries of a directory without a name at its top.  Notification, where
+ * there is one, only marks the directories to look at; what changed there
+ * the snapshot says, as it does when all of them are scanned.
  * ------------------------------------------------------------------ */
+
+/* How builds in a row changed a thing, to find out who lives on its own. */
+struct habit {
+	uint32_t build;		/* the latest that changed it */
+	uint8_t row;		/* how many in a row, each caused by the last */
+	bool own;		/* the builds' own: no source */
+};
 
 struct entry {
 	char *name;
 	struct dir *dir;	/* NULL: not a directory that is watched */
 	uint64_t stamp;		/* of its stat, 0: not looked at yet */
 	uint64_t content;	/* hash of its bytes, 0: not known */
+	struct habit habit;
 	bool racy;		/* its stamp may miss a change: compare bytes */
 };
 
@@ -2502,8 +2599,18 @@ struct dir {
 	char *names;		/* what the entries' names point into */
 	dev_t dev;
 	ino_t ino;
+	int number;		/* for notification, 0: none */
+	struct habit habit;	/* of its entries' coming and going */
+	bool dirty;		/* to be looked at */
+	bool below;		/* there are dirty ones below */
 	bool mute;		/* that it cannot be read was said */
 	char name[];
+};
+
+/* Which directory a notification's number means; a number may have many. */
+struct numbered {
+	int number;
+	struct dir *dir;
 };
 
 /* What changed: the paths for BLOGSERVE_CHANGED, and how many. */
@@ -2516,11 +2623,22 @@ struct changes {
 struct watch {
 	const struct options *opt;
 	struct dir *top;
-	struct changes *changes;	/* where to, NULL: the first scan */
-	bool after_build;	/* compare what changed by its bytes */
-	int64_t due_at;		/* of the next scan */
-	int64_t cost;		/* ms of processor time, of the last one */
+	int notify;		/* -1: scanning tells all */
+	struct numbered *numbered;	/* sorted by number */
+	size_t numbered_count, numbered_cap;
+	bool overflowed;	/* that events were lost was said */
+	int64_t heard_at;	/* the latest event not looked into, 0: none */
+	int64_t first_at;	/* the first of them */
+	int64_t scan_at;	/* when to look at everything */
+	int64_t cost;		/* ms of processor time that this took */
 	size_t files;
+	/* The scan under way. */
+	struct changes *changes;	/* where to, NULL: the first scan */
+	bool all;		/* look at every directory */
+	bool after_build;	/* compare what changed by its bytes */
+	uint32_t build;		/* the latest */
+	bool caused;		/* by nothing but the one before */
+	bool dropped;		/* a change was held to be the build's own */
 	/* What the walk leaves out: the docroot, if a command makes it. */
 	struct stat out, out_parent;
 	bool out_known, out_parent_known;
@@ -2608,6 +2726,213 @@ changes_clear(struct changes *ch)
 }
 
 /*
+ * A build changed a thing: whether that counts.  It does, unless as many
+ * builds in a row have done so with no other cause: then it is their own,
+ * until one leaves it alone.  Its name is told when that is found out.
+ */
+static bool
+habit_counts(struct watch *w, struct habit *h, const struct dir *d,
+    const char *name)
+{
+	struct buf path = { 0 };
+
+	if (h->build != w->build) {
+		if (h->build + 1 != w->build)
+			h->own = false;
+		if (h->build + 1 != w->build || !w->caused)
+			h->row = 0;
+		h->build = w->build;
+		if (h->row <= LOOP_MAX)
+			h->row++;
+	}
+	if (!h->own && h->row > LOOP_MAX) {
+		h->own = true;
+		path_add(&path, d, name);
+		warn("%s: changed by %d builds in a row: "
+		    "no longer a source (see -x)",
+		    path.failed ? name : path.data, LOOP_MAX);
+		buf_free(&path);
+	}
+	w->dropped = w->dropped || h->own;
+	return !h->own;
+}
+
+/* Note that name in d changed, unless it is a build's habit. */
+static void
+change_note(struct watch *w, struct habit *h, const struct dir *d,
+    const char *name)
+{
+	if (!w->after_build || habit_counts(w, h, d, name))
+		change_add(w, d, name);
+}
+
+/* The first of those that are numbered so or higher. */
+static size_t
+numbered_find(const struct watch *w, int number)
+{
+	size_t low = 0, high = w->numbered_count, mid;
+
+	while (low < high) {
+		mid = low + (high - low) / 2;
+		if (w->numbered[mid].number < number)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+/* Number d; twice is once.  False when memory ran out. */
+static bool
+numbered_add(struct watch *w, int number, struct dir *d)
+{
+	size_t i = numbered_find(w, number), cap = w->numbered_cap * 2 + 16;
+	struct numbered *more;
+
+	for (; i < w->numbered_count && w->numbered[i].number == number; i++)
+		if (w->numbered[i].dir == d)
+			return true;
+	if (w->numbered_count == w->numbered_cap) {
+		if ((more = realloc(w->numbered, cap * sizeof(*more))) == NULL)
+			return false;
+		w->numbered = more;
+		w->numbered_cap = cap;
+	}
+	memmove(w->numbered + i + 1, w->numbered + i,
+	    (w->numbered_count++ - i) * sizeof(*w->numbered));
+	w->numbered[i].number = number;
+	w->numbered[i].dir = d;
+	return true;
+}
+
+/* d is to be told of no more. */
+static void
+numbered_remove(struct watch *w, struct dir *d)
+{
+	size_t i, first = numbered_find(w, d->number), same = 0;
+
+	for (i = first; i < w->numbered_count &&
+	    w->numbered[i].number == d->number; i++)
+		same++;
+	for (i = first; i < first + same; i++)
+		if (w->numbered[i].dir == d) {
+			if (same == 1)
+				extra_notify_remove(w->notify, d->number);
+			memmove(w->numbered + i, w->numbered + i + 1,
+			    (--w->numbered_count - i) * sizeof(*w->numbered));
+			break;
+		}
+	d->number = 0;
+}
+
+/* Notification cannot go on: let it go, and scan. */
+static void
+notify_close(struct watch *w)
+{
+	fd_close(&w->notify);
+	w->scan_at = clock_ms() + SCAN_MIN;
+}
+
+/*
+ * Be told of directory path, whatever d is known by.  One that cannot be
+ * told of is found by the slow scan, but no limit may go unnoticed.
+ */
+static int
+notify_add(struct watch *w, struct dir *d, const char *path)
+{
+	int number;
+
+	if ((number = extra_notify_add(w->notify, path)) == -1) {
+		if (errno == ENOSPC) {
+			warn("inotify: no more watches: scanning instead "
+			    "(sysctl fs.inotify.max_user_watches)");
+			notify_close(w);
+		}
+		return 0;
+	}
+	if (!numbered_add(w, number, d)) {
+		warn("memory: %s: scanning instead", strerror(ENOMEM));
+		notify_close(w);
+	}
+	return number;
+}
+
+/* Be told of d, which is open at fd, before its entries are read. */
+static void
+dir_notify(struct watch *w, struct dir *d, int fd)
+{
+	struct buf path = { 0 };
+	char proc[32];
+
+	if (w->notify == -1 || d->up == NULL || d->number != 0)
+		return;
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+	d->number = notify_add(w, d, proc);
+	if (d->number != 0 || w->notify == -1)
+		return;
+	path_add(&path, d->up, d->name);
+	if (!path.failed)
+		d->number = notify_add(w, d, path.data);
+	buf_free(&path);
+}
+
+/* d is to be looked at. */
+static void
+dir_mark(struct dir *d)
+{
+	d->dirty = true;
+	while ((d = d->up) != NULL)
+		d->below = true;
+}
+
+/* Whether a -w operand ends in this name. */
+static bool
+name_is_root(const struct options *opt, const char *name)
+{
+	const char *slash;
+	size_t i;
+
+	for (i = 0; i < opt->watch_count; i++) {
+		slash = strrchr(opt->watch[i], '/');
+		if (strcmp(slash != NULL ? slash + 1 : opt->watch[i], name) ==
+		    0)
+			return true;
+	}
+	return false;
+}
+
+/* An event: mark what it is about, but for names that are no sources. */
+static void
+notify_heard(void *arg, int number, const char *name)
+{
+	struct watch *w = arg;
+	struct dir *d;
+	size_t i;
+
+	if (number == -1) {
+		if (!w->overflowed)
+			warn("inotify: events were lost: scanning all "
+			    "(sysctl fs.inotify.max_queued_events)");
+		w->overflowed = true;
+		w->scan_at = clock_ms();
+		return;
+	}
+	for (i = numbered_find(w, number); i < w->numbered_count &&
+	    w->numbered[i].number == number; i++) {
+		d = w->numbered[i].dir;
+		if (d->up == NULL ? name == NULL || !name_is_root(w->opt, name)
+		    : name != NULL && name_ignored(w->opt, name, NULL))
+			continue;
+		dir_mark(d);
+		if (name == NULL)
+			dir_mark(d->up);
+		w->heard_at = clock_ms();
+		if (w->first_at == 0)
+			w->first_at = w->heard_at;
+	}
+}
+
+/*
  * A hash of a file's bytes, never 0 nor 1; 0 if it cannot be read, 1 if it
  * is too long to be compared.
  */
@@ -2642,13 +2967,15 @@ content_hash(int dir, const char *name, off_t size)
 }
 
 static void
-dir_free(struct dir *d)
+dir_free(struct watch *w, struct dir *d)
 {
 	size_t i;
 
 	for (i = 0; i < d->count; i++)
 		if (d->entries[i].dir != NULL)
-			dir_free(d->entries[i].dir);
+			dir_free(w, d->entries[i].dir);
+	if (d->number != 0)
+		numbered_remove(w, d);
 	free(d->entries);
 	free(d->names);
 	free(d);
@@ -2656,19 +2983,19 @@ dir_free(struct dir *d)
 
 /* An entry is there no more, nor is anything below it. */
 static void
-entry_gone(struct watch *w, const struct dir *d, struct entry *e)
+entry_gone(struct watch *w, struct dir *d, struct entry *e)
 {
 	size_t i;
 
 	if (e->stamp != 0)
-		change_add(w, d, e->name);
+		change_note(w, &d->habit, d, e->name);
 	e->stamp = e->content = 0;
 	e->racy = false;
 	if (e->dir == NULL)
 		return;
 	for (i = 0; i < e->dir->count; i++)
 		entry_gone(w, e->dir, &e->dir->entries[i]);
-	dir_free(e->dir);
+	dir_free(w, e->dir);
 	e->dir = NULL;
 }
 
@@ -2720,6 +3047,20 @@ entry_descend(struct watch *w, struct dir *d, int fd, struct entry *e,
 		return;
 	memcpy(e->dir->name, e->name, n);
 	e->dir->up = d;
+	e->dir->dirty = true;
+}
+
+/* d is the directory with this stat: if that is another one, look at it. */
+static void
+dir_identify(struct watch *w, struct dir *d, const struct stat *st)
+{
+	if (d->dev == st->st_dev && d->ino == st->st_ino)
+		return;
+	d->dev = st->st_dev;
+	d->ino = st->st_ino;
+	d->dirty = true;
+	if (d->number != 0)
+		numbered_remove(w, d);
 }
 
 /* Whether a ctime is so late that the next change may have the same. */
@@ -2745,7 +3086,7 @@ entry_look(struct watch *w, struct dir *d, int fd, struct entry *e)
 {
 	uint64_t stamp, content;
 	struct stat st;
-	bool changed, racy;
+	bool changed, racy, fresh;
 
 	if (fstatat(fd, e->name, &st, 0) == -1 &&
 	    fstatat(fd, e->name, &st, AT_SYMLINK_NOFOLLOW) == -1) {
@@ -2762,10 +3103,8 @@ entry_look(struct watch *w, struct dir *d, int fd, struct entry *e)
 			entry_descend(w, d, fd, e, &st);
 		if (e->dir == NULL)
 			stamp = 0;
-		else {
-			e->dir->dev = st.st_dev;
-			e->dir->ino = st.st_ino;
-		}
+		else
+			dir_identify(w, e->dir, &st);
 	}
 	racy = S_ISREG(st.st_mode) && is_racy(&st.st_ctim);
 	changed = stamp != e->stamp;
@@ -2776,10 +3115,11 @@ entry_look(struct watch *w, struct dir *d, int fd, struct entry *e)
 			changed = content != e->content || content == 1;
 		e->content = content;
 	}
+	fresh = e->stamp == 0;
 	e->stamp = stamp;
 	e->racy = racy;
 	if (changed)
-		change_add(w, d, e->name);
+		change_note(w, fresh ? &d->habit : &e->habit, d, e->name);
 }
 
 /* Names of a directory, sorted; cap is of the list. */
@@ -2900,28 +3240,37 @@ dir_merge(struct watch *w, struct dir *d, const struct names *names)
 }
 
 /*
- * Compare a directory, open at fd, and all below it with the snapshot.
- * One that cannot be read stays as it was known.
+ * Compare a directory, open at fd, with the snapshot, and those below it:
+ * all, or the dirty ones.  One that cannot be read stays as it was known.
  */
 static void
 dir_scan(struct watch *w, struct dir *d, int fd)
 {
 	struct names names = { { 0 }, NULL, 0 };
+	bool look = w->all || d->dirty;
 	struct entry *e;
 	size_t i;
-	int sub, why;
+	int sub, why = 0;
 
-	if ((why = names_read(w, d, fd, &names)) == 0)
-		why = dir_merge(w, d, &names);
-	names_free(&names);
-	if (why != 0 && !d->mute)
-		warn("%s: %s", d->name, strerror(why));
-	d->mute = why != 0;
+	/* In this order, so that no change falls between. */
+	d->dirty = d->below = false;
+	if (look) {
+		dir_notify(w, d, fd);
+		if ((why = names_read(w, d, fd, &names)) == 0)
+			why = dir_merge(w, d, &names);
+		names_free(&names);
+		if (why != 0 && !d->mute)
+			warn("%s: %s", d->name, strerror(why));
+		d->mute = why != 0;
+	}
 	for (i = 0; i < d->count; i++) {
 		e = &d->entries[i];
-		entry_look(w, d, fd, e);
-		w->files++;
-		if (e->dir == NULL)
+		if (look) {
+			entry_look(w, d, fd, e);
+			w->files++;
+		}
+		if (e->dir == NULL || !(w->all || e->dir->dirty ||
+		    e->dir->below))
 			continue;
 		sub = openat(fd, e->name, O_RDONLY | O_DIRECTORY | O_NONBLOCK |
 		    O_CLOEXEC);
@@ -2946,29 +3295,65 @@ cpu_ms(void)
 }
 
 /*
- * Compare the sources with the snapshot now, and note what changed; after
- * a build by what the files hold.
+ * Be told of the -w operands' coming and going: of the directories that
+ * they are in, where those have names.
  */
 static void
-watch_scan(struct watch *w, struct changes *ch, bool after_build)
+watch_roots(struct watch *w)
+{
+	const struct options *opt = w->opt;
+	char path[PATH_LEN], *slash;
+	size_t i;
+
+	for (i = 0; i < opt->watch_count && w->notify != -1; i++) {
+		snprintf(path, sizeof(path), "./%s", opt->watch[i]);
+		slash = strrchr(path, '/');
+		if (slash[1] == '\0' || strcmp(slash, "/.") == 0 ||
+		    strcmp(slash, "/..") == 0)
+			continue;
+		*slash = '\0';
+		notify_add(w, w->top, opt->watch[i][0] != '/' ? path :
+		    path[2] != '\0' ? path + 2 : "/");
+	}
+}
+
+/* When everything is to be looked at again: by cost, or as -i says. */
+static int64_t
+watch_interval(const struct watch *w)
+{
+	bool told = w->notify != -1;
+	int64_t ms = (w->cost + 1) * (told ? SLOW_SHARE : SCAN_SHARE);
+	int64_t min = told ? SLOW_MIN : SCAN_MIN;
+	int64_t max = told ? SLOW_MAX : SCAN_MAX;
+
+	if (w->opt->interval > 0)
+		return w->opt->interval;
+	return ms < min ? min : ms > max ? max : ms;
+}
+
+/* Look at everything, or only where something is known to have changed. */
+static void
+watch_scan(struct watch *w, bool all)
 {
 	int64_t began = cpu_ms();
 
-	w->changes = ch;
-	w->after_build = after_build;
+	w->all = all;
+	w->heard_at = w->first_at = 0;
 	w->files = 0;
 	if (w->out_dir != NULL) {
 		w->out_known = stat(w->opt->root, &w->out) == 0;
 		w->out_parent_known = stat(w->out_dir, &w->out_parent) == 0;
 	}
+	if (all)
+		watch_roots(w);
 	dir_scan(w, w->top, AT_FDCWD);
-	w->cost = cpu_ms() - began;
-	w->due_at = clock_ms() + (w->opt->interval > 0 ? w->opt->interval :
-	    w->cost * SCAN_SHARE < SCAN_MIN ? SCAN_MIN :
-	    w->cost * SCAN_SHARE > SCAN_MAX ? SCAN_MAX : w->cost * SCAN_SHARE);
+	if (all) {
+		w->cost = cpu_ms() - began;
+		w->scan_at = clock_ms() + watch_interval(w);
+	}
 }
 
-/* Take the first snapshot. */
+/* Arm the watch, then take the first snapshot. */
 static void
 watch_open(struct watch *w, const struct options *opt)
 {
@@ -2981,38 +3366,97 @@ watch_open(struct watch *w, const struct options *opt)
 		w->out_dir = must_alloc(strlen(opt->root) + 2);
 		memcpy(w->out_dir, opt->root, (size_t)(slash - opt->root) + 1);
 	}
-	watch_scan(w, NULL, false);
+	w->notify = opt->interval > 0 ? -1 : extra_notify_open();
+	if (w->notify == -1 && opt->interval == 0 && errno != 0)
+		warn("inotify: %s: scanning instead%s", strerror(errno),
+		    errno == EMFILE ?
+		    " (sysctl fs.inotify.max_user_instances)" : "");
+	watch_scan(w, true);
 	say(1, "watching %zu files and directories", w->files);
 }
 
-/* When watch_drain is to be called next. */
+static void
+watch_close(struct watch *w)
+{
+	dir_free(w, w->top);
+	free(w->numbered);
+	free(w->out_dir);
+	fd_close(&w->notify);
+}
+
+/* The descriptor to wait for, -1: there is none. */
+static int
+watch_fd(const struct watch *w)
+{
+	return w->notify;
+}
+
+/* Hear what notification tells; to be looked into when it is time. */
+static void
+watch_hear(struct watch *w)
+{
+	if (w->notify != -1)
+		extra_notify_drain(w->notify, notify_heard, w);
+}
+
+/* When the latest event came that was not looked into, 0: there is none. */
+static int64_t
+watch_heard(const struct watch *w)
+{
+	return w->heard_at;
+}
+
+/* When watch_drain is to be called next: what was heard has its quiet. */
 static int64_t
 watch_due(const struct watch *w)
 {
-	return w->due_at;
+	int64_t quiet = w->heard_at + QUIET_TIME;
+
+	if (w->heard_at == 0)
+		return w->scan_at;
+	if (quiet > w->first_at + QUIET_MAX)
+		quiet = w->first_at + QUIET_MAX;
+	return quiet;
 }
 
-/* Look again soon: something changed, and more may follow. */
-static void
-watch_soon(struct watch *w, int64_t now)
-{
-	int64_t at = now + (w->cost > QUIET_TIME ? w->cost : QUIET_TIME);
-
-	if (w->due_at > at)
-		w->due_at = at;
-}
-
-/* Note in ch what changed since the last look, if it is time to look. */
-static void
+/*
+ * Note in ch what changed since the last look, if it is time to look.
+ * Returns how long to wait for more: a scan hears nothing by itself, so it
+ * has to look again.
+ */
+static int64_t
 watch_drain(struct watch *w, struct changes *ch, int64_t now)
 {
 	size_t before = ch->count;
+	int64_t quiet = w->cost > QUIET_TIME ? w->cost : QUIET_TIME;
 
-	if (now < w->due_at)
-		return;
-	watch_scan(w, ch, false);
-	if (ch->count != before)
-		watch_soon(w, clock_ms());
+	if (now < watch_due(w))
+		return 0;
+	w->changes = ch;
+	w->after_build = false;
+	watch_scan(w, now >= w->scan_at);
+	if (w->notify != -1 || ch->count == before)
+		return 0;
+	w->scan_at = sooner(w->scan_at, clock_ms() + quiet);
+	return quiet;
+}
+
+/*
+ * Note in ch what changed during a build: number build, which had, or had
+ * not, another cause than the one before.  Returns whether a change was
+ * held to be the build's own, and so not noted.
+ */
+static bool
+watch_settle(struct watch *w, struct changes *ch, uint32_t build, bool caused)
+{
+	w->changes = ch;
+	w->after_build = true;
+	w->build = build;
+	w->caused = caused;
+	w->dropped = false;
+	watch_hear(w);
+	watch_scan(w, w->notify == -1);
+	return w->dropped;
 }
 
 /* ---------------------------------------------------------------------
@@ -3027,7 +3471,10 @@ struct build {
 	/* Wishes. */
 	struct changes changes;	/* since the latest build began */
 	bool wanted;
+	bool foreign;		/* ... not only for what the last one changed */
 	int64_t since, due_at;	/* wanted since; to be started at */
+	int64_t confirm_at;	/* ... once more, to be sure of a drop */
+	bool confirming;
 	int64_t term_at;	/* -k, or now: stop it */
 	int64_t kill_at;	/* after SIGTERM */
 	/* Facts. */
@@ -3036,6 +3483,8 @@ struct build {
 	bool reaped;		/* though its group may live on */
 	bool killed;		/* SIGKILL was sent */
 	bool ended;		/* what it changed was not yet looked for */
+	bool caused;		/* the latest, by nothing but the one before */
+	bool confirms;		/* ... and wanted at confirm_at */
 	bool mute;		/* that there is no docroot was said */
 	uint32_t number;
 	int status;
@@ -3126,7 +3575,8 @@ build_explain(struct build *b)
 	if (b->number == 0)
 		snprintf(b->what, sizeof(b->what), "first build");
 	else if (ch->count == 0)
-		snprintf(b->what, sizeof(b->what), "SIGUSR1");
+		snprintf(b->what, sizeof(b->what), "%s", b->confirming ?
+		    "once more" : "SIGUSR1");
 	else if (first == 0 || first > sizeof(b->what) - 32)
 		snprintf(b->what, sizeof(b->what), "%zu change%s", ch->count,
 		    ch->count == 1 ? "" : "s");
@@ -3138,13 +3588,17 @@ build_explain(struct build *b)
 		    (int)first, ch->paths.data, ch->count - 1);
 }
 
-/* Something changed at now: build when it has been quiet, but not too late. */
+/*
+ * Something changed at now: build when it has been quiet, but not too late.
+ * Foreign is what the latest build did not do.
+ */
 static void
-build_want(struct build *b, int64_t now, int64_t quiet)
+build_want(struct build *b, int64_t now, int64_t quiet, bool foreign)
 {
 	if (!b->wanted)
 		b->since = now;
 	b->wanted = true;
+	b->foreign = b->foreign || foreign;
 	b->due_at = now + quiet;
 	if (b->due_at > b->since + QUIET_MAX)
 		b->due_at = b->since + QUIET_MAX;
@@ -3206,7 +3660,10 @@ build_start(struct build *b, int64_t now)
 	}
 	build_say(b, 1, "starts");
 	changes_clear(&b->changes);
-	b->wanted = false;
+	b->caused = !b->foreign;
+	b->confirms = b->confirming;
+	b->wanted = b->foreign = b->confirming = false;
+	b->confirm_at = 0;
 	b->started_at = now;
 	b->copy_at = now + COPY_TIME;
 	b->term_at = b->opt->build_time > 0 ? now + b->opt->build_time : 0;
@@ -3270,6 +3727,10 @@ build_step(struct build *b, bool told, bool stopping, int64_t now)
 	char limit[64];
 
 	if (b->pid == 0) {
+		if (b->confirm_at != 0 && now >= b->confirm_at && !b->wanted) {
+			b->confirming = true;
+			build_want(b, now, 0, false);
+		}
 		if (b->wanted && !stopping && now >= b->due_at &&
 		    !b->announced) {
 			b->announced = true;
@@ -3308,7 +3769,7 @@ build_due(const struct build *b, bool told, int64_t now)
 	if (b->pid == 0) {
 		if (b->announced)
 			return told ? b->due_at : b->due_at + RETRY_TIME;
-		return b->wanted ? b->due_at : 0;
+		return b->wanted ? b->due_at : b->confirm_at;
 	}
 	due = sooner(b->copy_at, b->term_at);
 	if (b->reaped)
@@ -3514,7 +3975,7 @@ signals_drain(struct super *s, int64_t now)
 				break;
 			case SIGUSR1:
 				if (s->opt->command != NULL)
-					build_want(&s->build, now, 0);
+					build_want(&s->build, now, 0, true);
 				break;
 			}
 }
@@ -3533,46 +3994,52 @@ super_reap(struct super *s, int64_t now)
 			server_reap(s, status, now);
 }
 
-/* Changes become a wish for a build.  None is looked for during a build. */
+/* Changes become a wish for a build; none is looked for during a build. */
 static void
 super_watch(struct super *s, int64_t now)
 {
 	struct build *b = &s->build;
 	size_t before = b->changes.count;
+	bool settle = b->ended;
+	int64_t quiet = QUIET_TIME;
 
+	watch_hear(&s->watch);
 	if (b->pid != 0 || s->stopping != 0)
 		return;
-	if (b->ended)
-		watch_scan(&s->watch, &b->changes, true);
-	else
-		watch_drain(&s->watch, &b->changes, now);
+	if (b->wanted && watch_heard(&s->watch) != 0)
+		build_want(b, watch_heard(&s->watch), QUIET_TIME, false);
 	b->ended = false;
+	if (!settle)
+		quiet = watch_drain(&s->watch, &b->changes, now);
+	else if (watch_settle(&s->watch, &b->changes, b->number, b->caused) &&
+	    !b->confirms)
+		b->confirm_at = now + CONFIRM_TIME;
 	if (b->changes.count == before)
 		return;
-	if (s->opt->command == NULL) {
-		say(1, "%zu changes", b->changes.count);
+	if (s->opt->command != NULL)
+		build_want(b, clock_ms(), quiet, !settle);
+	else
 		changes_clear(&b->changes);
-		return;
-	}
-	now = clock_ms();
-	watch_soon(&s->watch, now);
-	build_want(b, now, s->watch.due_at - now);
 }
 
 /* Wait for a signal, or until something is due. */
 static void
 super_wait(struct super *s, bool told, int64_t now)
 {
-	struct pollfd p[2] = {
+	bool idle = s->build.pid == 0 && s->stopping == 0;
+	struct pollfd p[3] = {
 		{ .fd = self_pipe[0], .events = POLLIN },
+		{ .fd = s->stopping == 0 ? watch_fd(&s->watch) : -1,
+		    .events = POLLIN },
 		{ .fd = told ? -1 : s->server.orders_fd, .events = POLLOUT },
 	};
 	int64_t until = server_due(s);
 
 	until = sooner(until, build_due(&s->build, told, now));
-	if (s->build.pid == 0 && s->stopping == 0)
-		until = sooner(until, watch_due(&s->watch));
-	poll(p, 2, poll_time(until, now));
+	if (idle)
+		until = sooner(until, s->build.ended ? now :
+		    watch_due(&s->watch));
+	poll(p, 3, poll_time(until, now));
 }
 
 /* Have a server at once, then a view of the sources, then a build. */
@@ -3589,14 +4056,13 @@ super_open(struct super *s, const struct options *opt)
 	server_step(s, &orders, clock_ms());
 	watch_open(&s->watch, opt);
 	if (opt->command != NULL)
-		build_want(&s->build, clock_ms(), 0);
+		build_want(&s->build, clock_ms(), 0, true);
 }
 
 static void
 super_close(struct super *s)
 {
-	dir_free(s->watch.top);
-	free(s->watch.out_dir);
+	watch_close(&s->watch);
 	buf_free(&s->build.changes.paths);
 	fd_close(&s->build.log);
 	fd_close(&self_pipe[0]);
