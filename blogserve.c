@@ -2678,6 +2678,17 @@ path_add(struct buf *b, const struct dir *d, const char *name)
 	buf_add(b, name, strlen(name) + 1);
 }
 
+/* A warning about name in d. */
+static void
+path_warn(const struct dir *d, const char *name, int why)
+{
+	struct buf path = { 0 };
+
+	path_add(&path, d, name);
+	warn("%s: %s", path.failed ? name : path.data, strerror(why));
+	buf_free(&path);
+}
+
 /* Whether the lines of b hold this one, its newline included. */
 static bool
 line_listed(const struct buf *b, const char *line, size_t n)
@@ -3260,7 +3271,7 @@ dir_scan(struct watch *w, struct dir *d, int fd)
 			why = dir_merge(w, d, &names);
 		names_free(&names);
 		if (why != 0 && !d->mute)
-			warn("%s: %s", d->name, strerror(why));
+			path_warn(d->up != NULL ? d->up : d, d->name, why);
 		d->mute = why != 0;
 	}
 	for (i = 0; i < d->count; i++) {
@@ -3279,7 +3290,7 @@ dir_scan(struct watch *w, struct dir *d, int fd)
 			close(sub);
 		} else if (errno != ENOENT && !e->dir->mute) {
 			e->dir->mute = true;
-			warn("%s: %s", e->name, strerror(errno));
+			path_warn(d, e->name, errno);
 		}
 	}
 }
@@ -3493,6 +3504,7 @@ struct build {
 	/* The log. */
 	int log;		/* -1: builds write to our standard error */
 	off_t copied;		/* bytes of it copied to standard error */
+	off_t end;		/* and to be, once it ended */
 	int64_t copy_at;
 	bool midline;		/* what was copied last lacks its newline */
 };
@@ -3521,27 +3533,30 @@ log_open(void)
 }
 
 /*
- * Copy what builds printed to standard error, as far as that can be done
- * without waiting; what cannot stays in the log.
+ * Copy some of what the build printed to standard error, if that can be
+ * done without waiting.  Returns whether there is more that could be.  The
+ * log may become shorter: a build's ">/dev/stderr" empties it.
  */
-static void
+static bool
 log_copy(struct build *b, int64_t now)
 {
-	char text[4096];
-	size_t done;
-	ssize_t n;
+	char text[16 * 1024];
+	size_t done = 0;
+	struct stat st;
+	ssize_t n = 0;
 
-	b->copy_at = b->pid != 0 && b->log != -1 ? now + COPY_TIME : 0;
-	if (b->log == -1)
-		return;
-	while ((n = pread(b->log, text, sizeof(text), b->copied)) > 0) {
+	b->copy_at = now + COPY_TIME;
+	if (fstat(b->log, &st) == 0 && st.st_size < b->copied)
+		b->copied = 0;
+	if ((n = pread(b->log, text, sizeof(text), b->copied)) > 0)
 		done = write_ready(STDERR_FILENO, text, (size_t)n);
-		b->copied += (off_t)done;
-		if (done > 0)
-			b->midline = text[done - 1] != '\n';
-		if (done < (size_t)n)
-			break;
-	}
+	if (done == 0)
+		return false;
+	b->copied += (off_t)done;
+	b->midline = text[done - 1] != '\n';
+	if (done == sizeof(text))
+		b->copy_at = now;
+	return done == (size_t)n;
 }
 
 /* End the line that a build began on standard error. */
@@ -3645,8 +3660,11 @@ build_start(struct build *b, int64_t now)
 {
 	uint32_t number = b->number++;
 
+	if (b->log != -1)
+		log_copy(b, now);
 	if (b->log != -1 && ftruncate(b->log, 0) == 0)
 		b->copied = 0;
+	b->end = 0;
 	buf_add(&b->changes.paths, "", 1);
 	if ((b->pid = fork_blocked()) == 0)
 		build_exec(b);
@@ -3665,7 +3683,7 @@ build_start(struct build *b, int64_t now)
 	b->wanted = b->foreign = b->confirming = false;
 	b->confirm_at = 0;
 	b->started_at = now;
-	b->copy_at = now + COPY_TIME;
+	b->copy_at = b->log != -1 ? now + COPY_TIME : 0;
 	b->term_at = b->opt->build_time > 0 ? now + b->opt->build_time : 0;
 	b->kill_at = 0;
 }
@@ -3677,7 +3695,6 @@ build_finish(struct build *b, int64_t now)
 	char how[128], line[WHAT_LEN + 160];
 	struct stat st;
 
-	log_copy(b, now);
 	b->pid = 0;
 	b->copy_at = b->term_at = b->kill_at = 0;
 	b->reaped = b->announced = b->killed = false;
@@ -3699,8 +3716,11 @@ build_finish(struct build *b, int64_t now)
 static void
 build_reap(struct build *b, int status)
 {
+	struct stat st;
+
 	b->status = status;
 	b->reaped = true;
+	b->end = b->log != -1 && fstat(b->log, &st) == 0 ? st.st_size : 0;
 }
 
 /* Stop the build: SIGTERM for its process group, soon SIGKILL. */
@@ -3753,11 +3773,12 @@ build_step(struct build *b, bool told, bool stopping, int64_t now)
 		b->killed = true;
 		b->kill_at = now + KILL_TIME;
 	}
+	if (b->copy_at != 0 && (b->reaped || now >= b->copy_at) &&
+	    log_copy(b, now) && b->copied < b->end)
+		return;
 	if (b->reaped && (b->kill_at == 0 || b->killed ||
 	    kill(-b->pid, 0) == -1))
 		build_finish(b, now);
-	else if (b->copy_at != 0 && now >= b->copy_at)
-		log_copy(b, now);
 }
 
 /* When build_step is to be called next. */
@@ -3773,7 +3794,7 @@ build_due(const struct build *b, bool told, int64_t now)
 	}
 	due = sooner(b->copy_at, b->term_at);
 	if (b->reaped)
-		return sooner(due, now + REAP_TIME);
+		return sooner(due, b->copied < b->end ? now : now + REAP_TIME);
 	return sooner(due, b->kill_at);
 }
 
