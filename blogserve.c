@@ -328,6 +328,7 @@ enum {
 	REAP_TIME = 10,		/* between looks at a group being killed */
 	RETRY_TIME = 1000,	/* after a fork that failed */
 	CONFIRM_TIME = 1000,	/* before a build that shows whose a change is */
+	SWEEP_TIME = 5,		/* between looks at quiet connections, at most */
 	RESPAWN_MIN = 100,	/* before a server that keeps dying is replaced */
 	RESPAWN_MAX = 5000
 };
@@ -1500,6 +1501,7 @@ struct conn {
 	enum conn_state state;
 	bool keep;		/* READ comes after SEND */
 	bool linger;		/* LINGER comes after SEND */
+	bool stirred;		/* it moved since the last sweep */
 	int file;		/* -1, or what conn.left is read from */
 	off_t at, left;
 	uint64_t stamp;		/* of the file when it was opened */
@@ -1526,6 +1528,8 @@ struct service {
 	struct conn *conns;
 	struct pollfd *polls;	/* orders, the listeners, the connections */
 	size_t count, cap, max;
+	size_t busy;		/* the first so many are polled each turn */
+	int64_t sweep_at;	/* when the others are, too */
 	size_t first;		/* index in polls of the first connection */
 	bool draining;		/* no more clients, no next requests */
 	bool full;		/* no descriptor for another client */
@@ -2304,7 +2308,23 @@ conn_expire(struct service *sv, struct conn *c)
 	conn_step(sv, c);
 }
 
-/* Let connection i step, and its place be taken by the last if it ended. */
+/* Connections i and j change places. */
+static void
+service_swap(struct service *sv, size_t i, size_t j)
+{
+	struct pollfd p = sv->polls[sv->first + i];
+	struct conn c = sv->conns[i];
+
+	sv->polls[sv->first + i] = sv->polls[sv->first + j];
+	sv->polls[sv->first + j] = p;
+	sv->conns[i] = sv->conns[j];
+	sv->conns[j] = c;
+}
+
+/*
+ * Let connection i step.  If it ended, the last of its kind, busy or quiet,
+ * takes its place; so those above i, which were done before, stay done.
+ */
 static void
 service_step(struct service *sv, size_t i)
 {
@@ -2315,14 +2335,36 @@ service_step(struct service *sv, size_t i)
 	    (c->state == CONN_HOLD && (p->revents & POLLHUP) != 0))
 		conn_close(sv, c);
 	p->revents = 0;
+	c->stirred = true;
 	conn_step(sv, c);
 	p->events = conn_events(c);
-	if (c->state == CONN_CLOSED) {
-		sv->count--;
-		*c = sv->conns[sv->count];
-		*p = sv->polls[sv->first + sv->count];
-		sv->full = false;
+	if (c->state != CONN_CLOSED)
+		return;
+	if (i < sv->busy) {
+		service_swap(sv, i, --sv->busy);
+		i = sv->busy;
 	}
+	service_swap(sv, i, --sv->count);
+	sv->full = false;
+}
+
+/*
+ * After all were polled: those that are ready or have moved since the last
+ * time are the busy ones.  A poll costs by the number of descriptors, and
+ * most connections are open for a request that does not come.
+ */
+static void
+service_sweep(struct service *sv)
+{
+	size_t i;
+
+	for (i = sv->busy = 0; i < sv->count; i++) {
+		if (sv->conns[i].stirred ||
+		    sv->polls[sv->first + i].revents != 0)
+			service_swap(sv, i, sv->busy++);
+		sv->conns[i].stirred = false;
+	}
+	sv->sweep_at = sv->now + SWEEP_TIME;
 }
 
 /* Let those go whose patience has ended; find the next whose will. */
@@ -2412,7 +2454,8 @@ service_accept(struct service *sv, int listener)
 		conn_wait(sv, c, sv->opt->idle_time);
 		sv->polls[sv->first + sv->count].fd = fd;
 		sv->polls[sv->first + sv->count].revents = 0;
-		service_step(sv, sv->count++);
+		service_swap(sv, sv->count++, sv->busy);
+		service_step(sv, sv->busy++);
 	}
 }
 
@@ -2496,28 +2539,35 @@ service_open(struct service *sv)
 		service_drain(sv);
 }
 
-/* Wait for orders, clients and connections; the number that are ready. */
+/*
+ * Wait for orders, clients and connections: the busy ones while there are
+ * any, all of them now and then, and when none is busy.  Returns how many
+ * are ready.
+ */
 static int
 service_wait(struct service *sv)
 {
 	int64_t until = sv->until;
-	size_t i;
+	bool all = sv->busy == 0 || sv->now >= sv->sweep_at;
+	size_t i, count = sv->first + (all ? sv->count : sv->busy);
 	int ready;
 
 	for (i = 0; i < sv->listeners->count; i++)
 		sv->polls[1 + i].events = sv->full ? 0 : POLLIN;
 	if (sv->full)
 		until = sooner(until, sv->now + RETRY_TIME);
-	ready = poll(sv->polls, (nfds_t)(sv->first + sv->count),
-	    poll_time(until, sv->now));
+	if (sv->busy > 0)
+		until = sooner(until, sv->sweep_at);
+	ready = poll(sv->polls, (nfds_t)count, poll_time(until, sv->now));
 	sv->now = clock_ms();
+	if (ready <= 0)
+		for (i = 0; i < count; i++)
+			sv->polls[i].revents = 0;
 	if (ready == 0)
 		sv->full = false;
-	if (ready > 0)
-		return ready;
-	for (i = 0; i < sv->first + sv->count; i++)
-		sv->polls[i].revents = 0;
-	return 0;
+	if (all)
+		service_sweep(sv);
+	return ready > 0 ? ready : 0;
 }
 
 static void
@@ -2554,7 +2604,7 @@ serve(struct service *sv)
 				sv->polls[0].fd = -1;
 			}
 		}
-		for (i = sv->count; ready > 0 && i-- > 0;)
+		for (i = sv->busy; ready > 0 && i-- > 0;)
 			if (sv->polls[sv->first + i].revents != 0) {
 				ready--;
 				service_step(sv, i);
