@@ -117,6 +117,7 @@
 #define HAVE_GETIFADDRS	1
 #define HAVE_INOTIFY	1
 #define HAVE_OPENAT2	1
+#define HAVE_SENDFILE	1
 #elif !defined(POSIX_ONLY) && (defined(__FreeBSD__) || defined(__NetBSD__) || \
     defined(__OpenBSD__) || defined(__DragonFly__))
 #define HAVE_ACCEPT4	1
@@ -141,6 +142,9 @@
 #endif
 #if HAVE_INOTIFY
 #include <sys/inotify.h>
+#endif
+#if HAVE_SENDFILE
+#include <sys/sendfile.h>
 #endif
 #ifdef __APPLE__
 #define st_mtim st_mtimespec
@@ -225,6 +229,19 @@ extra_addresses(int family, void (*fn)(const char *, void *), void *arg)
 #endif
 }
 
+/* Send up to n bytes of a file from *at on, which moves; as write(2) does. */
+static ssize_t
+extra_sendfile(int out, int in, off_t *at, size_t n)
+{
+#if HAVE_SENDFILE
+	return sendfile(out, in, at, n);
+#else
+	(void)out, (void)in, (void)at, (void)n;
+	errno = ENOSYS;
+	return -1;
+#endif
+}
+
 /* A descriptor that tells of changes; -1 with errno, 0 where none can. */
 static int
 extra_notify_open(void)
@@ -290,13 +307,19 @@ extra_notify_drain(int fd, void (*fn)(void *, int, const char *), void *arg)
 
 enum {
 	HEAD_MAX = 16 * 1024,	/* bytes of a request's head */
+	FIELDS_MAX = 200,	/* fields in it */
 	PATH_LEN = 4096,	/* bytes of a path that a client may name */
 	CONN_MAX = 10000,	/* connections at a time */
 	FD_SPARE = 16,		/* descriptors that are not connections */
 	INLINE_MAX = 64 * 1024,	/* files up to here are sent with their head */
 	CHUNK = 64 * 1024,	/* others are sent in pieces of this */
-	TURN_MAX = 4,		/* pieces a connection may send in its turn */
+	SENDFILE_MAX = 1024 * 1024,	/* or of this, by sendfile */
+	TRIES_MAX = 100,	/* to read a file that changes meanwhile */
+	TURN_MAX = 8,		/* pieces a connection may send in its turn */
 	LINKS_MAX = 40,	/* symlinks followed in one path */
+	CACHE_SLOTS = 32768,	/* small files kept in memory ... */
+	CACHE_FILE = 16 * 1024,	/* ... bytes of one, at most */
+	CACHE_MAX = 16 * 1024 * 1024,	/* ... and of all of them */
 	LISTEN_MAX = 16,	/* listeners */
 	LOOP_MAX = 5,		/* builds in a row that a build may cause */
 	PORT_FIRST = 8000,	/* the port, if nobody names one, ... */
@@ -349,6 +372,8 @@ struct options {
 	int64_t interval;	/* ms between scans; 0: by their cost */
 	int64_t build_time;	/* ms that a build may take; 0: any */
 	int64_t head_time, idle_time;	/* ms */
+	const char *prefix;	/* the site's path: "" or "/..." */
+	int log;		/* the access log, -1: none */
 	bool follow;		/* symlinks out of the docroot */
 	bool listings;
 };
@@ -365,7 +390,8 @@ struct listeners {
 	size_t count;
 	int port;
 	bool loopback;		/* all of them: strangers are kept out */
-	char url[320];
+	const char *prefix;
+	char url[1024];
 };
 
 /* What the parent tells the server; a snapshot (R2), so fixed in size. */
@@ -669,6 +695,19 @@ stat_stamp(const struct stat *st)
 	return h | 1;
 }
 
+/* Whether a ctime is so late that the next change may have the same. */
+static bool
+is_racy(const struct timespec *t)
+{
+	struct timespec now;
+	int64_t age;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	age = ((int64_t)now.tv_sec - t->tv_sec) * 1000 +
+	    (now.tv_nsec - t->tv_nsec) / 1000000;
+	return age > -1000 && age <= (t->tv_nsec == 0 ? 2000 : RACY_TIME);
+}
+
 /* The signals that the program has a say in, and how it found them. */
 static const int signal_list[] = {
 	SIGCHLD, SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGUSR1,
@@ -794,18 +833,20 @@ enum method { METHOD_GET, METHOD_HEAD, METHOD_KNOWN, METHOD_UNKNOWN };
 
 /* The fields of a request that we look at. */
 enum field {
-	FIELD_HOST, FIELD_CONNECTION, FIELD_CONTENT_LENGTH,
-	FIELD_TRANSFER_ENCODING, FIELD_IF_NONE_MATCH, FIELD_IF_MODIFIED_SINCE,
+	FIELD_ACCEPT_ENCODING, FIELD_CONNECTION, FIELD_CONTENT_LENGTH,
+	FIELD_HOST, FIELD_IF_MATCH, FIELD_IF_MODIFIED_SINCE,
+	FIELD_IF_NONE_MATCH, FIELD_IF_RANGE, FIELD_IF_UNMODIFIED_SINCE,
+	FIELD_RANGE, FIELD_REFERER, FIELD_TRANSFER_ENCODING,
+	FIELD_USER_AGENT,
 	FIELDS
 };
 
-static const char *const field_names[FIELDS] = {
-	[FIELD_HOST] = "Host",
-	[FIELD_CONNECTION] = "Connection",
-	[FIELD_CONTENT_LENGTH] = "Content-Length",
-	[FIELD_TRANSFER_ENCODING] = "Transfer-Encoding",
-	[FIELD_IF_NONE_MATCH] = "If-None-Match",
-	[FIELD_IF_MODIFIED_SINCE] = "If-Modified-Since",
+static const char field_names[FIELDS][20] = {
+	"Accept-Encoding", "Connection", "Content-Length",
+	"Host", "If-Match", "If-Modified-Since",
+	"If-None-Match", "If-Range", "If-Unmodified-Since",
+	"Range", "Referer", "Transfer-Encoding",
+	"User-Agent",
 };
 
 /* A request; its strings lie in the head it was parsed from. */
@@ -825,17 +866,38 @@ struct reply {
 	bool simple;		/* for a Simple-Request: no head at all */
 	bool keep;
 	int retry;		/* seconds for Retry-After, 0: none */
-	off_t length;		/* of the body, -1: none, as with 304 */
+	off_t first, length;	/* of the body's bytes in the file */
+	off_t size;		/* of the file, for Content-Range, or -1 */
 	const char *type;
+	const char *encoding;	/* NULL: none */
 	const char *location;	/* NULL: none */
 	const struct stat *st;	/* of the file, for validators, or NULL */
+	const struct cached *kept;	/* has the fields already, or NULL */
 };
 
+/*
+ * A small file in memory.  It is sent only while a stat of its path has the
+ * same stamp as when it was read, so it is proved current for each request;
+ * it is kept only if it had not changed lately, when a stamp may miss a
+ * change.
+ */
+struct cached {
+	uint64_t stamp;
+	dev_t dev;
+	size_t validators;	/* length of those in the head, ... */
+	size_t fields;		/* ... and of all that is the file's there, */
+	size_t length;		/* ... which its bytes follow, ... */
+	char *name;		/* ... and then its path below the docroot */
+	char data[];
+};
+
+/* Tables hold their strings: pointers would be relocated at each start. */
 static const struct {
 	int status;
-	const char *reason;
+	char reason[32];
 } reasons[] = {
 	{ 200, "OK" },
+	{ 206, "Partial Content" },
 	{ 301, "Moved Permanently" },
 	{ 304, "Not Modified" },
 	{ 400, "Bad Request" },
@@ -843,7 +905,9 @@ static const struct {
 	{ 404, "Not Found" },
 	{ 405, "Method Not Allowed" },
 	{ 408, "Request Timeout" },
+	{ 412, "Precondition Failed" },
 	{ 414, "URI Too Long" },
+	{ 416, "Range Not Satisfiable" },
 	{ 431, "Request Header Fields Too Large" },
 	{ 500, "Internal Server Error" },
 	{ 501, "Not Implemented" },
@@ -852,7 +916,7 @@ static const struct {
 };
 
 static const struct {
-	const char *end, *type;
+	char end[12], type[40];
 } types[] = {
 	{ "html", "text/html; charset=utf-8" },
 	{ "htm", "text/html; charset=utf-8" },
@@ -901,7 +965,7 @@ static const struct {
 };
 
 /* RFC 9110, section 9.1: not served, but not unknown either. */
-static const char *const known_methods[] = {
+static const char known_methods[][8] = {
 	"POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "CONNECT",
 };
 
@@ -1013,6 +1077,25 @@ line_cut(char **text)
 	return line;
 }
 
+/* Host: a name or an address, perhaps a port (RFC 9110, section 7.2). */
+static bool
+host_valid(const char *host)
+{
+	static const char chars[] = "abcdefghijklmnopqrstuvwxyz"
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,;=%";
+	size_t n;
+
+	if (host[0] == '[') {
+		n = strspn(host + 1, "0123456789abcdefABCDEFv:.") + 1;
+		if (host[n++] != ']')
+			return false;
+	} else
+		n = strspn(host, chars);
+	if (host[n] == ':')
+		n += 1 + strspn(host + n + 1, "0123456789");
+	return host[n] == '\0';
+}
+
 static enum method
 method_of(const char *name)
 {
@@ -1076,14 +1159,16 @@ field_parse(struct request *rq, char *line)
 	    (end[-1] == ' ' || end[-1] == '\t'); end--)
 		;
 	*end = '\0';
-	for (i = 0; i < FIELDS; i++)
-		if (strcasecmp(line, field_names[i]) == 0) {
-			if (rq->field[i] == NULL)
-				rq->field[i] = value;
-			else if (i == FIELD_HOST)
-				return 400;
-			break;
-		}
+	for (i = 0; i < FIELDS; i++) {
+		if (strcasecmp(line, field_names[i]) != 0)
+			continue;
+		if (i == FIELD_HOST && (rq->field[i] != NULL ||
+		    !host_valid(value)))
+			return 400;
+		if (rq->field[i] == NULL)
+			rq->field[i] = value;
+		break;
+	}
 	return 0;
 }
 
@@ -1116,7 +1201,7 @@ static int
 request_parse(struct request *rq, char *head, size_t len)
 {
 	char *line;
-	int status;
+	int status, fields = 0;
 
 	memset(rq, 0, offsetof(struct request, path));
 	rq->query = "";
@@ -1129,9 +1214,12 @@ request_parse(struct request *rq, char *head, size_t len)
 		return 400;
 	if ((status = request_line_parse(rq, line)) != 0)
 		return status;
-	while ((line = line_cut(&head)) != NULL && *line != '\0')
+	while ((line = line_cut(&head)) != NULL && *line != '\0') {
+		if (++fields > FIELDS_MAX)
+			return 431;
 		if ((status = field_parse(rq, line)) != 0)
 			return status;
+	}
 	target_split(rq);
 	if (rq->minor > 0 && rq->field[FIELD_HOST] == NULL)
 		return 400;
@@ -1333,21 +1421,28 @@ etag_format(char text[64], const struct stat *st)
 	    1000000000u + (uintmax_t)st->st_mtim.tv_nsec);
 }
 
-/* Weak comparison with each tag of a list (RFC 9110, 8.8.3.2 and 13.1.2). */
+/*
+ * Whether a list of tags has this one, or is "*".  A weak tag is compared
+ * only where that is enough (RFC 9110, section 8.8.3.2).
+ */
 static bool
-etag_listed(const char *list, const char *etag)
+etag_listed(const char *list, const char *etag, bool weak)
 {
 	size_t n = strlen(etag);
+	bool match;
 
 	if (strcmp(list, "*") == 0)
 		return true;
 	for (;;) {
 		list += strspn(list, " \t,");
-		if (strncmp(list, "W/", 2) == 0)
+		match = true;
+		if (strncmp(list, "W/", 2) == 0) {
 			list += 2;
+			match = weak;
+		}
 		if (*list != '"')
 			return false;
-		if (strncmp(list, etag, n) == 0)
+		if (match && strncmp(list, etag, n) == 0)
 			return true;
 		list += 1 + strcspn(list + 1, "\"");
 		list += *list == '"';
@@ -1355,25 +1450,139 @@ etag_listed(const char *list, const char *etag)
 }
 
 /*
- * Whether the client's copy of a file is still good: by its tag, and only
- * without one by date, which proves nothing about a file that changed
- * within the last two seconds (RFC 9110, sections 13.2.2 and 8.8.2.2).
+ * The seconds of the file's last change, or -1 if they prove nothing: a
+ * file may change twice within one (RFC 9110, section 8.8.2.2).
  */
-static bool
-not_modified(const struct request *rq, const struct stat *st, time_t now)
+static time_t
+stat_date(const struct stat *st, time_t now)
 {
-	char etag[64];
-	time_t since;
+	return st->st_mtim.tv_sec < now - 2 ? st->st_mtim.tv_sec : -1;
+}
 
-	if (rq->field[FIELD_IF_NONE_MATCH] != NULL) {
-		etag_format(etag, st);
-		return etag_listed(rq->field[FIELD_IF_NONE_MATCH], etag);
+/*
+ * What a request's conditions make of a file: 0, 304 or 412.  In the order
+ * of RFC 9110, section 13.2.2; a tag, where given, overrules a date.
+ */
+static int
+preconditions(const struct request *rq, const struct stat *st, time_t now)
+{
+	const char *const *f = rq->field;
+	time_t date;
+	char etag[64];
+
+	if (f[FIELD_IF_MATCH] == NULL && f[FIELD_IF_UNMODIFIED_SINCE] == NULL &&
+	    f[FIELD_IF_NONE_MATCH] == NULL && f[FIELD_IF_MODIFIED_SINCE] == NULL)
+		return 0;
+	etag_format(etag, st);
+	if (f[FIELD_IF_MATCH] != NULL) {
+		if (!etag_listed(f[FIELD_IF_MATCH], etag, false))
+			return 412;
+	} else if (f[FIELD_IF_UNMODIFIED_SINCE] != NULL) {
+		date = date_parse(f[FIELD_IF_UNMODIFIED_SINCE]);
+		if (date != -1 && st->st_mtim.tv_sec > date)
+			return 412;
 	}
-	if (rq->field[FIELD_IF_MODIFIED_SINCE] == NULL ||
-	    st->st_mtim.tv_sec >= now - 2)
+	if (f[FIELD_IF_NONE_MATCH] != NULL)
+		return etag_listed(f[FIELD_IF_NONE_MATCH], etag, true) ?
+		    304 : 0;
+	if (f[FIELD_IF_MODIFIED_SINCE] == NULL || stat_date(st, now) == -1)
+		return 0;
+	date = date_parse(f[FIELD_IF_MODIFIED_SINCE]);
+	return date != -1 && st->st_mtim.tv_sec <= date ? 304 : 0;
+}
+
+/* The digits at *text, at most a large number; false if there are none. */
+static bool
+offset_parse(const char **text, off_t *value)
+{
+	const char *begin = *text;
+
+	for (*value = 0; **text >= '0' && **text <= '9'; ++*text)
+		if (*value < (off_t)1 << 60)
+			*value = *value * 10 + (**text - '0');
+	return *text > begin;
+}
+
+/*
+ * What a Range asks of size bytes (RFC 9110, section 14.2): 206 with *first
+ * and *length set, 416, or 200 for all else, several ranges included.
+ */
+static int
+range_parse(const char *text, off_t size, off_t *first, off_t *length)
+{
+	off_t from, to;
+	bool suffix;
+
+	if (strncasecmp(text, "bytes=", 6) != 0)
+		return 200;
+	text += 6 + strspn(text + 6, " \t");
+	suffix = !offset_parse(&text, &from);
+	if (*text++ != '-')
+		return 200;
+	if (!offset_parse(&text, &to)) {
+		if (suffix)
+			return 200;
+		to = size - 1;
+	} else if (suffix) {
+		from = to < size ? size - to : 0;
+		if (to == 0)
+			from = size;
+		to = size - 1;
+	} else if (to < from)
+		return 200;
+	text += strspn(text, " \t");
+	if (*text != '\0')
+		return 200;
+	if (from >= size)
+		return 416;
+	*first = from;
+	*length = (to < size ? to + 1 : size) - from;
+	return 206;
+}
+
+/* Whether a Range counts, as If-Range has it (RFC 9110, section 13.1.5). */
+static bool
+range_wanted(const struct request *rq, const struct stat *st, time_t now)
+{
+	const char *condition = rq->field[FIELD_IF_RANGE];
+	char etag[64];
+
+	if (rq->field[FIELD_RANGE] == NULL || rq->method != METHOD_GET)
 		return false;
-	since = date_parse(rq->field[FIELD_IF_MODIFIED_SINCE]);
-	return since != -1 && st->st_mtim.tv_sec <= since;
+	if (condition == NULL)
+		return true;
+	if (condition[0] == '"') {
+		etag_format(etag, st);
+		return strcmp(condition, etag) == 0;
+	}
+	return stat_date(st, now) != -1 &&
+	    stat_date(st, now) == date_parse(condition);
+}
+
+/* Whether Accept-Encoding takes gzip: with a q-value that is not 0. */
+static bool
+gzip_accepted(const char *value)
+{
+	bool any = false, is_any;
+	size_t n;
+
+	while (value != NULL && *value != '\0') {
+		value += strspn(value, " \t,");
+		n = strcspn(value, " \t,;");
+		is_any = n == 1 && *value == '*';
+		if (is_any || (n == 4 && strncasecmp(value, "gzip", 4) == 0) ||
+		    (n == 6 && strncasecmp(value, "x-gzip", 6) == 0)) {
+			value += n;
+			value += strspn(value, " \t;");
+			n = strcspn(value, ",");
+			any = strncasecmp(value, "q=", 2) != 0 ||
+			    strcspn(value, "123456789") < n;
+			if (!is_any)
+				return any;
+		}
+		value += strcspn(value, ",");
+	}
+	return any;
 }
 
 /* Whether text is a loopback address. */
@@ -1385,7 +1594,9 @@ is_loopback(const char *text)
 
 	if (inet_pton(AF_INET, text, &v4) == 1)
 		return ntohl(v4.s_addr) >> 24 == 127;
-	return inet_pton(AF_INET6, text, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+	return inet_pton(AF_INET6, text, &v6) == 1 &&
+	    (IN6_IS_ADDR_LOOPBACK(&v6) ||
+	    (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127));
 }
 
 /*
@@ -1422,35 +1633,79 @@ host_allowed(const char *host, const struct options *opt)
 	    (n > 10 && strcasecmp(name + n - 10, ".localhost") == 0);
 }
 
-/* The one place that writes the head of a reply. */
+/* The validators of a file: no later than now (RFC 9110, 8.8.2.1). */
 static void
-reply_head(struct buf *out, const struct reply *r, time_t now)
+validators_write(struct buf *out, const struct stat *st, time_t now)
 {
 	char date[64], etag[64];
 
+	etag_format(etag, st);
+	date_format(date, st->st_mtim.tv_sec < now ? st->st_mtim.tv_sec : now);
+	buf_printf(out, "Last-Modified: %s\r\nETag: %s\r\n"
+	    "Vary: Accept-Encoding\r\n", date, etag);
+}
+
+/* What a body has. */
+static void
+content_write(struct buf *out, const struct reply *r)
+{
+	buf_printf(out, "Content-Type: %s\r\nContent-Length: %jd\r\n"
+	    "X-Content-Type-Options: nosniff\r\n", r->type,
+	    (intmax_t)r->length);
+	if (r->encoding != NULL)
+		buf_printf(out, "Content-Encoding: %s\r\n", r->encoding);
+	if (r->st != NULL)
+		buf_puts(out, "Accept-Ranges: bytes\r\n");
+	if (r->status == 206)
+		buf_printf(out, "Content-Range: bytes %jd-%jd/%jd\r\n",
+		    (intmax_t)r->first, (intmax_t)(r->first + r->length - 1),
+		    (intmax_t)r->size);
+	else if (r->status == 416)
+		buf_printf(out, "Content-Range: bytes */%jd\r\n",
+		    (intmax_t)r->size);
+}
+
+/*
+ * The one place that writes the head of a reply; date is now's.  Returns
+ * where the part begins that depends on the file alone, of which a 304 has
+ * the validators.
+ */
+static size_t
+reply_head(struct buf *out, const struct reply *r, time_t now,
+    const char *date)
+{
+	char status[4] = { (char)('0' + r->status / 100),
+	    (char)('0' + r->status / 10 % 10), (char)('0' + r->status % 10) };
+	size_t at;
+
 	if (r->simple)
-		return;
-	date_format(date, now);
-	buf_printf(out, "HTTP/1.0 %d %s\r\nDate: %s\r\nServer: blogserve\r\n",
-	    r->status, status_reason(r->status), date);
-	if (r->st != NULL) {
-		etag_format(etag, r->st);
-		date_format(date, r->st->st_mtim.tv_sec < now ?
-		    r->st->st_mtim.tv_sec : now);
-		buf_printf(out, "Last-Modified: %s\r\nETag: %s\r\n", date, etag);
-	}
+		return out->len;
+	buf_puts(out, "HTTP/1.0 ");
+	buf_puts(out, status);
+	buf_puts(out, " ");
+	buf_puts(out, status_reason(r->status));
+	buf_puts(out, "\r\nDate: ");
+	buf_puts(out, date);
+	buf_puts(out, r->keep ? "\r\nConnection: keep-alive\r\n" :
+	    "\r\nConnection: close\r\n");
+	buf_puts(out, "Server: blogserve\r\nCache-Control: no-cache\r\n");
 	if (r->location != NULL)
 		buf_printf(out, "Location: %s\r\n", r->location);
 	if (r->status == 405)
 		buf_puts(out, "Allow: GET, HEAD\r\n");
 	if (r->retry > 0)
 		buf_printf(out, "Retry-After: %d\r\n", r->retry);
-	if (r->length >= 0)
-		buf_printf(out, "Content-Type: %s\r\nContent-Length: %jd\r\n"
-		    "X-Content-Type-Options: nosniff\r\n", r->type,
-		    (intmax_t)r->length);
-	buf_printf(out, "Cache-Control: no-cache\r\nConnection: %s\r\n\r\n",
-	    r->keep ? "keep-alive" : "close");
+	at = out->len;
+	if (r->kept != NULL)
+		buf_add(out, r->kept->data, r->status == 304 ?
+		    r->kept->validators : r->kept->fields);
+	else if (r->st != NULL)
+		validators_write(out, r->st, now);
+	if (r->kept == NULL && r->status != 304)
+		content_write(out, r);
+	if (r->kept == NULL || r->status == 304)
+		buf_puts(out, "\r\n");
+	return at;
 }
 
 /* The head of a page of our own; its callers add the rest of the body. */
@@ -1501,10 +1756,15 @@ struct conn {
 	enum conn_state state;
 	bool keep;		/* READ comes after SEND */
 	bool linger;		/* LINGER comes after SEND */
+	bool no_sendfile;	/* it was tried, in vain */
+	int tries;		/* of composing, while the file changed */
 	bool stirred;		/* it moved since the last sweep */
 	int file;		/* -1, or what conn.left is read from */
 	off_t at, left;
 	uint64_t stamp;		/* of the file when it was opened */
+	struct buf line;	/* of the log: up to where the bytes stand */
+	struct buf line_end;	/* and from there on */
+	off_t sent;		/* bytes of the reply, its head taken off */
 	int64_t until;		/* when its patience ends */
 	int64_t held_until;	/* 0: the request was not held */
 	struct buf in, out;
@@ -1538,6 +1798,12 @@ struct service {
 	struct request request;
 	struct buf page;	/* a body that is made here */
 	struct buf spare;	/* an empty conn.out, to be used again */
+	struct buf log;		/* lines to be written */
+	struct buf path;	/* of the file that was kept */
+	time_t date_at;		/* the second that date names */
+	char date[64];
+	struct cached *cache[CACHE_SLOTS];
+	size_t cache_bytes;
 	char in[HEAD_MAX], head[HEAD_MAX + 1];
 };
 
@@ -1868,104 +2134,239 @@ error_reply(struct service *sv, int status, struct reply *r)
 	page_end(&sv->page);
 }
 
-/* A redirect to path as a directory, the query kept. */
+/* A redirect to a path below the prefix, the query kept. */
 static void
-redirect_reply(struct service *sv, struct reply *r, struct buf *location)
+redirect_reply(struct service *sv, struct reply *r, const char *path,
+    struct buf *location)
 {
+	url_add(location, sv->opt->prefix);
 	buf_puts(location, "/");
-	url_add(location, sv->request.path);
-	buf_puts(location, "/");
+	url_add(location, path);
+	if (*path != '\0')
+		buf_puts(location, "/");
 	buf_puts(location, sv->request.query);
 	buf_add(location, "", 1);
 	error_reply(sv, 301, r);
 	r->location = location->failed ? "/" : location->data;
 }
 
+static struct cached **
+cache_slot(struct service *sv, const char *name)
+{
+	uint64_t h = 0;
+
+	for (; *name != '\0'; name++)
+		h = mix(h, (unsigned char)*name);
+	return &sv->cache[h % CACHE_SLOTS];
+}
+
+/* The file of that name, if it is kept and current; *st is its stat. */
+static const struct cached *
+cache_find(struct service *sv, const char *name, struct stat *st)
+{
+	const struct cached *c = *cache_slot(sv, name);
+	struct buf *path = &sv->path;
+
+	if (c == NULL || strcmp(c->name, name) != 0)
+		return NULL;
+	buf_clear(path);
+	buf_puts(path, sv->site.root);
+	buf_puts(path, "/");
+	buf_add(path, name, strlen(name) + 1);
+	if (path->failed || stat(path->data, st) == -1 || st->st_dev != c->dev ||
+	    stat_stamp(st) != c->stamp)
+		return NULL;
+	return c;
+}
+
+static void
+cache_drop(struct service *sv, struct cached **slot)
+{
+	if (*slot != NULL)
+		sv->cache_bytes -= (*slot)->fields + (*slot)->length;
+	free(*slot);
+	*slot = NULL;
+}
+
+/* Keep a file that was sent whole: data is its part of the head, its bytes. */
+static void
+cache_add(struct service *sv, const char *name, const struct stat *st,
+    const char *data, size_t fields)
+{
+	struct cached **slot = cache_slot(sv, name), *c;
+	size_t length = (size_t)st->st_size, n = strlen(name) + 1;
+
+	cache_drop(sv, slot);
+	if (is_racy(&st->st_ctim) || sv->cache_bytes + length > CACHE_MAX ||
+	    (c = malloc(sizeof(*c) + fields + length + n)) == NULL)
+		return;
+	c->stamp = stat_stamp(st);
+	c->dev = st->st_dev;
+	c->validators = (size_t)(strstr(data, "Content-Type:") - data);
+	c->fields = fields;
+	c->length = length;
+	memcpy(c->data, data, fields + length);
+	c->name = memcpy(c->data + fields + length, name, n);
+	sv->cache_bytes += fields + length;
+	*slot = c;
+}
+
+/*
+ * Open name below the docroot or, for a client that takes it, name.gz if
+ * that is not older.  Returns a descriptor or -1 with errno.
+ */
+static int
+site_open_encoded(struct service *sv, const char *name, struct stat *st,
+    const char **encoding)
+{
+	int fd = site_open(&sv->site, name, st), gz;
+	char path[PATH_LEN + 32];
+	struct stat packed;
+
+	if (fd == -1 || !S_ISREG(st->st_mode) ||
+	    !gzip_accepted(sv->request.field[FIELD_ACCEPT_ENCODING]))
+		return fd;
+	snprintf(path, sizeof(path), "%s.gz", name);
+	if ((gz = site_open(&sv->site, path, &packed)) == -1)
+		return fd;
+	if (!S_ISREG(packed.st_mode) ||
+	    packed.st_mtim.tv_sec < st->st_mtim.tv_sec) {
+		close(gz);
+		return fd;
+	}
+	close(fd);
+	*st = packed;
+	*encoding = "gzip";
+	return gz;
+}
+
 /*
  * Find what a path names: the file itself, a directory's index.html, or
  * path.html for a path without an end.  Returns a descriptor or -1 with
- * errno; name becomes the name of what was found.
+ * errno; name, the first that was tried, becomes the name of what was found.
  */
 static int
-site_find(struct site *site, const char *path, char *name, size_t size,
-    struct stat *st)
+site_find(struct service *sv, const char *path, char *name, size_t size,
+    struct stat *st, const char **encoding)
 {
 	size_t len = strlen(path);
 	int fd, why;
 
+	fd = site_open_encoded(sv, name, st, encoding);
 	if (len == 0 || path[len - 1] == '/') {
-		snprintf(name, size, "%sindex.html", path);
-		if ((fd = site_open(site, name, st)) != -1 &&
-		    S_ISREG(st->st_mode))
+		if (fd != -1 && S_ISREG(st->st_mode))
 			return fd;
 		if (fd != -1)
 			close(fd);
 		snprintf(name, size, "%s", path);
-		return site_open(site, name, st);
+		return site_open(&sv->site, name, st);
 	}
-	snprintf(name, size, "%s", path);
-	if ((fd = site_open(site, name, st)) != -1 || errno != ENOENT)
+	if (fd != -1 || errno != ENOENT)
 		return fd;
 	why = errno;
 	snprintf(name, size, "%s.html", path);
-	if ((fd = site_open(site, name, st)) == -1)
+	if ((fd = site_open_encoded(sv, name, st, encoding)) == -1)
 		errno = why;
 	return fd;
 }
 
-/*
- * Decide what a good request for sv->request.path gets.  Returns the file
- * to send, or -1 if the body, such as it is, lies in sv->page.
- */
+/* The reply to a path that names nothing: the site's page, or ours. */
 static int
-request_answer(struct service *sv, struct reply *r, struct stat *st,
-    struct buf *location)
+missing_reply(struct service *sv, struct reply *r, struct stat *st)
 {
-	const struct request *rq = &sv->request;
-	char name[PATH_LEN + 16];
-	size_t len = strlen(rq->path);
-	int fd, status;
+	int fd = site_open(&sv->site, "404.html", st);
 
-	fd = site_find(&sv->site, rq->path, name, sizeof(name), st);
-	status = fd == -1 ? status_of_errno() : 200;
-	if (fd != -1 && S_ISDIR(st->st_mode)) {
-		if (len > 0 && rq->path[len - 1] != '/') {
-			close(fd);
-			redirect_reply(sv, r, location);
-			return -1;
-		}
-		if (sv->opt->listings) {
-			buf_clear(&sv->page);
-			listing_write(&sv->page, &sv->site, fd, rq->path);
-			r->type = type_of(".html");
-			return -1;
-		}
-		close(fd);
-		status = 404;
-	}
-	if (status == 404) {
-		snprintf(name, sizeof(name), "404.html");
-		if ((fd = site_open(&sv->site, name, st)) == -1 ||
-		    !S_ISREG(st->st_mode)) {
-			fd_close(&fd);
-			error_reply(sv, 404, r);
-			return -1;
-		}
-	} else if (status != 200) {
-		error_reply(sv, status, r);
+	if (fd == -1 || !S_ISREG(st->st_mode)) {
+		fd_close(&fd);
+		error_reply(sv, 404, r);
 		return -1;
 	}
-	r->status = status;
-	r->type = type_of(name);
-	r->st = status == 200 ? st : NULL;
+	r->status = 404;
+	r->type = type_of(".html");
+	r->length = st->st_size;
 	return fd;
 }
 
-/* Whether a request is refused before any file is looked for; 0: it is not. */
+/* The reply with a file: with some of it, or none, if that is asked for. */
+static int
+file_reply(struct service *sv, struct reply *r, const struct stat *st, int fd)
+{
+	const struct request *rq = &sv->request;
+	time_t now = time(NULL);
+
+	r->st = st;
+	r->length = r->size = st->st_size;
+	if ((r->status = preconditions(rq, st, now)) == 0)
+		r->status = !range_wanted(rq, st, now) ? 200 :
+		    range_parse(rq->field[FIELD_RANGE], st->st_size, &r->first,
+		    &r->length);
+	if (r->status < 400)
+		return fd;
+	if (fd != -1)
+		close(fd);
+	error_reply(sv, r->status, r);
+	return -1;
+}
+
+/*
+ * Decide what a good request for sv->request.path gets.  Returns the file
+ * to send, or -1 if the body, such as it is, lies in sv->page or is *kept.
+ * name becomes that of the file, if it may be kept.
+ */
+static int
+request_answer(struct service *sv, struct reply *r, struct stat *st,
+    char name[PATH_LEN + 16], const struct cached **kept, struct buf *location)
+{
+	const struct request *rq = &sv->request;
+	size_t len = strlen(rq->path);
+	bool slash = len == 0 || rq->path[len - 1] == '/';
+	int fd, status;
+
+	memcpy(name, rq->path, len + 1);
+	if (slash)
+		memcpy(name + len, "index.html", 11);
+	if (rq->field[FIELD_RANGE] == NULL &&
+	    !gzip_accepted(rq->field[FIELD_ACCEPT_ENCODING]) &&
+	    (*kept = cache_find(sv, name, st)) != NULL)
+		return file_reply(sv, r, st, -1);
+	fd = site_find(sv, rq->path, name, PATH_LEN + 16, st, &r->encoding);
+	status = fd == -1 ? status_of_errno() : 200;
+	r->type = type_of(name);
+	if ((!slash && strcmp(name, rq->path) != 0) || r->encoding != NULL)
+		name[0] = '\0';
+	if (fd != -1 && S_ISDIR(st->st_mode)) {
+		name[0] = '\0';
+		if (slash && sv->opt->listings) {
+			buf_clear(&sv->page);
+			r->type = type_of(".html");
+			listing_write(&sv->page, &sv->site, fd, rq->path);
+			return -1;
+		}
+		close(fd);
+		if (!slash) {
+			redirect_reply(sv, r, rq->path, location);
+			return -1;
+		}
+		status = 404;
+	}
+	if (status == 200)
+		return file_reply(sv, r, st, fd);
+	name[0] = '\0';
+	if (status == 404)
+		return missing_reply(sv, r, st);
+	error_reply(sv, status, r);
+	return -1;
+}
+
+/*
+ * Whether a request is refused before any file is looked for: its status,
+ * 301 for what lies just outside of the prefix; 0: it is not.
+ */
 static int
 request_refused(struct service *sv, int status)
 {
 	struct request *rq = &sv->request;
+	size_t n = strlen(sv->opt->prefix);
 
 	if (status != 0)
 		return status;
@@ -1976,6 +2377,14 @@ request_refused(struct service *sv, int status)
 	if (sv->listeners->loopback && rq->field[FIELD_HOST] != NULL &&
 	    !host_allowed(rq->field[FIELD_HOST], sv->opt))
 		return 403;
+	if (n > 0 && rq->target[0] == '/') {
+		if (strncmp(rq->target, sv->opt->prefix, n) != 0 ||
+		    rq->target[n] != '/')
+			return rq->target[1] == '\0' ||
+			    strcmp(rq->target, sv->opt->prefix) == 0 ?
+			    301 : 404;
+		rq->target += n;
+	}
 	return target_path(rq->target, rq->path, sizeof(rq->path), &rq->query);
 }
 
@@ -2008,10 +2417,84 @@ conn_wait(struct service *sv, struct conn *c, int64_t ms)
 	sv->until = sooner(sv->until, c->until);
 }
 
+/*
+ * Add text to a line of the log: what is not plain ASCII, a quote or a
+ * backslash as \xHH, so that no client can forge a line.
+ */
+static void
+log_add(struct buf *b, const char *text, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		if (text[i] < ' ' || text[i] > '~' || text[i] == '"' ||
+		    text[i] == '\\')
+			buf_printf(b, "\\x%02x", (unsigned char)text[i]);
+		else
+			buf_add(b, text + i, 1);
+}
+
+/* Begin the line of a reply; its bytes are counted while it is sent. */
+static void
+conn_log(struct service *sv, struct conn *c, int status)
+{
+	const char *const *f = sv->request.field;
+	const char *line = sv->in + strspn(sv->in, "\r\n");
+	char host[INET6_ADDRSTRLEN + 16] = "-", date[64] = "-";
+	const char *referer = f[FIELD_REFERER] ? f[FIELD_REFERER] : "-";
+	const char *agent = f[FIELD_USER_AGENT] ? f[FIELD_USER_AGENT] : "-";
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	time_t now = time(NULL);
+	struct tm tm;
+
+	if (getpeername(c->fd, (struct sockaddr *)&ss, &len) == 0)
+		getnameinfo((struct sockaddr *)&ss, len, host, sizeof(host),
+		    NULL, 0, NI_NUMERICHOST);
+	if (localtime_r(&now, &tm) != NULL)
+		strftime(date, sizeof(date), "%d/%b/%Y:%H:%M:%S %z", &tm);
+	buf_clear(&c->line);
+	buf_clear(&c->line_end);
+	buf_printf(&c->line, "%s - - [%s] \"", host, date);
+	log_add(&c->line, line, strcspn(line, "\r\n"));
+	buf_printf(&c->line, "\" %d ", status);
+	buf_puts(&c->line_end, " \"");
+	log_add(&c->line_end, referer, strlen(referer));
+	buf_puts(&c->line_end, "\" \"");
+	log_add(&c->line_end, agent, strlen(agent));
+	buf_puts(&c->line_end, "\"\n");
+}
+
+/* Write the log's lines, whole. */
+static void
+log_flush(struct service *sv)
+{
+	if (sv->log.len > 0 && !sv->log.failed &&
+	    write(sv->opt->log, sv->log.data, sv->log.len) == -1)
+		sv->log.failed = true;
+	buf_clear(&sv->log);
+}
+
+/* The reply is over: its line is ready. */
+static void
+conn_logged(struct service *sv, struct conn *c)
+{
+	if (c->line.len == 0)
+		return;
+	buf_add(&sv->log, c->line.data, c->line.len);
+	buf_printf(&sv->log, "%jd", (intmax_t)(c->sent > 0 ? c->sent : 0));
+	buf_add(&sv->log, c->line_end.data, c->line_end.len);
+	buf_free(&c->line);
+	buf_free(&c->line_end);
+	if (sv->log.len > INLINE_MAX)
+		log_flush(sv);
+}
+
 /* Let the file of a reply go, and the buffer, to be used again. */
 static void
 conn_finish(struct service *sv, struct conn *c)
 {
+	conn_logged(sv, c);
 	fd_close(&c->file);
 	c->left = 0;
 	c->held_until = 0;
@@ -2032,6 +2515,15 @@ conn_close(struct service *sv, struct conn *c)
 	c->state = CONN_CLOSED;
 }
 
+/* Whether the file that is being sent is still as it was. */
+static bool
+conn_unchanged(const struct conn *c)
+{
+	struct stat st;
+
+	return fstat(c->file, &st) == 0 && stat_stamp(&st) == c->stamp;
+}
+
 /*
  * Add the next piece of the file to the reply.  False when the file is not
  * any more what the head says, for a build may write while we send: then
@@ -2041,13 +2533,12 @@ static bool
 conn_fill(struct conn *c)
 {
 	size_t n = c->left < CHUNK ? (size_t)c->left : CHUNK;
-	struct stat st;
 	ssize_t r;
 
 	if (!buf_room(&c->out, n))
 		return false;
 	if ((r = pread(c->file, c->out.data + c->out.len, n, c->at)) <= 0 ||
-	    fstat(c->file, &st) == -1 || stat_stamp(&st) != c->stamp)
+	    !conn_unchanged(c))
 		return false;
 	c->out.len += (size_t)r;
 	c->at += r;
@@ -2057,27 +2548,47 @@ conn_fill(struct conn *c)
 
 /*
  * Compose the reply: its head, then as much of its body as is sent with
- * it, which is sv->page or the first piece of the c->left bytes of a file.
+ * it, which is what was kept, sv->page, or the first piece of the file.
+ * A file that fits in is kept under name, if that is not "".
  */
 static void
-conn_compose(struct service *sv, struct conn *c, struct reply *r)
+conn_compose(struct service *sv, struct conn *c, struct reply *r,
+    const struct cached *kept, const char *name)
 {
 	struct buf *page = &sv->page;
+	time_t now = time(NULL);
+	size_t fields;
 
 	buf_free(&c->out);
 	c->out = sv->spare;
 	memset(&sv->spare, 0, sizeof(sv->spare));
-	if (r->status != 304)
-		r->length = c->file != -1 ? c->left : (off_t)buf_left(page);
-	reply_head(&c->out, r, time(NULL));
-	if (sv->request.method == METHOD_HEAD || r->status == 304)
-		c->left = 0;
-	else if (c->file == -1)
-		buf_add(&c->out, page->data, buf_left(page));
-	else if (c->left > 0 && !conn_fill(c))
-		c->out.failed = true;
+	r->kept = r->status < 400 ? kept : NULL;
+	if (c->file == -1 && r->kept == NULL)
+		r->length = (off_t)buf_left(page);
+	if (now != sv->date_at) {
+		sv->date_at = now;
+		date_format(sv->date, now);
+	}
+	fields = reply_head(&c->out, r, now, sv->date);
+	c->sent = -(off_t)c->out.len;
+	c->left = c->file != -1 ? r->length : 0;
+	c->at = r->first;
 	c->keep = r->keep;
 	c->state = CONN_SEND;
+	if (sv->request.method == METHOD_HEAD || r->status == 304)
+		c->left = 0;
+	else if (r->kept != NULL)
+		buf_add(&c->out, kept->data + kept->fields, kept->length);
+	else if (c->file == -1)
+		buf_add(&c->out, page->data, buf_left(page));
+	else if (c->left > 0 && !conn_fill(c)) {
+		if (c->tries++ < TRIES_MAX && !c->out.failed)
+			c->state = CONN_HOLD;
+		c->out.failed = c->state != CONN_HOLD;
+	} else if (*name != '\0' && r->status == 200 && !r->simple &&
+	    r->length <= CACHE_FILE && !c->out.failed)
+		cache_add(sv, name, r->st, c->out.data + fields,
+		    c->out.len - fields - (size_t)r->length);
 	conn_wait(sv, c, sv->opt->idle_time);
 	if (c->out.failed || page->failed)
 		conn_close(sv, c);
@@ -2111,8 +2622,10 @@ static void
 conn_answer(struct service *sv, struct conn *c, size_t len, int status)
 {
 	struct request *rq = &sv->request;
-	struct reply r = { .status = 200, .length = -1 };
+	struct reply r = { .status = 200, .size = -1 };
+	const struct cached *kept = NULL;
 	struct buf location = { 0 };
+	char name[PATH_LEN + 16] = "";
 	struct stat st;
 
 	if (status == 0)
@@ -2129,21 +2642,24 @@ conn_answer(struct service *sv, struct conn *c, size_t len, int status)
 		}
 		status = 503;
 	}
-	if (status != 0)
+	if (status == 301)
+		redirect_reply(sv, &r, "", &location);
+	else if (status != 0)
 		error_reply(sv, status, &r);
-	else if ((c->file = request_answer(sv, &r, &st, &location)) != -1) {
+	else if ((c->file = request_answer(sv, &r, &st, name, &kept,
+	    &location)) != -1)
 		c->stamp = stat_stamp(&st);
-		c->at = 0;
-		c->left = st.st_size;
-		if (r.status == 200 && not_modified(rq, &st, time(NULL)))
-			r.status = 304;
-	}
-	conn_compose(sv, c, &r);
+	conn_compose(sv, c, &r, kept, name);
 	buf_free(&location);
 	if (status == 0 && sv->opt->command != NULL && !sv->draining &&
-	    c->state == CONN_SEND && orders_drain(sv) > 0) {
-		conn_finish(sv, c);
+	    c->state == CONN_SEND && orders_drain(sv) > 0)
 		c->state = CONN_HOLD;
+	if (c->state == CONN_HOLD)
+		conn_finish(sv, c);
+	else if (c->state == CONN_SEND) {
+		c->tries = 0;
+		if (sv->opt->log != -1)
+			conn_log(sv, c, r.status);
 	}
 }
 
@@ -2180,7 +2696,10 @@ conn_input(struct service *sv, struct conn *c, bool *may_read)
 		memcpy(sv->head, sv->in, len);
 		sv->head[len] = '\0';
 		conn_answer(sv, c, len, 0);
-	} else if (have == HEAD_MAX)
+	} else if ((unsigned char)sv->in[0] < ' ' && sv->in[0] != '\r' &&
+	    sv->in[0] != '\n')
+		conn_answer(sv, c, 0, 400);	/* such as TLS */
+	else if (have == HEAD_MAX)
 		conn_answer(sv, c, 0, memchr(sv->in, '\n', have) == NULL ?
 		    414 : 431);
 	if (c->state == CONN_CLOSED)
@@ -2197,36 +2716,68 @@ conn_input(struct service *sv, struct conn *c, bool *may_read)
 }
 
 /*
- * SEND: the reply, a few pieces in a turn.  Returns whether it is sent and
- * there is more to do at once.
+ * Send the next piece: what is composed, then the file, by sendfile while
+ * that is possible.  But a build may write while we send, so the last piece
+ * goes through conn_fill, which sees that: a file that changed is never
+ * sent to its end.  Returns what write(2) does, and in *size what was to be
+ * sent.
+ */
+static ssize_t
+conn_send(struct conn *c, size_t *size)
+{
+	ssize_t n = -1;
+
+	if (buf_left(&c->out) == 0) {
+		buf_clear(&c->out);
+		*size = c->left - CHUNK < SENDFILE_MAX ?
+		    (size_t)(c->left > CHUNK ? c->left - CHUNK : 0) :
+		    SENDFILE_MAX;
+		if (*size > 0 && !c->no_sendfile) {
+			if (!conn_unchanged(c))
+				return errno = EIO, -1;
+			n = extra_sendfile(c->fd, c->file, &c->at, *size);
+			if (n > 0)
+				c->left -= n;
+			if (n > 0 || (n == -1 && errno != ENOSYS &&
+			    errno != EINVAL && errno != EOPNOTSUPP))
+				return n;
+			c->no_sendfile = true;
+		}
+		if (!conn_fill(c))
+			return errno = EIO, -1;
+	}
+	*size = buf_left(&c->out);
+	n = send(c->fd, c->out.data + c->out.at, *size, 0);
+	if (n > 0)
+		c->out.at += (size_t)n;
+	return n;
+}
+
+/*
+ * SEND: the reply, a few pieces in a turn, and none after one that did not
+ * go out whole: the next is cheaper once there is room for much of it.
+ * Returns whether all is sent and there is more to do at once.
  */
 static bool
 conn_output(struct service *sv, struct conn *c)
 {
-	int turn;
+	size_t size = 0;
 	ssize_t n;
+	int turn;
 
-	for (turn = 0; turn < TURN_MAX; turn++) {
-		while (buf_left(&c->out) > 0) {
-			n = send(c->fd, c->out.data + c->out.at,
-			    buf_left(&c->out), 0);
-			if (n == -1 && errno != EAGAIN && errno != EINTR)
-				conn_close(sv, c);
-			if (n == -1)
-				return false;
-			c->out.at += (size_t)n;
-			conn_wait(sv, c, sv->opt->idle_time);
-		}
-		if (c->left == 0)
-			break;
-		buf_clear(&c->out);
-		if (!conn_fill(c)) {
-			conn_close(sv, c);
+	for (turn = 0; c->left > 0 || buf_left(&c->out) > 0; turn++) {
+		if (turn == TURN_MAX)
 			return false;
-		}
+		n = conn_send(c, &size);
+		if (n == -1 && errno != EAGAIN && errno != EINTR)
+			conn_close(sv, c);
+		if (n == -1)
+			return false;
+		c->sent += n;
+		conn_wait(sv, c, sv->opt->idle_time);
+		if ((size_t)n < size)
+			return false;
 	}
-	if (buf_left(&c->out) > 0)
-		return false;
 	conn_finish(sv, c);
 	if (c->keep && !sv->draining) {
 		c->state = CONN_READ;
@@ -2573,10 +3124,16 @@ service_wait(struct service *sv)
 static void
 service_close(struct service *sv)
 {
+	size_t i;
+
 	fd_close(&sv->orders_fd);
 	fd_close(&sv->site.fd);
 	buf_free(&sv->page);
 	buf_free(&sv->spare);
+	buf_free(&sv->log);
+	buf_free(&sv->path);
+	for (i = 0; i < CACHE_SLOTS; i++)
+		cache_drop(sv, &sv->cache[i]);
 	free(sv->conns);
 	free(sv->polls);
 }
@@ -2594,6 +3151,7 @@ serve(struct service *sv)
 	service_open(sv);
 	for (;;) {
 		service_obey(sv);
+		log_flush(sv);
 		if (sv->draining && sv->count == 0)
 			return;
 		ready = service_wait(sv);
@@ -3122,19 +3680,6 @@ dir_identify(struct watch *w, struct dir *d, const struct stat *st)
 	d->dirty = true;
 	if (d->number != 0)
 		numbered_remove(w, d);
-}
-
-/* Whether a ctime is so late that the next change may have the same. */
-static bool
-is_racy(const struct timespec *t)
-{
-	struct timespec now;
-	int64_t age;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	age = ((int64_t)now.tv_sec - t->tv_sec) * 1000 +
-	    (now.tv_nsec - t->tv_nsec) / 1000000;
-	return age > -1000 && age <= (t->tv_nsec == 0 ? 2000 : RACY_TIME);
 }
 
 /*
@@ -4183,6 +4728,8 @@ static const char help[] =
     "  -a address  listen there (default: 127.0.0.1 and ::1)\n"
     "  -p port     listen there (default: 8000 or the next free one; 0: any)\n"
     "  -H host     answer to this Host, too; *: to any\n"
+    "  -r prefix   the site's path on the host (default: /)\n"
+    "  -l logfile  log each request\n"
     "  -t seconds  patience with slow clients\n"
     "  -L          follow symbolic links out of the docroot\n"
     "  -n          no listings of directories\n"
@@ -4202,6 +4749,15 @@ usage(const char *fmt, ...)
 	va_end(ap);
 	fputs(synopsis, stderr);
 	exit(2);
+}
+
+/* What was asked for, to standard output, and out. */
+static void
+tell(const char *text, const char *more)
+{
+	if (printf("%s%s", text, more) < 0 || fflush(stdout) == EOF)
+		die("standard output: %s", strerror(errno));
+	exit(0);
 }
 
 /* Seconds as a decimal number, in milliseconds, at least 1 of them. */
@@ -4235,6 +4791,40 @@ port_parse(const char *text)
 	return (int)port;
 }
 
+/* The prefix: with a slash before and none after, or "". */
+static char *
+prefix_parse(const char *text)
+{
+	struct buf b = { 0 };
+	size_t n = strlen(text);
+
+	while (n > 0 && text[n - 1] == '/')
+		n--;
+	text += strspn(text, "/");
+	if (strpbrk(text, "?#% \\\"<>") != NULL || strstr(text, "//") != NULL)
+		usage("-r: %s: not a path", text);
+	if (n > 0)
+		buf_puts(&b, "/");
+	buf_add(&b, text, strlen(text));
+	while (b.len > 0 && b.data[b.len - 1] == '/')
+		b.len--;
+	buf_add(&b, "", 1);
+	if (b.failed)
+		die("memory: %s", strerror(ENOMEM));
+	return b.data;
+}
+
+static int
+logfile_open(const char *name)
+{
+	int fd = open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC |
+	    O_NOCTTY, 0644);
+
+	if (fd == -1)
+		die("%s: %s", name, strerror(errno));
+	return fd;
+}
+
 /* Add a repeatable option's argument to its list, which argc bounds. */
 static void
 list_add(const char ***list, size_t *count, const char *arg, int argc)
@@ -4248,10 +4838,12 @@ static void
 options_parse(struct options *o, int argc, char **argv)
 {
 	static const char all[] = "adHiklPprtuwx";
+	const char *logfile = NULL;
 	int c;
 
 	memset(o, 0, sizeof(*o));
 	o->docroot = ".";
+	o->prefix = "";
 	o->port = -1;
 	o->head_time = HEAD_TIME;
 	o->idle_time = IDLE_TIME;
@@ -4265,9 +4857,9 @@ options_parse(struct options *o, int argc, char **argv)
 		case 'H':
 			list_add(&o->hosts, &o->host_count, optarg, argc);
 			break;
-		case 'h':
-			printf("%s%s", synopsis, help);
-			exit(fflush(stdout) == 0 ? 0 : 1);
+		case 'h': tell(synopsis, help); break;
+		case 'l': logfile = optarg; break;
+		case 'r': o->prefix = prefix_parse(optarg); break;
 		case 'i': o->interval = seconds_parse(c, optarg); break;
 		case 'k': o->build_time = seconds_parse(c, optarg); break;
 		case 'L': o->follow = true; break;
@@ -4278,9 +4870,7 @@ options_parse(struct options *o, int argc, char **argv)
 		case 't':
 			o->head_time = o->idle_time = seconds_parse(c, optarg);
 			break;
-		case 'V':
-			printf("blogserve %s\n", VERSION);
-			exit(fflush(stdout) == 0 ? 0 : 1);
+		case 'V': tell("blogserve " VERSION, "\n"); break;
 		case 'v': verbosity = 1; break;
 		case 'w':
 			list_add(&o->watch, &o->watch_count, optarg, argc);
@@ -4296,6 +4886,7 @@ options_parse(struct options *o, int argc, char **argv)
 		default:
 			die("-%c: not available yet", c);
 		}
+	o->log = logfile != NULL ? logfile_open(logfile) : -1;
 	if (optind < argc)
 		o->command = argv + optind;
 	if (o->watch_count == 0)
@@ -4500,7 +5091,9 @@ listeners_open(struct listeners *l, const struct options *o)
 	else if (strcmp(text, "::") == 0)
 		host = "::1";
 	snprintf(l->url, sizeof(l->url), strchr(host, ':') != NULL ?
-	    "http://[%s]:%d/" : "http://%s:%d/", host, l->port);
+	    "http://[%s]:%d%s/" : "http://%s:%d%s/", host, l->port,
+	    o->prefix);
+	l->prefix = o->prefix;
 }
 
 /* A URL for other devices. */
@@ -4509,8 +5102,8 @@ address_tell(const char *address, void *arg)
 {
 	const struct listeners *l = arg;
 
-	say(0, strchr(address, ':') != NULL ? "also http://[%s]:%d/" :
-	    "also http://%s:%d/", address, l->port);
+	say(0, strchr(address, ':') != NULL ? "also http://[%s]:%d%s/" :
+	    "also http://%s:%d%s/", address, l->port, l->prefix);
 }
 
 /* Tell where the site is: first of all, and even to a pipe at once. */
