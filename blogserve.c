@@ -242,6 +242,17 @@ extra_sendfile(int out, int in, off_t *at, size_t n)
 #endif
 }
 
+/* Send full segments only, until that is taken back; a hint. */
+static void
+extra_cork(int fd, int on)
+{
+#if defined(TCP_CORK) && !defined(POSIX_ONLY)
+	setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
+#else
+	(void)fd, (void)on;
+#endif
+}
+
 /* A descriptor that tells of changes; -1 with errno, 0 where none can. */
 static int
 extra_notify_open(void)
@@ -1756,6 +1767,7 @@ struct conn {
 	enum conn_state state;
 	bool keep;		/* READ comes after SEND */
 	bool linger;		/* LINGER comes after SEND */
+	bool corked;		/* full segments only, till the reply is out */
 	bool no_sendfile;	/* it was tried, in vain */
 	int tries;		/* of composing, while the file changed */
 	bool stirred;		/* it moved since the last sweep */
@@ -2495,6 +2507,9 @@ static void
 conn_finish(struct service *sv, struct conn *c)
 {
 	conn_logged(sv, c);
+	if (c->corked)
+		extra_cork(c->fd, 0);
+	c->corked = false;
 	fd_close(&c->file);
 	c->left = 0;
 	c->held_until = 0;
@@ -2735,6 +2750,9 @@ conn_send(struct conn *c, size_t *size)
 		if (*size > 0 && !c->no_sendfile) {
 			if (!conn_unchanged(c))
 				return errno = EIO, -1;
+			if (!c->corked)
+				extra_cork(c->fd, 1);
+			c->corked = true;
 			n = extra_sendfile(c->fd, c->file, &c->at, *size);
 			if (n > 0)
 				c->left -= n;
