@@ -331,6 +331,7 @@ enum {
 	CACHE_SLOTS = 32768,	/* small files kept in memory ... */
 	CACHE_FILE = 16 * 1024,	/* ... bytes of one, at most */
 	CACHE_MAX = 16 * 1024 * 1024,	/* ... and of all of them */
+	LISTING_PIECE = 1000,	/* lines of a listing made at a time */
 	LISTEN_MAX = 16,	/* listeners */
 	LOOP_MAX = 5,		/* builds in a row that a build may cause */
 	PORT_FIRST = 8000,	/* the port, if nobody names one, ... */
@@ -719,6 +720,51 @@ is_racy(const struct timespec *t)
 	return age > -1000 && age <= (t->tv_nsec == 0 ? 2000 : RACY_TIME);
 }
 
+/* The names in a directory; sorted, once names_sort was called. */
+struct names {
+	struct buf text;	/* each with its NUL */
+	char **list;
+	size_t count;
+};
+
+static void
+names_add(struct names *names, const char *name)
+{
+	buf_add(&names->text, name, strlen(name) + 1);
+	names->count++;
+}
+
+static int
+name_compare(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Returns 0 or ENOMEM. */
+static int
+names_sort(struct names *names)
+{
+	size_t i, at;
+
+	names->list = calloc(names->count + 1, sizeof(*names->list));
+	if (names->text.failed || names->list == NULL)
+		return ENOMEM;
+	for (i = at = 0; i < names->count; i++) {
+		names->list[i] = names->text.data + at;
+		at += strlen(names->list[i]) + 1;
+	}
+	qsort(names->list, names->count, sizeof(*names->list), name_compare);
+	return 0;
+}
+
+static void
+names_free(struct names *names)
+{
+	buf_free(&names->text);
+	free(names->list);
+	memset(names, 0, sizeof(*names));
+}
+
 /* The signals that the program has a say in, and how it found them. */
 static const int signal_list[] = {
 	SIGCHLD, SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGUSR1,
@@ -876,6 +922,7 @@ struct reply {
 	int status;
 	bool simple;		/* for a Simple-Request: no head at all */
 	bool keep;
+	bool endless;		/* its length is not known */
 	int retry;		/* seconds for Retry-After, 0: none */
 	off_t first, length;	/* of the body's bytes in the file */
 	off_t size;		/* of the file, for Content-Range, or -1 */
@@ -1660,9 +1707,11 @@ validators_write(struct buf *out, const struct stat *st, time_t now)
 static void
 content_write(struct buf *out, const struct reply *r)
 {
-	buf_printf(out, "Content-Type: %s\r\nContent-Length: %jd\r\n"
-	    "X-Content-Type-Options: nosniff\r\n", r->type,
-	    (intmax_t)r->length);
+	buf_printf(out, "Content-Type: %s\r\n"
+	    "X-Content-Type-Options: nosniff\r\n", r->type);
+	if (!r->endless)
+		buf_printf(out, "Content-Length: %jd\r\n",
+		    (intmax_t)r->length);
 	if (r->encoding != NULL)
 		buf_printf(out, "Content-Encoding: %s\r\n", r->encoding);
 	if (r->st != NULL)
@@ -1721,7 +1770,7 @@ reply_head(struct buf *out, const struct reply *r, time_t now,
 
 /* The head of a page of our own; its callers add the rest of the body. */
 static void
-page_begin(struct buf *b, const char *title, int refresh)
+page_begin(struct buf *b, const char *title, const char *rest, int refresh)
 {
 	buf_puts(b, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n"
 	    "<meta charset=\"utf-8\">\n"
@@ -1732,11 +1781,13 @@ page_begin(struct buf *b, const char *title, int refresh)
 		    refresh);
 	buf_puts(b, "<title>");
 	html_add(b, title);
+	html_add(b, rest);
 	buf_puts(b, "</title>\n<style>body { font-family: sans-serif; "
 	    "max-width: 50em; margin: 2em auto; padding: 0 1em } "
 	    "td { padding: 0 1em 0 0 } td.n { text-align: right }</style>\n"
 	    "</head>\n<body>\n<h1>");
 	html_add(b, title);
+	html_add(b, rest);
 	buf_puts(b, "</h1>\n");
 }
 
@@ -1779,6 +1830,7 @@ struct conn {
 	off_t sent;		/* bytes of the reply, its head taken off */
 	int64_t until;		/* when its patience ends */
 	int64_t held_until;	/* 0: the request was not held */
+	struct listing *listing;	/* NULL, or what makes the rest */
 	struct buf in, out;
 };
 
@@ -1808,7 +1860,8 @@ struct service {
 	bool holding;		/* some connection is held */
 	int64_t now, until;	/* no connection's deadline is before until */
 	struct request request;
-	struct buf page;	/* a body that is made here */
+	struct buf page;	/* a body that is made here, ... */
+	struct listing *listing;	/* ... and what goes on making it */
 	struct buf spare;	/* an empty conn.out, to be used again */
 	struct buf log;		/* lines to be written */
 	struct buf path;	/* of the file that was kept */
@@ -1979,124 +2032,110 @@ status_of_errno(void)
 	}
 }
 
-/* A line of a listing. */
-struct item {
-	char *name;
-	bool directory;
-	off_t size;
-	time_t mtime;
+/* A directory that is being listed. */
+struct listing {
+	int fd;
+	struct names names;
+	size_t at;		/* the next of them */
+	char path[PATH_LEN];	/* as the client named it */
 };
 
-/* Directories first, then by name. */
-static int
-item_compare(const void *a, const void *b)
-{
-	const struct item *x = a, *y = b;
-
-	if (x->directory != y->directory)
-		return x->directory ? -1 : 1;
-	return strcmp(x->name, y->name);
-}
-
-static void
-item_write(struct buf *page, const struct item *item)
-{
-	const char *slash = item->directory ? "/" : "";
-	char when[32] = "";
-	struct tm tm;
-
-	if (localtime_r(&item->mtime, &tm) != NULL)
-		strftime(when, sizeof(when), "%Y-%m-%d %H:%M", &tm);
-	buf_puts(page, "<tr><td><a href=\"./");
-	url_add(page, item->name);
-	buf_printf(page, "%s\">", slash);
-	html_add(page, item->name);
-	buf_printf(page, "%s</a></td><td class=\"n\">", slash);
-	if (!item->directory)
-		buf_printf(page, "%jd", (intmax_t)item->size);
-	buf_printf(page, "</td><td>%s</td></tr>\n", when);
-}
-
-/* Whether name in directory fd, which has that path, would be served. */
+/* Whether an entry of the directory would be served; its stat. */
 static bool
-item_served(struct site *site, int fd, const char *path, const char *name,
+listing_served(struct site *site, const struct listing *l, const char *name,
     struct stat *st)
 {
 	char full[PATH_LEN + NAME_MAX + 1];
 	int link;
 
-	if (name[0] == '.' || fstatat(fd, name, st, AT_SYMLINK_NOFOLLOW) == -1)
+	if (fstatat(l->fd, name, st, AT_SYMLINK_NOFOLLOW) == -1)
 		return false;
 	if (!S_ISLNK(st->st_mode))
 		return S_ISREG(st->st_mode) || S_ISDIR(st->st_mode);
-	snprintf(full, sizeof(full), "%s%s", path, name);
+	snprintf(full, sizeof(full), "%s%s", l->path, name);
 	if ((link = site_open(site, full, st)) == -1)
 		return false;
 	close(link);
 	return true;
 }
 
-/*
- * Read what a listing shows of directory fd, which is closed: what would be
- * served.
- */
-static size_t
-items_read(struct site *site, int fd, const char *path, struct item **items)
+static void
+listing_free(struct listing **l)
 {
-	struct item *all = NULL, *more;
-	size_t count = 0, cap = 0;
-	struct dirent *e;
-	struct stat st;
-	DIR *d;
-
-	if ((d = fdopendir(fd)) == NULL)
-		close(fd);
-	while (d != NULL && (e = readdir(d)) != NULL) {
-		if (!item_served(site, fd, path, e->d_name, &st))
-			continue;
-		if (count == cap) {
-			cap = cap > 0 ? cap * 2 : 64;
-			if ((more = realloc(all, cap * sizeof(*all))) == NULL)
-				break;
-			all = more;
-		}
-		if ((all[count].name = strdup(e->d_name)) == NULL)
-			break;
-		all[count].directory = S_ISDIR(st.st_mode);
-		all[count].size = st.st_size;
-		all[count++].mtime = st.st_mtim.tv_sec;
-	}
-	if (d != NULL)
-		closedir(d);
-	*items = all;
-	return count;
+	if (*l == NULL)
+		return;
+	names_free(&(*l)->names);
+	fd_close(&(*l)->fd);
+	free(*l);
+	*l = NULL;
 }
 
-/* Write the listing of directory fd, which is closed, named by path. */
-static void
-listing_write(struct buf *page, struct site *site, int fd, const char *path)
+/* Begin to list directory fd, which is now the listing's; NULL: no memory. */
+static struct listing *
+listing_open(struct buf *page, int fd, const char *path)
 {
-	struct item *items;
-	struct buf title = { 0 };
-	size_t i, count;
+	struct listing *l = calloc(1, sizeof(*l));
+	struct dirent *e;
+	DIR *d = NULL;
+	int copy;
 
-	buf_printf(&title, "Index of /%s", path);
-	buf_add(&title, "", 1);
-	page_begin(page, title.failed ? "Index" : title.data, 0);
-	buf_free(&title);
+	if (l == NULL) {
+		close(fd);
+		return NULL;
+	}
+	l->fd = fd;
+	memcpy(l->path, path, strlen(path) + 1);
+	if ((copy = dup(fd)) != -1 && (d = fdopendir(copy)) == NULL)
+		close(copy);
+	while (d != NULL && (e = readdir(d)) != NULL)
+		if (e->d_name[0] != '.')
+			names_add(&l->names, e->d_name);
+	if (d != NULL)
+		closedir(d);
+	if (names_sort(&l->names) != 0)
+		listing_free(&l);
+	page_begin(page, "Index of /", path, 0);
 	buf_puts(page, "<table>\n");
 	if (*path != '\0')
 		buf_puts(page, "<tr><td><a href=\"../\">../</a></td></tr>\n");
-	count = items_read(site, fd, path, &items);
-	if (count > 0)
-		qsort(items, count, sizeof(*items), item_compare);
-	for (i = 0; i < count; i++) {
-		item_write(page, &items[i]);
-		free(items[i].name);
+	return l;
+}
+
+/*
+ * Write the next lines of a listing, at most so many that no client has to
+ * wait for them.  Returns whether there are more.
+ */
+static bool
+listing_write(struct buf *page, struct site *site, struct listing *l)
+{
+	size_t end = l->at + LISTING_PIECE;
+	const char *name, *slash;
+	struct stat st;
+	struct tm tm;
+	char when[32];
+
+	for (; l->at < l->names.count && l->at < end; l->at++) {
+		name = l->names.list[l->at];
+		if (!listing_served(site, l, name, &st))
+			continue;
+		slash = S_ISDIR(st.st_mode) ? "/" : "";
+		buf_puts(page, "<tr><td><a href=\"./");
+		url_add(page, name);
+		buf_printf(page, "%s\">", slash);
+		html_add(page, name);
+		buf_printf(page, "%s</a></td><td class=\"n\">", slash);
+		if (*slash == '\0')
+			buf_printf(page, "%jd", (intmax_t)st.st_size);
+		when[0] = '\0';
+		if (localtime_r(&st.st_mtim.tv_sec, &tm) != NULL)
+			strftime(when, sizeof(when), "%Y-%m-%d %H:%M", &tm);
+		buf_printf(page, "</td><td>%s</td></tr>\n", when);
 	}
-	free(items);
+	if (l->at < l->names.count)
+		return true;
 	buf_puts(page, "</table>\n");
 	page_end(page);
+	return false;
 }
 
 /* Say in a sentence what is wrong, for each status that has one. */
@@ -2141,7 +2180,7 @@ error_reply(struct service *sv, int status, struct reply *r)
 	r->st = NULL;
 	r->location = NULL;
 	r->retry = status == 503 ? 1 : 0;
-	page_begin(&sv->page, title, r->retry);
+	page_begin(&sv->page, title, "", r->retry);
 	error_explain(&sv->page, status, sv);
 	page_end(&sv->page);
 }
@@ -2321,6 +2360,28 @@ file_reply(struct service *sv, struct reply *r, const struct stat *st, int fd)
 }
 
 /*
+ * The reply that lists directory fd.  A long one is sent while it is made:
+ * without its length, so that the end of the connection ends it.
+ */
+static void
+listing_reply(struct service *sv, struct reply *r, int fd)
+{
+	buf_clear(&sv->page);
+	r->type = type_of(".html");
+	sv->listing = listing_open(&sv->page, fd, sv->request.path);
+	if (sv->listing == NULL) {
+		error_reply(sv, 503, r);
+		return;
+	}
+	if (!listing_write(&sv->page, &sv->site, sv->listing)) {
+		listing_free(&sv->listing);
+		return;
+	}
+	r->endless = true;
+	r->keep = false;
+}
+
+/*
  * Decide what a good request for sv->request.path gets.  Returns the file
  * to send, or -1 if the body, such as it is, lies in sv->page or is *kept.
  * name becomes that of the file, if it may be kept.
@@ -2349,9 +2410,7 @@ request_answer(struct service *sv, struct reply *r, struct stat *st,
 	if (fd != -1 && S_ISDIR(st->st_mode)) {
 		name[0] = '\0';
 		if (slash && sv->opt->listings) {
-			buf_clear(&sv->page);
-			r->type = type_of(".html");
-			listing_write(&sv->page, &sv->site, fd, rq->path);
+			listing_reply(sv, r, fd);
 			return -1;
 		}
 		close(fd);
@@ -2511,6 +2570,7 @@ conn_finish(struct service *sv, struct conn *c)
 		extra_cork(c->fd, 0);
 	c->corked = false;
 	fd_close(&c->file);
+	listing_free(&c->listing);
 	c->left = 0;
 	c->held_until = 0;
 	if (sv->spare.data == NULL && !c->out.failed) {
@@ -2594,8 +2654,11 @@ conn_compose(struct service *sv, struct conn *c, struct reply *r,
 		c->left = 0;
 	else if (r->kept != NULL)
 		buf_add(&c->out, kept->data + kept->fields, kept->length);
-	else if (c->file == -1)
+	else if (c->file == -1) {
 		buf_add(&c->out, page->data, buf_left(page));
+		c->listing = sv->listing;
+		sv->listing = NULL;
+	}
 	else if (c->left > 0 && !conn_fill(c)) {
 		if (c->tries++ < TRIES_MAX && !c->out.failed)
 			c->state = CONN_HOLD;
@@ -2604,6 +2667,7 @@ conn_compose(struct service *sv, struct conn *c, struct reply *r,
 	    r->length <= CACHE_FILE && !c->out.failed)
 		cache_add(sv, name, r->st, c->out.data + fields,
 		    c->out.len - fields - (size_t)r->length);
+	listing_free(&sv->listing);
 	conn_wait(sv, c, sv->opt->idle_time);
 	if (c->out.failed || page->failed)
 		conn_close(sv, c);
@@ -2738,12 +2802,15 @@ conn_input(struct service *sv, struct conn *c, bool *may_read)
  * sent.
  */
 static ssize_t
-conn_send(struct conn *c, size_t *size)
+conn_send(struct service *sv, struct conn *c, size_t *size)
 {
 	ssize_t n = -1;
 
 	if (buf_left(&c->out) == 0) {
 		buf_clear(&c->out);
+		if (c->listing != NULL && !listing_write(&c->out, &sv->site,
+		    c->listing))
+			listing_free(&c->listing);
 		*size = c->left - CHUNK < SENDFILE_MAX ?
 		    (size_t)(c->left > CHUNK ? c->left - CHUNK : 0) :
 		    SENDFILE_MAX;
@@ -2761,7 +2828,7 @@ conn_send(struct conn *c, size_t *size)
 				return n;
 			c->no_sendfile = true;
 		}
-		if (!conn_fill(c))
+		if (c->out.failed || (c->left > 0 && !conn_fill(c)))
 			return errno = EIO, -1;
 	}
 	*size = buf_left(&c->out);
@@ -2783,10 +2850,11 @@ conn_output(struct service *sv, struct conn *c)
 	ssize_t n;
 	int turn;
 
-	for (turn = 0; c->left > 0 || buf_left(&c->out) > 0; turn++) {
+	for (turn = 0; c->left > 0 || buf_left(&c->out) > 0 ||
+	    c->listing != NULL; turn++) {
 		if (turn == TURN_MAX)
 			return false;
-		n = conn_send(c, &size);
+		n = conn_send(sv, c, &size);
 		if (n == -1 && errno != EAGAIN && errno != EINTR)
 			conn_close(sv, c);
 		if (n == -1)
@@ -3746,19 +3814,6 @@ entry_look(struct watch *w, struct dir *d, int fd, struct entry *e)
 		change_note(w, fresh ? &d->habit : &e->habit, d, e->name);
 }
 
-/* Names of a directory, sorted; cap is of the list. */
-struct names {
-	struct buf text;
-	char **list;
-	size_t count;
-};
-
-static int
-name_compare(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 /*
  * The names in directory d, open at fd, that are sources; of the top the
  * operands of -w.  Returns 0 or an errno: then nothing is known.
@@ -3770,13 +3825,12 @@ names_read(struct watch *w, const struct dir *d, int fd, struct names *names)
 	struct buf path = { 0 };
 	struct dirent *e;
 	DIR *stream = NULL;
-	size_t i, at;
-	int copy;
+	size_t i;
+	int copy, why;
 
 	if (d->up == NULL)
-		for (i = 0; i < opt->watch_count; i++, names->count++)
-			buf_add(&names->text, opt->watch[i],
-			    strlen(opt->watch[i]) + 1);
+		for (i = 0; i < opt->watch_count; i++)
+			names_add(names, opt->watch[i]);
 	else if ((copy = dup(fd)) == -1)
 		return errno;
 	else if ((stream = fdopendir(copy)) == NULL) {
@@ -3789,31 +3843,13 @@ names_read(struct watch *w, const struct dir *d, int fd, struct names *names)
 			path_add(&path, d, e->d_name);
 		if (name_ignored(opt, e->d_name, path.data))
 			continue;
-		buf_add(&names->text, e->d_name, strlen(e->d_name) + 1);
-		names->count++;
+		names_add(names, e->d_name);
 	}
-	i = (size_t)errno;
+	why = errno;
 	buf_free(&path);
 	if (stream != NULL)
 		closedir(stream);
-	if (i != 0 || names->count == 0)
-		return (int)i;
-	names->list = calloc(names->count, sizeof(*names->list));
-	if (names->text.failed || names->list == NULL)
-		return ENOMEM;
-	for (i = at = 0; i < names->count; i++) {
-		names->list[i] = names->text.data + at;
-		at += strlen(names->list[i]) + 1;
-	}
-	qsort(names->list, names->count, sizeof(*names->list), name_compare);
-	return 0;
-}
-
-static void
-names_free(struct names *names)
-{
-	buf_free(&names->text);
-	free(names->list);
+	return why != 0 ? why : names_sort(names);
 }
 
 /*
