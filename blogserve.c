@@ -4493,6 +4493,7 @@ server_run(struct super *s, const struct orders *orders, int orders_fd)
 	fd_close(&self_pipe[0]);
 	fd_close(&self_pipe[1]);
 	fd_close(&s->build.log);
+	fd_close(&s->watch.notify);
 	sv = must_alloc(sizeof(*sv));
 	sv->opt = s->opt;
 	sv->listeners = &s->listeners;
@@ -4719,6 +4720,7 @@ super_open(struct super *s, const struct options *opt)
 	struct orders orders;
 
 	s->opt = s->build.opt = opt;
+	s->watch.notify = -1;
 	s->build.signals = &s->signals;
 	s->build.url = s->listeners.url;
 	s->build.log = opt->command != NULL ? log_open() : -1;

@@ -33,12 +33,20 @@ now(void)
 	return (long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* In the child: the terminal becomes its controlling one and its 0, 1 and 2. */
+/*
+ * In the child: the terminal becomes its controlling one and its 0, 1 and 2, and
+ * ^C is not ignored, whoever started us.
+ */
 static void
 run(int master, char **command)
 {
+	sigset_t none;
 	int slave;
 
+	signal(SIGINT, SIG_DFL);
+	signal(SIGHUP, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	setsid();
 	if ((slave = open(ptsname(master), O_RDWR)) < 0)
 		die("terminal");
