@@ -1256,9 +1256,7 @@ t_says_what_is_not_available_yet() {
 	done <<-END
 		-A
 		-b
-		-l log
 		-P pid
-		-r /prefix
 		-u nobody
 	END
 }
@@ -1714,6 +1712,23 @@ t_follows_a_linked_directory_and_cuts_cycles() {
 	wait_for page_has /a.txt two
 	nap 300
 	[ "$(builds)" -le 3 ] || fail "$(builds) builds for one change"
+}
+
+t_stops_counting_what_each_build_changes() {
+	put src/post one
+	mkdir site
+	start -d site -w src 'echo "$BLOGSERVE_BUILD" >src/number; cat src/post >site/a.txt'
+	wait_for says "$err" 'src/number: changed by 5 builds in a row'
+	wait_for says "$err" ': once more: ok'
+	nap 1500
+	before=$(builds)
+	[ "$before" -le 9 ] || fail "$before builds"
+	put src/post two
+	wait_for page_has /a.txt two
+	nap 1500
+	[ "$(builds)" -le $((before + 2)) ] || fail "$(builds) builds, $before before"
+	put src/number by hand
+	wait_for says "$err" ': src/number: ok'
 }
 
 t_settles_when_a_build_rewrites_the_same_bytes() {
@@ -2361,6 +2376,156 @@ t_gives_dates_and_tags_and_answers_304() {
 	is 'a date of just now' "$(status -H "If-Modified-Since: $date" /a.txt)" 200
 }
 
+t_sends_the_range_that_is_asked_for() {
+	printf 0123456789 >a.txt
+	touch -t 202001020304 a.txt
+	start
+	tag=$("$helper" http -f ETag /a.txt)
+	date=$("$helper" http -f Last-Modified /a.txt)
+	is 'status' "$(status -H 'Range: bytes=2-4' /a.txt)" 206
+	is 'bytes' "$(get -H 'Range: bytes=2-4' /a.txt)" 234
+	is 'where' "$("$helper" http -f Content-Range -H 'Range: bytes=2-4' /a.txt)" 'bytes 2-4/10'
+	is 'the last' "$(get -H 'Range: bytes=-3' /a.txt)" 789
+	is 'status past the end' "$(status -H 'Range: bytes=10-' /a.txt)" 416
+	is 'the size' "$("$helper" http -f Content-Range -H 'Range: bytes=10-' /a.txt)" 'bytes */10'
+	is 'several' "$(get -H 'Range: bytes=0-1,3-4' /a.txt)" 0123456789
+	is 'of the tag' "$(get -H 'Range: bytes=0-1' -H "If-Range: $tag" /a.txt)" 01
+	is 'of a weak tag' "$(get -H 'Range: bytes=0-1' -H "If-Range: W/$tag" /a.txt)" 0123456789
+	is 'of another tag' "$(get -H 'Range: bytes=0-1' -H 'If-Range: "x"' /a.txt)" 0123456789
+	is 'of the date' "$(get -H 'Range: bytes=0-1' -H "If-Range: $date" /a.txt)" 01
+	is 'of another date' "$(get -H 'Range: bytes=0-1' -H 'If-Range: Thu, 02 Jan 2020 03:04:01 GMT' /a.txt)" 0123456789
+	is 'HEAD' "$(status -X HEAD -H 'Range: bytes=2-4' /a.txt)" 200
+	dd if=/dev/zero of=large bs=65536 count=40 2>/dev/null
+	printf end >>large
+	is 'of a large file' "$(get -H 'Range: bytes=2621440-' /large)" end
+	is 'most of a large file' "$(get -H 'Range: bytes=1-' /large | wc -c | tr -d ' ')" 2621442
+}
+
+t_heeds_conditions_in_their_order() {
+	put a.txt hello
+	touch -t 202001020304 a.txt
+	start
+	tag=$("$helper" http -f ETag /a.txt)
+	late='Thu, 01 Jan 2037 00:00:00 GMT'
+	early='Tue, 01 Jan 2019 00:00:00 GMT'
+	for twice in read kept; do
+		is "If-Match, $twice" "$(status -H "If-Match: \"x\", $tag" /a.txt)" 200
+		is "If-Match of a weak tag, $twice" "$(status -H "If-Match: W/$tag" /a.txt)" 412
+		is "If-Match of another, $twice" "$(status -H 'If-Match: "x"' /a.txt)" 412
+		is "If-Match of any, $twice" "$(status -H 'If-Match: *' /a.txt)" 200
+		is "unmodified since late, $twice" "$(status -H "If-Unmodified-Since: $late" /a.txt)" 200
+		is "unmodified since early, $twice" "$(status -H "If-Unmodified-Since: $early" /a.txt)" 412
+		is "If-Match first, $twice" "$(status -H "If-Match: $tag" -H "If-Unmodified-Since: $early" /a.txt)" 200
+		is "412 before 304, $twice" "$(status -H 'If-Match: "x"' -H "If-None-Match: $tag" /a.txt)" 412
+		is "304 before 206, $twice" "$(status -H "If-None-Match: $tag" -H 'Range: bytes=0-1' /a.txt)" 304
+	done
+	is 'of what is missing' "$(status -H 'If-None-Match: *' /missing)" 404
+}
+
+t_sends_what_is_packed_to_those_who_take_it() {
+	put a.css plain
+	put a.css.gz packed
+	put old.css plain
+	put old.css.gz packed
+	touch -t 202001020304 old.css.gz
+	start
+	is 'plain' "$(get /a.css)" plain
+	is 'packed' "$(get -H 'Accept-Encoding: gzip' /a.css)" packed
+	is 'its coding' "$("$helper" http -f Content-Encoding -H 'Accept-Encoding: gzip' /a.css)" gzip
+	is 'its type' "$("$helper" http -f Content-Type -H 'Accept-Encoding: gzip' /a.css)" 'text/css; charset=utf-8'
+	has 'Vary' "$("$helper" http -f Vary /a.css)" Accept-Encoding
+	[ "$("$helper" http -f ETag /a.css)" != "$("$helper" http -f ETag -H 'Accept-Encoding: gzip' /a.css)" ] ||
+	    fail 'both have the same tag'
+	is 'not wanted' "$(get -H 'Accept-Encoding: gzip;q=0' /a.css)" plain
+	is 'older than the file' "$(get -H 'Accept-Encoding: gzip' /old.css)" plain
+	is 'by its own name' "$("$helper" http -f Content-Type /a.css.gz)" application/gzip
+}
+
+t_serves_below_a_prefix() {
+	put index.html top
+	put sub/index.html deep
+	start -r blog/
+	case $url in
+	http://*/blog/) ;;
+	*) fail "the URL is $url" ;;
+	esac
+	is 'top' "$(get /blog/)" top
+	is 'below' "$(get /blog/sub/)" deep
+	is 'a directory' "$("$helper" http -f Location '/blog/sub?q')" '/blog/sub/?q'
+	is 'the prefix' "$("$helper" http -f Location /blog)" /blog/
+	is 'the host' "$("$helper" http -f Location /)" /blog/
+	is 'outside' "$(status /sub/)" 404
+	is 'another name' "$(status /blogs/)" 404
+	is 'up' "$(status /blog/../blog/)" 404
+}
+
+t_logs_each_request_on_a_line() {
+	put a.txt hello
+	start -l "$dir/log"
+	get -H 'Referer: http://x/"\' -H 'User-Agent: me' /a.txt >/dev/null
+	status -X HEAD /a.txt >/dev/null
+	status '/missing?q' >/dev/null
+	printf 'GET /\033[1m"\200 HTTP/1.0\r\nUser-Agent: a\tb\r\n\r\n' | "$helper" raw / >/dev/null
+	wait_for says "$dir/log" '" 400 '
+	is 'lines' "$(wc -l <"$dir/log" | tr -d ' ')" 4
+	[ "$(grep -c '^[0-9a-f.:]* - - \[[0-9]*/[A-Z][a-z][a-z]/[0-9]*:[0-9:]* [-+][0-9]*\] "[^"]*" [0-9][0-9]* [0-9][0-9]* "[^"]*" "[^"]*"$' "$dir/log")" -eq 4 ] ||
+	    fail "$(cat "$dir/log")"
+	has 'the first' "$(sed -n 1p "$dir/log")" ' 200 6 "http://x/\x22\x5c" "me"'
+	has 'HEAD' "$(sed -n 2p "$dir/log")" '"HEAD /a.txt HTTP/1.1" 200 0 '
+	has 'the missing' "$(sed -n 3p "$dir/log")" '"GET /missing?q HTTP/1.1" 404 '
+	has 'the odd' "$(sed -n 4p "$dir/log")" '"GET /\x1b[1m\x22\x80 HTTP/1.0" 400 '
+	try -p 0 -l "$dir/no/log"
+	is 'status without a log' "$rc" 1
+}
+
+t_never_serves_what_a_file_was() {
+	put a.txt 0
+	put keep/a.txt kept
+	start
+	nap 50
+	get /a.txt >/dev/null
+	is 'kept' "$(get /a.txt)" 0
+	for i in 1 2 3 4 5 6 7 8 9; do
+		put a.txt $i
+		is 'in place' "$(get /a.txt)" $i
+		put b.txt $((9 - i))
+		mv b.txt a.txt
+		is 'renamed' "$(get /a.txt)" $((9 - i))
+		nap 30
+		get /a.txt >/dev/null
+	done
+	get /keep/a.txt >/dev/null
+	is 'before' "$(get /keep/a.txt)" kept
+	mv keep gone
+	is 'the directory is gone' "$(status /keep/a.txt)" 404
+	mv gone keep
+	ln -s "$dir" out
+	put "$dir/secret" secret
+	rm -r keep
+	ln -s "$dir" keep
+	is 'the directory leads elsewhere' "$(status /keep/secret)" 403
+	rm a.txt
+	is 'removed' "$(status /a.txt)" 404
+}
+
+t_lists_a_long_directory_to_its_end() {
+	mkdir many
+	(cd many && i=1000 && while [ $i -lt 3500 ]; do : >f$i; i=$((i + 1)); done)
+	start
+	is 'entries' "$(get /many/ | grep -c 'href="./f[0-9]*"')" 2500
+	has 'its end' "$(get /many/ | tail -n 1)" '</html>'
+	is 'HEAD' "$(status -X HEAD /many/)" 200
+}
+
+t_ends_what_speaks_another_protocol() {
+	start
+	printf '\026\003\001\002\000\001\000\001\374\003\003' | "$helper" raw / >"$dir/answer" ||
+	    fail 'it kept a TLS hello'
+	printf 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n' | "$helper" raw / >"$dir/answer" ||
+	    fail 'it kept a preface of HTTP/2'
+	has 'answer' "$(head -n 1 "$dir/answer")" ' 505 '
+}
+
 t_answers_HEAD_like_GET_without_a_body() {
 	put a.txt hello
 	start
@@ -2804,7 +2969,105 @@ tags(void)
 
 	for (i = 0; i < COUNT(table); i++)
 		same_number("etag_listed", table[i].list,
-		    etag_listed(table[i].list, "\"1\""), table[i].listed);
+		    etag_listed(table[i].list, "\"1\"", true), table[i].listed);
+}
+
+static void
+strong_tags(void)
+{
+	same_number("etag_listed", "strong", etag_listed("W/\"1\"", "\"1\"", false), false);
+	same_number("etag_listed", "strong", etag_listed("W/\"1\", \"1\"", "\"1\"", false), true);
+	same_number("etag_listed", "strong", etag_listed("*", "\"1\"", false), true);
+}
+
+static void
+ranges(void)
+{
+	static const struct { const char *text; int size, status, first, length; } table[] = {
+		{ "bytes=0-0", 10, 206, 0, 1 },
+		{ "bytes=2-5", 10, 206, 2, 4 },
+		{ "bytes=2-", 10, 206, 2, 8 },
+		{ "bytes=-3", 10, 206, 7, 3 },
+		{ "bytes=-30", 10, 206, 0, 10 },
+		{ "bytes=5-99999999999999999999999999", 10, 206, 5, 5 },
+		{ "Bytes= 0-9 ", 10, 206, 0, 10 },
+		{ "bytes=10-", 10, 416, 0, 0 },
+		{ "bytes=99999999999999999999999999-", 10, 416, 0, 0 },
+		{ "bytes=-0", 10, 416, 0, 0 },
+		{ "bytes=0-", 0, 416, 0, 0 },
+		{ "bytes=-1", 0, 416, 0, 0 },
+		{ "bytes=5-2", 10, 200, 0, 0 },
+		{ "bytes=0-1,3-4", 10, 200, 0, 0 },
+		{ "bytes=-", 10, 200, 0, 0 },
+		{ "bytes=", 10, 200, 0, 0 },
+		{ "bytes=a-b", 10, 200, 0, 0 },
+		{ "bytes=1-2x", 10, 200, 0, 0 },
+		{ "lines=1-2", 10, 200, 0, 0 }
+	};
+	off_t first, length;
+	size_t i;
+
+	for (i = 0; i < COUNT(table); i++) {
+		first = length = 0;
+		same_number("range_parse", table[i].text,
+		    range_parse(table[i].text, table[i].size, &first, &length), table[i].status);
+		same_number("first byte", table[i].text, (long long)first, table[i].first);
+		same_number("bytes", table[i].text, (long long)length, table[i].length);
+	}
+}
+
+static void
+codings(void)
+{
+	static const struct { const char *value; bool accepted; } table[] = {
+		{ "gzip", true },
+		{ "GZip", true },
+		{ "x-gzip", true },
+		{ "deflate, gzip;q=0.1, br", true },
+		{ "gzip ; q=1", true },
+		{ "*", true },
+		{ "br, *;q=0.5", true },
+		{ "", false },
+		{ "identity", false },
+		{ "gzipped", false },
+		{ "gzip;q=0", false },
+		{ "gzip;q=0.000, br", false },
+		{ "*;q=0", false },
+		{ "*, gzip;q=0", false },
+		{ "br;q=1.0", false }
+	};
+	size_t i;
+
+	for (i = 0; i < COUNT(table); i++)
+		same_number("gzip_accepted", table[i].value, gzip_accepted(table[i].value),
+		    table[i].accepted);
+	same_number("gzip_accepted", "no field", gzip_accepted(NULL), false);
+}
+
+static void
+host_fields(void)
+{
+	static const struct { const char *value; bool valid; } table[] = {
+		{ "localhost", true },
+		{ "a.example:8000", true },
+		{ "127.0.0.1:", true },
+		{ "[::1]:80", true },
+		{ "", true },
+		{ "a b", false },
+		{ "a/b", false },
+		{ "a@b", false },
+		{ "a,b:c", false },
+		{ "a:80:80", false },
+		{ "[::1", false },
+		{ "[::1]x", false },
+		{ "a\tb", false },
+		{ "a\\b", false }
+	};
+	size_t i;
+
+	for (i = 0; i < COUNT(table); i++)
+		same_number("host_valid", table[i].value, host_valid(table[i].value),
+		    table[i].valid);
 }
 
 static void
@@ -2819,6 +3082,9 @@ hosts(void)
 		{ "127.255.0.1:1", true },
 		{ "[::1]", true },
 		{ "[::1]:8000", true },
+		{ "[::ffff:7f00:1]", true },
+		{ "[::ffff:127.9.9.9]", true },
+		{ "[::ffff:8.8.8.8]", false },
 		{ "blog.test:80", true },
 		{ "", false },
 		{ ":80", false },
@@ -2909,6 +3175,10 @@ main(void)
 	paths();
 	dates();
 	tags();
+	strong_tags();
+	ranges();
+	codings();
+	host_fields();
 	hosts();
 	escapes();
 	names();
