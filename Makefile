@@ -1,5 +1,5 @@
 .POSIX:
-.PHONY: all test lint demo install uninstall clean
+.PHONY: all test bench lint demo install uninstall clean
 
 # make CC=clang CFLAGS=-g LDFLAGS=-static: both come last and so have the
 # last word.  CFLAGS=-DPOSIX_ONLY leaves out all that is not in POSIX.
@@ -21,6 +21,9 @@ blogserve: blogserve.c
 
 test: blogserve
 	HOSTCC="$${HOSTCC:-$(CC)}" sh test.sh
+
+bench: blogserve
+	HOSTCC="$${HOSTCC:-$(CC) -O2}" sh test.sh bench
 
 # For those who change it: gcc or clang, mandoc, shellcheck and cppcheck.
 lint:

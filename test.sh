@@ -2,6 +2,7 @@
 # test.sh: what blogserve promises, a case for each; prints TAP.
 #
 #	sh test.sh [name ...]
+#	sh test.sh bench
 #
 # BLOGSERVE	the program, perhaps behind a wrapper; split at blanks ("valgrind -q ./blogserve")
 # HOSTCC	compiles the helper and the tables of pure functions
@@ -13,7 +14,7 @@
 # ($dir/here; its parent $dir is out of the way of what is watched), and fails by calling fail.
 
 # Words are split and quotes kept from expanding on purpose.
-# shellcheck disable=SC2016,SC2059,SC2086
+# shellcheck disable=SC1003,SC2016,SC2059,SC2086
 
 set -u
 LC_ALL=C; export LC_ALL
@@ -1040,6 +1041,96 @@ fill(long n, const char *text)
 	return fflush(stdout) != 0;
 }
 
+/* --- for make bench: a server that does nothing but answer, and a load --- */
+
+enum { BENCH_CONNS = 64 };
+
+/* An answer of so many bytes to whatever comes, as fast as poll, read and write allow. */
+static int
+canned(long size)
+{
+	static struct pollfd p[BENCH_CONNS + 1];
+	static char got[4096];
+	struct sockaddr_in in;
+	socklen_t len = sizeof in;
+	char *answer = malloc((size_t)size + 256);
+	int i, n = 1, total;
+
+	memset(&in, 0, sizeof in);
+	in.sin_family = AF_INET;
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	p[0].fd = socket(AF_INET, SOCK_STREAM, 0);
+	p[0].events = POLLIN;
+	if (answer == NULL || bind(p[0].fd, (struct sockaddr *)&in, len) == -1 ||
+	    listen(p[0].fd, 64) == -1 || getsockname(p[0].fd, (struct sockaddr *)&in, &len) == -1)
+		die("canned");
+	total = sprintf(answer, "HTTP/1.0 200 OK\r\nContent-Type: text/html\r\n"
+	    "Connection: keep-alive\r\nContent-Length: %ld\r\n\r\n", size);
+	memset(answer + total, 'x', (size_t)size);
+	total += (int)size;
+	printf("http://127.0.0.1:%d/\n", ntohs(in.sin_port));
+	fflush(stdout);
+	while (!told_to_end) {
+		if (poll(p, (nfds_t)n, -1) <= 0)
+			continue;
+		for (i = n - 1; i > 0; i--)
+			if (p[i].revents != 0 && (read(p[i].fd, got, sizeof got) <= 0 ||
+			    write(p[i].fd, answer, (size_t)total) != total)) {
+				close(p[i].fd);
+				p[i] = p[--n];
+			}
+		if (p[0].revents != 0 && n <= BENCH_CONNS &&
+		    (p[n].fd = accept(p[0].fd, NULL, NULL)) != -1)
+			p[n++].events = POLLIN;
+	}
+	return 0;
+}
+
+/* Requests a second, of the same answer over kept connections, for so many milliseconds. */
+static int
+load(long ms, const char *url)
+{
+	static struct pollfd p[BENCH_CONNS];
+	static long got[BENCH_CONNS];
+	static char buf[256 * 1024];
+	char host[256], port[16], request[512];
+	const char *path, *length, *body;
+	long whole, count = 0, until;
+	ssize_t n;
+	int i, len;
+
+	url_split(url, host, port, &path);
+	len = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path);
+	for (i = 0; i < BENCH_CONNS; i++) {
+		p[i].fd = url_connect(host, port);
+		p[i].events = POLLIN;
+		if (write(p[i].fd, request, (size_t)len) != len)
+			die(url);
+	}
+	n = recv(p[0].fd, buf, 4096, MSG_PEEK);
+	buf[n > 0 ? n : 0] = '\0';
+	length = strstr(buf, "Content-Length: ");
+	body = strstr(buf, "\r\n\r\n");
+	if (length == NULL || body == NULL)
+		die("no length");
+	whole = body + 4 - buf + atol(length + 16);
+	for (until = now() + ms; now() < until; )
+		for (i = poll(p, BENCH_CONNS, 1000) > 0 ? 0 : BENCH_CONNS; i < BENCH_CONNS; i++) {
+			if (p[i].revents == 0)
+				continue;
+			if ((n = read(p[i].fd, buf, sizeof buf)) <= 0)
+				die("the connection ended");
+			if ((got[i] += n) < whole)
+				continue;
+			got[i] = 0;
+			count++;
+			if (write(p[i].fd, request, (size_t)len) != len)
+				die(url);
+		}
+	printf("%ld\n", count * 1000 / ms);
+	return 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -1092,6 +1183,10 @@ main(int argc, char **argv)
 			printf("%ld\n", (long)child[--n]);
 	else if (argc >= 3 && strcmp(verb, "fill") == 0)
 		return fill(atol(argv[2]), argv[3]);
+	else if (argc == 3 && strcmp(verb, "canned") == 0)
+		return canned(atol(argv[2]));
+	else if (argc == 4 && strcmp(verb, "load") == 0)
+		return load(atol(argv[2]), argv[3]);
 	else if (argc == 5 && strcmp(verb, "hammer") == 0)
 		return hammer(atol(argv[2]), argv[3], argv[4]);
 	else
@@ -2127,11 +2222,11 @@ t_a_client_that_does_not_read_holds_up_nobody() {
 	"$helper" fill 20000000 >big.bin
 	start
 	printf 'GET /big.bin HTTP/1.0\r\nHost: localhost\r\n\r\n' |
-	    "$helper" raw -m "$dir/sent" -s 20000 / >/dev/null &
+	    "$helper" raw -m "$dir/sent" -s $((30000 * SLOW)) / >/dev/null &
 	note $!
 	wait_for [ -e "$dir/sent" ]
 	nap 50
-	is 'another' "$(get /a.txt)" hello
+	is 'another' "$(get -t $((5000 * SLOW)) /a.txt)" hello
 	# nor the end of the program, for long
 	before=$("$helper" now)
 	leave INT
@@ -2462,7 +2557,7 @@ t_serves_below_a_prefix() {
 t_logs_each_request_on_a_line() {
 	put a.txt hello
 	start -l "$dir/log"
-	get -H 'Referer: http://x/"\' -H 'User-Agent: me' /a.txt >/dev/null
+	get -H "Referer: http://x/\"\\" -H 'User-Agent: me' /a.txt >/dev/null
 	status -X HEAD /a.txt >/dev/null
 	status '/missing?q' >/dev/null
 	printf 'GET /\033[1m"\200 HTTP/1.0\r\nUser-Agent: a\tb\r\n\r\n' | "$helper" raw / >/dev/null
@@ -3330,7 +3425,35 @@ work() { # which name ...
 	done
 }
 
+# make bench: not a test, but it needs the helper. Beside the least that a server can do, in turn.
+bench() {
+	dir=$tmp/bench
+	mkdir -p "$dir/site"
+	cd "$dir/site" || exit 1
+	start -q -R
+	echo "requests a second over 64 kept connections, the median of 5; canned: a server that reads no file"
+	for size in 1024 102400; do
+		dd if=/dev/zero of=$size bs=1024 count=$((size / 1024)) 2>/dev/null
+		"$helper" canned $size >"$dir/canned" &
+		canned=$!
+		note $canned
+		until [ -s "$dir/canned" ]; do nap 10; done
+		: >"$dir/theirs.$size"
+		while [ "$(wc -l <"$dir/theirs.$size")" -lt 5 ]; do
+			"$helper" load 1000 "${url}$size" >>"$dir/ours.$size" || exit 1
+			"$helper" load 1000 "$(cat "$dir/canned")" >>"$dir/theirs.$size" || exit 1
+		done
+		ours=$(sort -n "$dir/ours.$size" | sed -n 3p)
+		theirs=$(sort -n "$dir/theirs.$size" | sed -n 3p)
+		printf '%4d KiB: blogserve %7d, canned %7d: %d%%\n' $((size / 1024)) "$ours" "$theirs" \
+		    $((ours * 100 / theirs))
+		kill $canned
+	done
+	leave TERM
+}
+
 all=$(sed -n 's/^\(t_[A-Za-z0-9_]*\)() {.*/\1/p' "$self")
+[ "${1-}" != bench ] || all=bench
 for name; do
 	case "$newline$all$newline" in
 	*"$newline$name$newline"*) ;;
@@ -3355,6 +3478,7 @@ trap clean EXIT
 trap 'clean; exit 130' INT
 trap 'clean; exit 143' HUP TERM
 build_helper
+[ "$all" != bench ] || { bench; exit; }
 
 echo "1..$#"
 which=0
