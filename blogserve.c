@@ -315,6 +315,7 @@ extra_notify_drain(int fd, void (*fn)(void *, int, const char *), void *arg)
 }
 
 #define VERSION		"0.1"
+#define COUNT(a)	(sizeof(a) / sizeof((a)[0]))
 
 enum {
 	HEAD_MAX = 16 * 1024,	/* bytes of a request's head */
@@ -328,6 +329,8 @@ enum {
 	TRIES_MAX = 100,	/* to read a file that changes meanwhile */
 	TURN_MAX = 8,		/* pieces a connection may send in its turn */
 	LINKS_MAX = 40,	/* symlinks followed in one path */
+	INSERT_MAX = 1024 * 1024,	/* pages up to here get the script inside */
+	STREAM_MAX = 64 * 1024,	/* events that a client may leave unread */
 	CACHE_SLOTS = 32768,	/* small files kept in memory ... */
 	CACHE_FILE = 16 * 1024,	/* ... bytes of one, at most */
 	CACHE_MAX = 16 * 1024 * 1024,	/* ... and of all of them */
@@ -346,6 +349,7 @@ enum {
 	HEAD_TIME = 10 * 1000,	/* for a request's head, from its first byte */
 	IDLE_TIME = 60 * 1000,	/* between requests, or without progress */
 	HOLD_TIME = 10 * 1000,	/* a request waits for a build, at most */
+	PING_TIME = 50 * 1000,	/* between signs of life in an event stream */
 	LINGER_TIME = 2 * 1000,	/* for a client to read our last words */
 	DRAIN_TIME = 5 * 1000,	/* for responses in flight when stopping */
 	KILL_TIME = 3 * 1000,	/* between SIGTERM and SIGKILL */
@@ -388,6 +392,7 @@ struct options {
 	int log;		/* the access log, -1: none */
 	bool follow;		/* symlinks out of the docroot */
 	bool listings;
+	bool live;		/* pages reload */
 };
 
 /* Bytes data[at] to data[len - 1] wait; failed: memory ran out. */
@@ -410,6 +415,11 @@ struct listeners {
 struct orders {
 	int64_t started_at;	/* of the build under way */
 	uint32_t build;		/* number of the latest build */
+	uint32_t done;		/* good builds so far, or changes without */
+	uint32_t other;		/* the latest not of stylesheets alone */
+	int status;		/* waitpid's, of the latest that ended */
+	int64_t took;		/* ms that it took, -1: none has ended */
+	bool building;
 	bool hold;		/* a build writes in place, or none has been */
 	bool stopping;
 	char what[WHAT_LEN];	/* the cause of the latest build */
@@ -893,7 +903,8 @@ enum field {
 	FIELD_ACCEPT_ENCODING, FIELD_CONNECTION, FIELD_CONTENT_LENGTH,
 	FIELD_HOST, FIELD_IF_MATCH, FIELD_IF_MODIFIED_SINCE,
 	FIELD_IF_NONE_MATCH, FIELD_IF_RANGE, FIELD_IF_UNMODIFIED_SINCE,
-	FIELD_RANGE, FIELD_REFERER, FIELD_TRANSFER_ENCODING,
+	FIELD_RANGE, FIELD_REFERER, FIELD_SEC_FETCH_DEST,
+	FIELD_TRANSFER_ENCODING,
 	FIELD_USER_AGENT,
 	FIELDS
 };
@@ -902,7 +913,8 @@ static const char field_names[FIELDS][20] = {
 	"Accept-Encoding", "Connection", "Content-Length",
 	"Host", "If-Match", "If-Modified-Since",
 	"If-None-Match", "If-Range", "If-Unmodified-Since",
-	"Range", "Referer", "Transfer-Encoding",
+	"Range", "Referer", "Sec-Fetch-Dest",
+	"Transfer-Encoding",
 	"User-Agent",
 };
 
@@ -913,6 +925,7 @@ struct request {
 	bool keep;			/* the client wants to go on */
 	bool body;			/* bytes follow that we do not read */
 	char *target;
+	const char *own;		/* NULL, or what of ours it names */
 	const char *query;		/* from its '?' on, or "" */
 	const char *field[FIELDS];	/* NULL: absent */
 	char path[PATH_LEN];		/* decoded, without the first slash */
@@ -923,6 +936,8 @@ struct reply {
 	bool simple;		/* for a Simple-Request: no head at all */
 	bool keep;
 	bool endless;		/* its length is not known */
+	bool stream;		/* and it goes on with events */
+	bool insert;		/* the script is put into the file */
 	int retry;		/* seconds for Retry-After, 0: none */
 	off_t first, length;	/* of the body's bytes in the file */
 	off_t size;		/* of the file, for Content-Range, or -1 */
@@ -930,6 +945,7 @@ struct reply {
 	const char *encoding;	/* NULL: none */
 	const char *location;	/* NULL: none */
 	const struct stat *st;	/* of the file, for validators, or NULL */
+	const char *mark;	/* what the tag has beside that of the file */
 	const struct cached *kept;	/* has the fields already, or NULL */
 };
 
@@ -949,109 +965,110 @@ struct cached {
 	char data[];
 };
 
-/* Tables hold their strings: pointers would be relocated at each start. */
-static const struct {
-	int status;
-	char reason[32];
-} reasons[] = {
-	{ 200, "OK" },
-	{ 206, "Partial Content" },
-	{ 301, "Moved Permanently" },
-	{ 304, "Not Modified" },
-	{ 400, "Bad Request" },
-	{ 403, "Forbidden" },
-	{ 404, "Not Found" },
-	{ 405, "Method Not Allowed" },
-	{ 408, "Request Timeout" },
-	{ 412, "Precondition Failed" },
-	{ 414, "URI Too Long" },
-	{ 416, "Range Not Satisfiable" },
-	{ 431, "Request Header Fields Too Large" },
-	{ 500, "Internal Server Error" },
-	{ 501, "Not Implemented" },
-	{ 503, "Service Unavailable" },
-	{ 505, "HTTP Version Not Supported" },
-};
+/*
+ * Tables are one string each: pointers would be relocated at each start.
+ * Statuses as RFC 9110, section 15, has them.
+ */
+static const char statuses[] =
+    "200 OK\0"
+    "206 Partial Content\0"
+    "301 Moved Permanently\0"
+    "304 Not Modified\0"
+    "400 Bad Request\0"
+    "403 Forbidden\0"
+    "404 Not Found\0"
+    "405 Method Not Allowed\0"
+    "408 Request Timeout\0"
+    "412 Precondition Failed\0"
+    "414 URI Too Long\0"
+    "416 Range Not Satisfiable\0"
+    "431 Request Header Fields Too Large\0"
+    "500 Internal Server Error\0"
+    "501 Not Implemented\0"
+    "503 Service Unavailable\0"
+    "505 HTTP Version Not Supported\0";
 
-static const struct {
-	char end[12], type[40];
-} types[] = {
-	{ "html", "text/html; charset=utf-8" },
-	{ "htm", "text/html; charset=utf-8" },
-	{ "css", "text/css; charset=utf-8" },
-	{ "js", "text/javascript; charset=utf-8" },
-	{ "mjs", "text/javascript; charset=utf-8" },
-	{ "json", "application/json" },
-	{ "map", "application/json" },
-	{ "webmanifest", "application/manifest+json" },
-	{ "xml", "application/xml; charset=utf-8" },
-	{ "atom", "application/atom+xml; charset=utf-8" },
-	{ "rss", "application/rss+xml; charset=utf-8" },
-	{ "xhtml", "application/xhtml+xml; charset=utf-8" },
-	{ "txt", "text/plain; charset=utf-8" },
-	{ "asc", "text/plain; charset=utf-8" },
-	{ "md", "text/markdown; charset=utf-8" },
-	{ "csv", "text/csv; charset=utf-8" },
-	{ "ics", "text/calendar; charset=utf-8" },
-	{ "vtt", "text/vtt; charset=utf-8" },
-	{ "svg", "image/svg+xml; charset=utf-8" },
-	{ "png", "image/png" },
-	{ "jpg", "image/jpeg" },
-	{ "jpeg", "image/jpeg" },
-	{ "gif", "image/gif" },
-	{ "webp", "image/webp" },
-	{ "avif", "image/avif" },
-	{ "ico", "image/x-icon" },
-	{ "woff", "font/woff" },
-	{ "woff2", "font/woff2" },
-	{ "ttf", "font/ttf" },
-	{ "otf", "font/otf" },
-	{ "mp3", "audio/mpeg" },
-	{ "m4a", "audio/mp4" },
-	{ "ogg", "audio/ogg" },
-	{ "opus", "audio/ogg" },
-	{ "wav", "audio/wav" },
-	{ "flac", "audio/flac" },
-	{ "mp4", "video/mp4" },
-	{ "webm", "video/webm" },
-	{ "ogv", "video/ogg" },
-	{ "pdf", "application/pdf" },
-	{ "epub", "application/epub+zip" },
-	{ "zip", "application/zip" },
-	{ "gz", "application/gzip" },
-	{ "wasm", "application/wasm" },
-};
+/* Ends of names, and after them their type. */
+static const char types[] =
+    "html htm\0" "text/html; charset=utf-8\0"
+    "css\0" "text/css; charset=utf-8\0"
+    "js mjs\0" "text/javascript; charset=utf-8\0"
+    "json map\0" "application/json\0"
+    "webmanifest\0" "application/manifest+json\0"
+    "xml\0" "application/xml; charset=utf-8\0"
+    "atom\0" "application/atom+xml; charset=utf-8\0"
+    "rss\0" "application/rss+xml; charset=utf-8\0"
+    "xhtml\0" "application/xhtml+xml; charset=utf-8\0"
+    "txt asc\0" "text/plain; charset=utf-8\0"
+    "md\0" "text/markdown; charset=utf-8\0"
+    "csv\0" "text/csv; charset=utf-8\0"
+    "ics\0" "text/calendar; charset=utf-8\0"
+    "vtt\0" "text/vtt; charset=utf-8\0"
+    "svg\0" "image/svg+xml; charset=utf-8\0"
+    "png\0" "image/png\0"
+    "jpg jpeg\0" "image/jpeg\0"
+    "gif\0" "image/gif\0"
+    "webp\0" "image/webp\0"
+    "avif\0" "image/avif\0"
+    "ico\0" "image/x-icon\0"
+    "woff\0" "font/woff\0"
+    "woff2\0" "font/woff2\0"
+    "ttf\0" "font/ttf\0"
+    "otf\0" "font/otf\0"
+    "mp3\0" "audio/mpeg\0"
+    "m4a\0" "audio/mp4\0"
+    "ogg opus\0" "audio/ogg\0"
+    "wav\0" "audio/wav\0"
+    "flac\0" "audio/flac\0"
+    "mp4\0" "video/mp4\0"
+    "webm\0" "video/webm\0"
+    "ogv\0" "video/ogg\0"
+    "pdf\0" "application/pdf\0"
+    "epub\0" "application/epub+zip\0"
+    "zip\0" "application/zip\0"
+    "gz\0" "application/gzip\0"
+    "wasm\0" "application/wasm\0";
 
 /* RFC 9110, section 9.1: not served, but not unknown either. */
 static const char known_methods[][8] = {
 	"POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "CONNECT",
 };
 
-#define COUNT(a)	(sizeof(a) / sizeof((a)[0]))
-
+/* A status and its reason: "404 Not Found". */
 static const char *
-status_reason(int status)
+status_line(int status)
 {
-	size_t i;
+	const char *line;
 
-	for (i = 0; i < COUNT(reasons); i++)
-		if (reasons[i].status == status)
-			return reasons[i].reason;
-	return "Unknown";
+	for (line = statuses; *line != '\0'; line += strlen(line) + 1)
+		if (atoi(line) == status)
+			return line;
+	return "500 ";
 }
 
 /* The media type by the end of a file's name. */
 static const char *
 type_of(const char *path)
 {
-	const char *dot = strrchr(path, '.');
-	size_t i;
+	const char *dot = strrchr(path, '.'), *ends;
+	size_t n = dot != NULL ? strlen(++dot) : 0;
 
-	if (dot != NULL && strchr(dot, '/') == NULL)
-		for (i = 0; i < COUNT(types); i++)
-			if (strcasecmp(dot + 1, types[i].end) == 0)
-				return types[i].type;
+	for (ends = types; n > 0 && *ends != '\0'; ends++) {
+		for (; *ends != '\0'; ends += *ends == ' ') {
+			if (strncasecmp(ends, dot, n) == 0 &&
+			    (ends[n] == ' ' || ends[n] == '\0'))
+				return ends + strlen(ends) + 1;
+			ends += strcspn(ends, " ");
+		}
+		ends += 1 + strlen(ends + 1);
+	}
 	return "application/octet-stream";
+}
+
+static bool
+is_html(const char *path)
+{
+	return strncmp(type_of(path), "text/html", 9) == 0;
 }
 
 /* Whether a request line of n bytes names its version. */
@@ -1470,13 +1487,16 @@ date_parse(const char *text)
 	return date_seconds(&tm);
 }
 
-/* A strong validator: another inode, size or time is another file. */
+/*
+ * A strong validator: another inode, size or time is another file, another
+ * mark another page made of it.
+ */
 static void
-etag_format(char text[64], const struct stat *st)
+etag_format(char text[128], const struct stat *st, const char *mark)
 {
-	snprintf(text, 64, "\"%jx-%jx-%jx\"", (uintmax_t)st->st_ino,
+	snprintf(text, 128, "\"%jx-%jx-%jx%.60s\"", (uintmax_t)st->st_ino,
 	    (uintmax_t)st->st_size, (uintmax_t)st->st_mtim.tv_sec *
-	    1000000000u + (uintmax_t)st->st_mtim.tv_nsec);
+	    1000000000u + (uintmax_t)st->st_mtim.tv_nsec, mark);
 }
 
 /*
@@ -1519,19 +1539,21 @@ stat_date(const struct stat *st, time_t now)
 
 /*
  * What a request's conditions make of a file: 0, 304 or 412.  In the order
- * of RFC 9110, section 13.2.2; a tag, where given, overrules a date.
+ * of RFC 9110, section 13.2.2; a tag, where given, overrules a date, which
+ * says nothing of a page with a mark.
  */
 static int
-preconditions(const struct request *rq, const struct stat *st, time_t now)
+preconditions(const struct request *rq, const struct stat *st,
+    const char *mark, time_t now)
 {
 	const char *const *f = rq->field;
 	time_t date;
-	char etag[64];
+	char etag[128];
 
 	if (f[FIELD_IF_MATCH] == NULL && f[FIELD_IF_UNMODIFIED_SINCE] == NULL &&
 	    f[FIELD_IF_NONE_MATCH] == NULL && f[FIELD_IF_MODIFIED_SINCE] == NULL)
 		return 0;
-	etag_format(etag, st);
+	etag_format(etag, st, mark);
 	if (f[FIELD_IF_MATCH] != NULL) {
 		if (!etag_listed(f[FIELD_IF_MATCH], etag, false))
 			return 412;
@@ -1543,7 +1565,8 @@ preconditions(const struct request *rq, const struct stat *st, time_t now)
 	if (f[FIELD_IF_NONE_MATCH] != NULL)
 		return etag_listed(f[FIELD_IF_NONE_MATCH], etag, true) ?
 		    304 : 0;
-	if (f[FIELD_IF_MODIFIED_SINCE] == NULL || stat_date(st, now) == -1)
+	if (f[FIELD_IF_MODIFIED_SINCE] == NULL || *mark != '\0' ||
+	    stat_date(st, now) == -1)
 		return 0;
 	date = date_parse(f[FIELD_IF_MODIFIED_SINCE]);
 	return date != -1 && st->st_mtim.tv_sec <= date ? 304 : 0;
@@ -1603,14 +1626,14 @@ static bool
 range_wanted(const struct request *rq, const struct stat *st, time_t now)
 {
 	const char *condition = rq->field[FIELD_IF_RANGE];
-	char etag[64];
+	char etag[128];
 
 	if (rq->field[FIELD_RANGE] == NULL || rq->method != METHOD_GET)
 		return false;
 	if (condition == NULL)
 		return true;
 	if (condition[0] == '"') {
-		etag_format(etag, st);
+		etag_format(etag, st, "");
 		return strcmp(condition, etag) == 0;
 	}
 	return stat_date(st, now) != -1 &&
@@ -1693,14 +1716,17 @@ host_allowed(const char *host, const struct options *opt)
 
 /* The validators of a file: no later than now (RFC 9110, 8.8.2.1). */
 static void
-validators_write(struct buf *out, const struct stat *st, time_t now)
+validators_write(struct buf *out, const struct stat *st, const char *mark,
+    time_t now)
 {
-	char date[64], etag[64];
+	char date[64], etag[128];
 
-	etag_format(etag, st);
+	etag_format(etag, st, mark);
 	date_format(date, st->st_mtim.tv_sec < now ? st->st_mtim.tv_sec : now);
-	buf_printf(out, "Last-Modified: %s\r\nETag: %s\r\n"
-	    "Vary: Accept-Encoding\r\n", date, etag);
+	if (*mark == '\0')
+		buf_printf(out, "Last-Modified: %s\r\n", date);
+	buf_printf(out, "ETag: %s\r\n"
+	    "Vary: Accept-Encoding, Sec-Fetch-Dest\r\n", etag);
 }
 
 /* What a body has. */
@@ -1714,8 +1740,10 @@ content_write(struct buf *out, const struct reply *r)
 		    (intmax_t)r->length);
 	if (r->encoding != NULL)
 		buf_printf(out, "Content-Encoding: %s\r\n", r->encoding);
-	if (r->st != NULL)
+	if (r->st != NULL && !r->insert)
 		buf_puts(out, "Accept-Ranges: bytes\r\n");
+	if (r->stream)
+		buf_puts(out, "X-Accel-Buffering: no\r\n");
 	if (r->status == 206)
 		buf_printf(out, "Content-Range: bytes %jd-%jd/%jd\r\n",
 		    (intmax_t)r->first, (intmax_t)(r->first + r->length - 1),
@@ -1734,16 +1762,12 @@ static size_t
 reply_head(struct buf *out, const struct reply *r, time_t now,
     const char *date)
 {
-	char status[4] = { (char)('0' + r->status / 100),
-	    (char)('0' + r->status / 10 % 10), (char)('0' + r->status % 10) };
 	size_t at;
 
 	if (r->simple)
 		return out->len;
 	buf_puts(out, "HTTP/1.0 ");
-	buf_puts(out, status);
-	buf_puts(out, " ");
-	buf_puts(out, status_reason(r->status));
+	buf_puts(out, status_line(r->status));
 	buf_puts(out, "\r\nDate: ");
 	buf_puts(out, date);
 	buf_puts(out, r->keep ? "\r\nConnection: keep-alive\r\n" :
@@ -1760,7 +1784,7 @@ reply_head(struct buf *out, const struct reply *r, time_t now,
 		buf_add(out, r->kept->data, r->status == 304 ?
 		    r->kept->validators : r->kept->fields);
 	else if (r->st != NULL)
-		validators_write(out, r->st, now);
+		validators_write(out, r->st, r->mark, now);
 	if (r->kept == NULL && r->status != 304)
 		content_write(out, r);
 	if (r->kept == NULL || r->status == 304)
@@ -1777,14 +1801,14 @@ page_begin(struct buf *b, const char *title, const char *rest, int refresh)
 	    "<meta name=\"viewport\" content=\"width=device-width\">\n"
 	    "<meta name=\"color-scheme\" content=\"light dark\">\n");
 	if (refresh > 0)
-		buf_printf(b, "<meta http-equiv=\"refresh\" content=\"%d\">\n",
-		    refresh);
+		buf_printf(b, "<noscript><meta http-equiv=\"refresh\" "
+		    "content=\"%d\"></noscript>\n", refresh);
 	buf_puts(b, "<title>");
 	html_add(b, title);
 	html_add(b, rest);
-	buf_puts(b, "</title>\n<style>body { font-family: sans-serif; "
-	    "max-width: 50em; margin: 2em auto; padding: 0 1em } "
-	    "td { padding: 0 1em 0 0 } td.n { text-align: right }</style>\n"
+	buf_puts(b, "</title>\n<style>body{font-family:sans-serif;"
+	    "max-width:50em;margin:2em auto}"
+	    "td{padding-right:1em}.n{text-align:right}</style>\n"
 	    "</head>\n<body>\n<h1>");
 	html_add(b, title);
 	html_add(b, rest);
@@ -1795,6 +1819,94 @@ static void
 page_end(struct buf *b)
 {
 	buf_puts(b, "</body>\n</html>\n");
+}
+
+/* Whether html, len bytes at a tag's '<', has this name, and the tag's end. */
+static bool
+tag_named(const char *html, size_t len, const char *name)
+{
+	size_t n = strlen(name);
+
+	return len > n + 1 && strncasecmp(html + 1, name, n) == 0 &&
+	    strchr(" \t\r\n\f/>", html[1 + n]) != NULL;
+}
+
+/* The length of a tag, of quoted attributes as they are. */
+static size_t
+tag_length(const char *html, size_t len)
+{
+	size_t i;
+	char quote = '\0';
+
+	for (i = 1; i < len; i++)
+		if (quote != '\0')
+			quote = html[i] == quote ? '\0' : quote;
+		else if (html[i] == '>')
+			return i + 1;
+		else if ((html[i] == '"' || html[i] == '\'') &&
+		    html[i - 1] == '=')
+			quote = html[i];
+	return len;
+}
+
+/*
+ * Where the script goes into a page: before the last </body> that is one,
+ * and not part of a comment or of the text of an element that has no
+ * markup; else to the end.
+ */
+static size_t
+body_end(const char *html, size_t len)
+{
+	static const char raw[][10] = { "script", "style", "textarea", "title",
+	    "iframe", "noframes" };
+	char close[12];
+	size_t at = 0, end = len, i;
+	const char *p;
+
+	while ((p = memchr(html + at, '<', len - at)) != NULL) {
+		at = (size_t)(p - html);
+		if (len - at > 3 && memcmp(p, "<!--", 4) == 0) {
+			for (at += 4; at < len && !(len - at > 2 &&
+			    memcmp(html + at, "-->", 3) == 0); at++)
+				;
+			continue;
+		}
+		if (tag_named(p, len - at, "/body"))
+			end = at;
+		at += tag_length(p, len - at);
+		for (i = 0; i < COUNT(raw); i++) {
+			if (!tag_named(p, len - (size_t)(p - html), raw[i]))
+				continue;
+			snprintf(close, sizeof(close), "/%.9s", raw[i]);
+			while (at < len && !(html[at] == '<' &&
+			    tag_named(html + at, len - at, close)))
+				at++;
+			break;
+		}
+	}
+	return end;
+}
+
+/* FNV-1a, which the script can do, too. */
+static uint32_t
+page_hash(const char *html, size_t len)
+{
+	uint32_t h = 2166136261u;
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		h = (h ^ (unsigned char)html[i]) * 16777619u;
+	return h;
+}
+
+/* Whether this page is one of the browser's, which a script can reload. */
+static bool
+is_document(const struct request *rq)
+{
+	const char *dest = rq->field[FIELD_SEC_FETCH_DEST];
+
+	return dest == NULL || strcmp(dest, "document") == 0 ||
+	    strcmp(dest, "iframe") == 0 || strcmp(dest, "frame") == 0;
 }
 
 /* ---------------------------------------------------------------------
@@ -1809,6 +1921,7 @@ enum conn_state {
 	CONN_READ,	/* for a head, or the rest of one */
 	CONN_HOLD,	/* until the build ends, or the time is up */
 	CONN_SEND,	/* the reply: conn.out, then conn.left bytes of file */
+	CONN_STREAM,	/* for events to tell; conn.stream */
 	CONN_LINGER,	/* discard what comes, lest a reset eats the reply */
 	CONN_CLOSED
 };
@@ -1818,6 +1931,7 @@ struct conn {
 	enum conn_state state;
 	bool keep;		/* READ comes after SEND */
 	bool linger;		/* LINGER comes after SEND */
+	bool stream;		/* STREAM comes after SEND */
 	bool corked;		/* full segments only, till the reply is out */
 	bool no_sendfile;	/* it was tried, in vain */
 	int tries;		/* of composing, while the file changed */
@@ -1832,6 +1946,7 @@ struct conn {
 	int64_t held_until;	/* 0: the request was not held */
 	struct listing *listing;	/* NULL, or what makes the rest */
 	struct buf in, out;
+	struct buf tail;	/* what follows the file */
 };
 
 /* The docroot, open, and what proves that it is still the docroot. */
@@ -1847,7 +1962,12 @@ struct service {
 	const struct options *opt;
 	struct listeners *listeners;
 	struct orders orders;
+	struct orders told;	/* what the event streams were told of */
 	int orders_fd;
+	int builds_log;		/* what builds print, or -1 */
+	char start[24];		/* names this run of the program */
+	int64_t started_at;
+	char mark[64];		/* of pages with the script */
 	struct site site;
 	struct conn *conns;
 	struct pollfd *polls;	/* orders, the listeners, the connections */
@@ -2032,11 +2152,30 @@ status_of_errno(void)
 	}
 }
 
+/* Whether the page that is asked for reloads itself. */
+static bool
+is_live(const struct service *sv)
+{
+	return sv->opt->live && is_document(&sv->request);
+}
+
+/* The script's tag: it knows of which build the page is. */
+static void
+script_add(struct buf *b, const struct service *sv, const char *more)
+{
+	buf_puts(b, "<script src=\"");
+	url_add(b, sv->opt->prefix);
+	buf_printf(b, "/.blogserve/reload.js\" data-start=\"%s\" "
+	    "data-done=\"%lu\"%s></script>\n", sv->start,
+	    (unsigned long)sv->orders.done, more);
+}
+
 /* A directory that is being listed. */
 struct listing {
 	int fd;
 	struct names names;
 	size_t at;		/* the next of them */
+	bool live;		/* it gets the script */
 	char path[PATH_LEN];	/* as the client named it */
 };
 
@@ -2106,7 +2245,7 @@ listing_open(struct buf *page, int fd, const char *path)
  * wait for them.  Returns whether there are more.
  */
 static bool
-listing_write(struct buf *page, struct site *site, struct listing *l)
+listing_write(struct buf *page, struct service *sv, struct listing *l)
 {
 	size_t end = l->at + LISTING_PIECE;
 	const char *name, *slash;
@@ -2116,7 +2255,7 @@ listing_write(struct buf *page, struct site *site, struct listing *l)
 
 	for (; l->at < l->names.count && l->at < end; l->at++) {
 		name = l->names.list[l->at];
-		if (!listing_served(site, l, name, &st))
+		if (!listing_served(&sv->site, l, name, &st))
 			continue;
 		slash = S_ISDIR(st.st_mode) ? "/" : "";
 		buf_puts(page, "<tr><td><a href=\"./");
@@ -2134,6 +2273,8 @@ listing_write(struct buf *page, struct site *site, struct listing *l)
 	if (l->at < l->names.count)
 		return true;
 	buf_puts(page, "</table>\n");
+	if (l->live)
+		script_add(page, sv, "");
 	page_end(page);
 	return false;
 }
@@ -2148,11 +2289,11 @@ error_explain(struct buf *page, int status, const struct service *sv)
 	if (status == 403 && rq->field[FIELD_HOST] != NULL && sv->listeners->
 	    loopback && !host_allowed(rq->field[FIELD_HOST], sv->opt)) {
 		buf_puts(page, "<p>This server listens on loopback and "
-		    "answers to names of this machine only, not to <code>");
+		    "answers only to names of this machine, not to <code>");
 		html_add(page, rq->field[FIELD_HOST]);
-		buf_puts(page, "</code>: a page elsewhere on the web could "
-		    "otherwise read it. If the name is yours, start blogserve "
-		    "with <code>-H</code> and the name.</p>\n");
+		buf_puts(page, "</code>, lest pages elsewhere read it. If "
+		    "the name is yours, add <code>-H</code> and the name to "
+		    "the options of blogserve.</p>\n");
 	} else if (status == 503 && o->hold) {
 		buf_printf(page, "<p>Build %lu (", (unsigned long)o->build);
 		html_add(page, o->what);
@@ -2171,17 +2312,17 @@ error_explain(struct buf *page, int status, const struct service *sv)
 static void
 error_reply(struct service *sv, int status, struct reply *r)
 {
-	char title[64];
-
 	buf_clear(&sv->page);
-	snprintf(title, sizeof(title), "%d %s", status, status_reason(status));
 	r->status = status;
 	r->type = type_of(".html");
 	r->st = NULL;
 	r->location = NULL;
 	r->retry = status == 503 ? 1 : 0;
-	page_begin(&sv->page, title, "", r->retry);
+	page_begin(&sv->page, status_line(status), "", r->retry);
 	error_explain(&sv->page, status, sv);
+	if (is_live(sv))
+		script_add(&sv->page, sv, r->retry > 0 && sv->orders.hold ?
+		    " data-wait" : "");
 	page_end(&sv->page);
 }
 
@@ -2275,7 +2416,7 @@ site_open_encoded(struct service *sv, const char *name, struct stat *st,
 	struct stat packed;
 
 	if (fd == -1 || !S_ISREG(st->st_mode) ||
-	    !gzip_accepted(sv->request.field[FIELD_ACCEPT_ENCODING]))
+	    (is_html(name) && is_live(sv)) || !gzip_accepted(sv->request.field[FIELD_ACCEPT_ENCODING]))
 		return fd;
 	snprintf(path, sizeof(path), "%s.gz", name);
 	if ((gz = site_open(&sv->site, path, &packed)) == -1)
@@ -2335,6 +2476,7 @@ missing_reply(struct service *sv, struct reply *r, struct stat *st)
 	r->status = 404;
 	r->type = type_of(".html");
 	r->length = st->st_size;
+	r->insert = is_live(sv);
 	return fd;
 }
 
@@ -2347,8 +2489,9 @@ file_reply(struct service *sv, struct reply *r, const struct stat *st, int fd)
 
 	r->st = st;
 	r->length = r->size = st->st_size;
-	if ((r->status = preconditions(rq, st, now)) == 0)
-		r->status = !range_wanted(rq, st, now) ? 200 :
+	r->mark = r->insert ? sv->mark : "";
+	if ((r->status = preconditions(rq, st, r->mark, now)) == 0)
+		r->status = r->insert || !range_wanted(rq, st, now) ? 200 :
 		    range_parse(rq->field[FIELD_RANGE], st->st_size, &r->first,
 		    &r->length);
 	if (r->status < 400)
@@ -2373,7 +2516,8 @@ listing_reply(struct service *sv, struct reply *r, int fd)
 		error_reply(sv, 503, r);
 		return;
 	}
-	if (!listing_write(&sv->page, &sv->site, sv->listing)) {
+	sv->listing->live = is_live(sv);
+	if (!listing_write(&sv->page, sv, sv->listing)) {
 		listing_free(&sv->listing);
 		return;
 	}
@@ -2398,13 +2542,15 @@ request_answer(struct service *sv, struct reply *r, struct stat *st,
 	memcpy(name, rq->path, len + 1);
 	if (slash)
 		memcpy(name + len, "index.html", 11);
-	if (rq->field[FIELD_RANGE] == NULL &&
+	r->insert = is_html(name) && is_live(sv);
+	if (rq->field[FIELD_RANGE] == NULL && !r->insert &&
 	    !gzip_accepted(rq->field[FIELD_ACCEPT_ENCODING]) &&
 	    (*kept = cache_find(sv, name, st)) != NULL)
 		return file_reply(sv, r, st, -1);
 	fd = site_find(sv, rq->path, name, PATH_LEN + 16, st, &r->encoding);
 	status = fd == -1 ? status_of_errno() : 200;
 	r->type = type_of(name);
+	r->insert = is_html(name) && is_live(sv);
 	if ((!slash && strcmp(name, rq->path) != 0) || r->encoding != NULL)
 		name[0] = '\0';
 	if (fd != -1 && S_ISDIR(st->st_mode)) {
@@ -2456,7 +2602,256 @@ request_refused(struct service *sv, int status)
 			    301 : 404;
 		rq->target += n;
 	}
+	if (strncmp(rq->target, "/.blogserve/", 12) == 0) {
+		rq->own = rq->target + 12;
+		rq->target[strcspn(rq->target, "?")] = '\0';
+		return 0;
+	}
 	return target_path(rq->target, rq->path, sizeof(rq->path), &rq->query);
+}
+
+/*
+ * The script in every page.  It listens only while its page is visible, for
+ * a browser has few connections to a host; what it missed meanwhile the
+ * numbers of the page tell.  It styles what it shows by properties alone
+ * and loads nothing but from here, so a Content-Security-Policy of 'self'
+ * lets it work; text from a log never becomes markup.
+ */
+static const char reload_show_js[] =
+"(() => {\n"
+"const me = document.currentScript, data = me.dataset, fields = \"input,textarea,select\",\n"
+" base = me.src.replace(/reload\\.js.*/, \"\"), all = s => [...document.querySelectorAll(s)],\n"
+" secret = f => /password|file/.test(f.type),\n"
+" make = (name, css) => {\n"
+"  const e = document.createElement(name);\n"
+"  e.style.cssText = css;\n"
+"  return e;\n"
+" };\n"
+"let done = +data.done, busy, source, box, bar, panel, closed;\n"
+"\n"
+"const again = () => {\n"
+" const list = all(fields);\n"
+" if (busy) return;\n"
+" busy = true;\n"
+" try {\n"
+"  sessionStorage.blogserve = JSON.stringify([location.href, scrollX, scrollY,\n"
+"   list.indexOf(document.activeElement), list.map(f => [secret(f) ? \"\" : f.value, f.checked])]);\n"
+" } catch { }\n"
+" location.reload();\n"
+"};\n"
+"\n"
+"const restore = () => {\n"
+" let s, list = all(fields);\n"
+" try {\n"
+"  s = JSON.parse(sessionStorage.blogserve);\n"
+"  delete sessionStorage.blogserve;\n"
+" } catch { }\n"
+" if (!s || s[0] != location.href) return;\n"
+" if (s[4].length == list.length)\n"
+"  list.forEach((f, i) => {\n"
+"   if (!secret(f)) [f.value, f.checked] = s[4][i];\n"
+"  });\n"
+" list[s[3]]?.focus({ preventScroll: true });\n"
+" scrollTo(s[1], s[2]);\n"
+"};\n"
+"\n"
+"const show = e => {\n"
+" if (!box) {\n"
+"  const host = make(\"blogserve-ui\", \"all:initial\");\n"
+"  document.documentElement.append(host);\n"
+"  box = host.attachShadow({ mode: \"open\" });\n"
+" }\n"
+" box.append(e);\n"
+"};\n"
+"\n"
+"const building = (ms, took) => {\n"
+" bar?.remove();\n"
+" if (ms < 0) return;\n"
+" bar = make(\"div\", \"position:fixed;top:0;left:0;height:3px;background:#3a7;z-index:2147483647\");\n"
+" bar.role = \"progressbar\";\n"
+" bar.ariaLabel = \"building\";\n"
+" show(bar);\n"
+" bar.animate([{ width: (took > 0 ? Math.min(ms / took, .9) * 100 : 0) + \"%\" }, { width: \"95%\" }],\n"
+"  { duration: Math.max(took - ms, 1000), fill: \"forwards\" });\n"
+"};\n"
+"\n"
+"const log = pre => fetch(base + \"log\", { headers: { Range: \"bytes=-20000\" } })\n"
+" .then(r => r.status < 400 ? r.text() : \"\").then(t => {\n"
+"  pre.textContent = t.replace(/\\x1b(\\[[0-9;?]*[ -\\/]*[@-~]|\\][^\\x07]*\\x07|.)/g, \"\")\n"
+"   .split(\"\\n\").slice(-40).join(\"\\n\");\n"
+" }).catch(() => { });\n"
+"\n"
+"const failed = s => {\n"
+" if (panel?.build == s.build) return;\n"
+" panel?.remove();\n"
+" panel = null;\n"
+" if (!s.failed || closed == s.build) return;\n"
+" panel = make(\"section\", \"position:fixed;inset:auto 0 0;max-height:50%;overflow:auto;\" +\n"
+"  \"padding:1em;z-index:2147483646;color-scheme:light dark;background:Canvas;\" +\n"
+"  \"color:CanvasText;border-top:3px solid #c33;font:14px sans-serif\");\n"
+" const button = make(\"button\", \"float:right\"),\n"
+"  pre = make(\"pre\", \"font:13px monospace;white-space:pre-wrap\");\n"
+" panel.build = s.build;\n"
+" panel.role = \"alert\";\n"
+" button.textContent = \"Close\";\n"
+" button.onclick = () => {\n"
+"  closed = s.build;\n"
+"  panel.remove();\n"
+" };\n"
+" panel.append(button, \"Build \" + s.build + \": \" + s.failed, pre);\n"
+" show(panel);\n"
+" log(pre);\n"
+"};\n";
+
+/* The rest of it: what to do when the site changed. */
+static const char reload_listen_js[] =
+"const imports = () => [...document.styleSheets].some(sheet => {\n"
+" try {\n"
+"  return [...sheet.cssRules].some(r => r.type == 3);\n"
+" } catch { }\n"
+"});\n"
+"\n"
+"const swap = () => all(\"link[rel~=stylesheet]\").forEach(old => {\n"
+" const url = new URL(old.href), link = old.cloneNode();\n"
+" if (url.origin != location.origin || old.stale) return;\n"
+" old.stale = true;\n"
+" url.searchParams.set(\"blogserve\", done);\n"
+" link.href = url;\n"
+" link.onload = link.onerror = () => old.remove();\n"
+" old.after(link);\n"
+"});\n"
+"\n"
+"const styles = () => fetch(location.href).then(r => r.arrayBuffer()).then(b => {\n"
+" const hash = new Uint8Array(b).reduce((h, c) => Math.imul(h ^ c, 16777619), -2128831035) >>> 0;\n"
+" hash == data.hash ? swap() : again();\n"
+"}).catch(again);\n"
+"\n"
+"const told = s => {\n"
+" if (s.start != data.start || s.done != done || (\"wait\" in data && s.building < 0)) {\n"
+"  if (s.start != data.start || s.other > done || !data.hash || imports()) return again();\n"
+"  done = s.done;\n"
+"  styles();\n"
+" }\n"
+" building(s.building, s.took);\n"
+" if (s.building < 0) failed(s);\n"
+"};\n"
+"\n"
+"const hush = () => {\n"
+" source?.close();\n"
+" source = null;\n"
+"};\n"
+"\n"
+"const listen = () => {\n"
+" if (document.hidden) return hush();\n"
+" if (source) return;\n"
+" source = new EventSource(base + \"events\");\n"
+" source.onmessage = e => told(JSON.parse(e.data));\n"
+" source.onerror = () => {\n"
+"  if (source?.readyState != 2) return;\n"
+"  source = null;\n"
+"  setTimeout(listen, 1000);\n"
+" };\n"
+"};\n"
+"\n"
+"if (window.blogserve) return;\n"
+"window.blogserve = true;\n"
+"addEventListener(\"load\", restore);\n"
+"addEventListener(\"pagehide\", hush);\n"
+"addEventListener(\"pageshow\", e => {\n"
+" if (!e.persisted) return;\n"
+" busy = false;\n"
+" listen();\n"
+"});\n"
+"addEventListener(\"keydown\", e => {\n"
+" if (e.key == \"Escape\") panel?.querySelector(\"button\").click();\n"
+"});\n"
+"document.addEventListener(\"visibilitychange\", listen);\n"
+"if (\"wait\" in data) {\n"
+" const pre = make(\"pre\", \"white-space: pre-wrap\");\n"
+" me.before(pre);\n"
+" log(pre);\n"
+" setInterval(log, 1000, pre);\n"
+"}\n"
+"listen();\n"
+"})();\n";
+
+/* An event: what the script compares, and shows. */
+static void
+event_add(struct buf *b, const struct service *sv)
+{
+	const struct orders *o = &sv->orders;
+	char how[128] = "";
+
+	if (o->took >= 0)
+		status_text(how, sizeof(how), o->status);
+	buf_printf(b, "data: {\"start\":\"%s\",\"done\":%lu,\"other\":%lu,"
+	    "\"build\":%lu,\"building\":%jd,\"took\":%jd,\"failed\":\"%s\"}\n\n",
+	    sv->start, (unsigned long)o->done, (unsigned long)o->other,
+	    (unsigned long)o->build, o->building ?
+	    (intmax_t)(o->started_at > 0 ? sv->now - o->started_at : 0) :
+	    (intmax_t)-1, (intmax_t)o->took, how);
+}
+
+/* What /.blogserve/status says, for scripts: a line for each, "key: value". */
+static void
+status_write(struct buf *b, const struct service *sv)
+{
+	const struct orders *o = &sv->orders;
+	const char *state = sv->opt->command == NULL ? "serving" :
+	    o->building || o->took < 0 ? "building" :
+	    o->status != 0 ? "failed" : "ok";
+
+	buf_printf(b, "state: %s\nbuild: %lu\n", state,
+	    (unsigned long)o->build);
+	if (o->took >= 0)
+		buf_printf(b, "exit: %d\nseconds: %.3f\n",
+		    WIFSIGNALED(o->status) ? 128 + WTERMSIG(o->status) :
+		    WEXITSTATUS(o->status), (double)o->took / 1000);
+	buf_printf(b, "changed: %s\nuptime: %jd\n", o->what,
+	    (intmax_t)(sv->now - sv->started_at) / 1000);
+}
+
+/*
+ * The reply to what is below /.blogserve/.  Returns the log's descriptor,
+ * or -1 if the body lies in sv->page.
+ */
+static int
+own_reply(struct service *sv, struct reply *r)
+{
+	const struct request *rq = &sv->request;
+	struct stat st;
+	int fd;
+
+	buf_clear(&sv->page);
+	r->type = type_of(".txt");
+	if (strcmp(rq->own, "status") == 0) {
+		status_write(&sv->page, sv);
+	} else if (strcmp(rq->own, "log") == 0) {
+		if (sv->builds_log == -1 ||
+		    (fd = fcntl(sv->builds_log, F_DUPFD_CLOEXEC, 0)) == -1 ||
+		    fstat(fd, &st) == -1)
+			return -1;
+		r->length = r->size = st.st_size;
+		if (rq->field[FIELD_RANGE] != NULL && st.st_size > 0)
+			r->status = range_parse(rq->field[FIELD_RANGE],
+			    st.st_size, &r->first, &r->length);
+		if (r->status != 416)
+			return fd;
+		close(fd);
+		error_reply(sv, 416, r);
+	} else if (strcmp(rq->own, "reload.js") == 0 && sv->opt->live) {
+		r->type = type_of(".js");
+		buf_puts(&sv->page, reload_show_js);
+		buf_puts(&sv->page, reload_listen_js);
+	} else if (strcmp(rq->own, "events") == 0 && sv->opt->live) {
+		r->type = "text/event-stream";
+		r->stream = r->endless = true;
+		r->keep = false;
+		buf_puts(&sv->page, "retry: 500\n");
+		event_add(&sv->page, sv);
+	} else
+		error_reply(sv, 404, r);
+	return -1;
 }
 
 /*
@@ -2570,6 +2965,7 @@ conn_finish(struct service *sv, struct conn *c)
 		extra_cork(c->fd, 0);
 	c->corked = false;
 	fd_close(&c->file);
+	buf_free(&c->tail);
 	listing_free(&c->listing);
 	c->left = 0;
 	c->held_until = 0;
@@ -2590,13 +2986,14 @@ conn_close(struct service *sv, struct conn *c)
 	c->state = CONN_CLOSED;
 }
 
-/* Whether the file that is being sent is still as it was. */
+/* Whether the file that is sent is as it was; the log, stamp 0, may grow. */
 static bool
 conn_unchanged(const struct conn *c)
 {
 	struct stat st;
 
-	return fstat(c->file, &st) == 0 && stat_stamp(&st) == c->stamp;
+	return c->stamp == 0 ||
+	    (fstat(c->file, &st) == 0 && stat_stamp(&st) == c->stamp);
 }
 
 /*
@@ -2618,7 +3015,51 @@ conn_fill(struct conn *c)
 	c->out.len += (size_t)r;
 	c->at += r;
 	c->left -= r;
+	if (c->left == 0)
+		buf_add(&c->out, c->tail.data, c->tail.len);
 	return true;
+}
+
+/*
+ * Put the script into the page that is to be sent: into sv->page with all
+ * of it or, of a long one, behind it.  UTF-16 is left alone.  False when
+ * the file changed meanwhile.
+ */
+static bool
+conn_insert(struct service *sv, struct conn *c, struct reply *r)
+{
+	struct buf text = { 0 };
+	char more[32];
+	size_t at;
+	bool ok;
+
+	if (r->length > INSERT_MAX) {
+		script_add(&c->tail, sv, "");
+		r->length += (off_t)c->tail.len;
+		return true;
+	}
+	c->left = r->length;
+	c->at = 0;
+	buf_room(&c->out, 1);
+	while (c->left > 0 && conn_fill(c))
+		;
+	ok = c->left == 0 && !c->out.failed && conn_unchanged(c);
+	text = c->out;
+	memset(&c->out, 0, sizeof(c->out));
+	if (ok) {
+		fd_close(&c->file);
+		buf_clear(&sv->page);
+		at = body_end(text.data, text.len);
+		snprintf(more, sizeof(more), " data-hash=\"%lu\"",
+		    (unsigned long)page_hash(text.data, text.len));
+		buf_add(&sv->page, text.data, at);
+		if (text.len < 2 || (memcmp(text.data, "\xfe\xff", 2) != 0 &&
+		    memcmp(text.data, "\xff\xfe", 2) != 0))
+			script_add(&sv->page, sv, more);
+		buf_add(&sv->page, text.data + at, text.len - at);
+	}
+	buf_free(&text);
+	return ok;
 }
 
 /*
@@ -2635,6 +3076,11 @@ conn_compose(struct service *sv, struct conn *c, struct reply *r,
 	size_t fields;
 
 	buf_free(&c->out);
+	if (r->insert && c->file != -1 && r->status != 304 &&
+	    !conn_insert(sv, c, r)) {
+		c->state = c->tries++ < TRIES_MAX ? CONN_HOLD : CONN_CLOSED;
+		return;
+	}
 	c->out = sv->spare;
 	memset(&sv->spare, 0, sizeof(sv->spare));
 	r->kept = r->status < 400 ? kept : NULL;
@@ -2646,8 +3092,9 @@ conn_compose(struct service *sv, struct conn *c, struct reply *r,
 	}
 	fields = reply_head(&c->out, r, now, sv->date);
 	c->sent = -(off_t)c->out.len;
-	c->left = c->file != -1 ? r->length : 0;
+	c->left = c->file != -1 ? r->length - (off_t)c->tail.len : 0;
 	c->at = r->first;
+	c->stream = r->stream && sv->request.method == METHOD_GET;
 	c->keep = r->keep;
 	c->state = CONN_SEND;
 	if (sv->request.method == METHOD_HEAD || r->status == 304)
@@ -2701,7 +3148,7 @@ static void
 conn_answer(struct service *sv, struct conn *c, size_t len, int status)
 {
 	struct request *rq = &sv->request;
-	struct reply r = { .status = 200, .size = -1 };
+	struct reply r = { .status = 200, .size = -1, .mark = "" };
 	const struct cached *kept = NULL;
 	struct buf location = { 0 };
 	char name[PATH_LEN + 16] = "";
@@ -2714,7 +3161,8 @@ conn_answer(struct service *sv, struct conn *c, size_t len, int status)
 	c->linger = status != 0 || rq->body;
 	r.simple = status == 0 && rq->minor == -1;
 	r.keep = status == 0 && rq->keep && !sv->draining;
-	if ((status = request_refused(sv, status)) == 0 && sv->orders.hold) {
+	if ((status = request_refused(sv, status)) == 0 && rq->own == NULL &&
+	    sv->orders.hold) {
 		if (conn_held(sv, c)) {
 			c->state = CONN_HOLD;
 			return;
@@ -2725,13 +3173,18 @@ conn_answer(struct service *sv, struct conn *c, size_t len, int status)
 		redirect_reply(sv, &r, "", &location);
 	else if (status != 0)
 		error_reply(sv, status, &r);
-	else if ((c->file = request_answer(sv, &r, &st, name, &kept,
+	else if (rq->own != NULL) {
+		c->file = own_reply(sv, &r);
+		c->stamp = 0;
+	} else if ((c->file = request_answer(sv, &r, &st, name, &kept,
 	    &location)) != -1)
 		c->stamp = stat_stamp(&st);
 	conn_compose(sv, c, &r, kept, name);
 	buf_free(&location);
-	if (status == 0 && sv->opt->command != NULL && !sv->draining &&
-	    c->state == CONN_SEND && orders_drain(sv) > 0)
+	if (c->state == CONN_CLOSED)
+		conn_close(sv, c);
+	if (status == 0 && rq->own == NULL && sv->opt->command != NULL &&
+	    !sv->draining && c->state == CONN_SEND && orders_drain(sv) > 0)
 		c->state = CONN_HOLD;
 	if (c->state == CONN_HOLD)
 		conn_finish(sv, c);
@@ -2808,7 +3261,7 @@ conn_send(struct service *sv, struct conn *c, size_t *size)
 
 	if (buf_left(&c->out) == 0) {
 		buf_clear(&c->out);
-		if (c->listing != NULL && !listing_write(&c->out, &sv->site,
+		if (c->listing != NULL && !listing_write(&c->out, sv,
 		    c->listing))
 			listing_free(&c->listing);
 		*size = c->left - CHUNK < SENDFILE_MAX ?
@@ -2864,6 +3317,12 @@ conn_output(struct service *sv, struct conn *c)
 		if ((size_t)n < size)
 			return false;
 	}
+	if (c->stream && !sv->draining) {
+		buf_clear(&c->out);
+		c->state = CONN_STREAM;
+		conn_wait(sv, c, PING_TIME);
+		return false;
+	}
 	conn_finish(sv, c);
 	if (c->keep && !sv->draining) {
 		c->state = CONN_READ;
@@ -2878,9 +3337,9 @@ conn_output(struct service *sv, struct conn *c)
 	return false;
 }
 
-/* LINGER: discard until the client has closed, too (RFC 9112, 9.6). */
+/* LINGER, STREAM: discard, until the client has closed (RFC 9112, 9.6). */
 static bool
-conn_linger(struct service *sv, struct conn *c)
+conn_discard(struct service *sv, struct conn *c)
 {
 	ssize_t n = recv(c->fd, sv->in, sizeof(sv->in), 0);
 
@@ -2907,8 +3366,9 @@ conn_step(struct service *sv, struct conn *c)
 		case CONN_SEND:
 			more = conn_output(sv, c);
 			break;
+		case CONN_STREAM:
 		case CONN_LINGER:
-			more = conn_linger(sv, c);
+			more = conn_discard(sv, c);
 			break;
 		case CONN_CLOSED:
 			more = false;
@@ -2922,6 +3382,7 @@ conn_events(const struct conn *c)
 {
 	switch (c->state) {
 	case CONN_READ:
+	case CONN_STREAM:
 	case CONN_LINGER:
 		return POLLIN;
 	case CONN_SEND:
@@ -2940,6 +3401,9 @@ conn_expire(struct service *sv, struct conn *c)
 	if (c->state == CONN_READ && buf_left(&c->in) > 0) {
 		buf_free(&c->in);
 		conn_answer(sv, c, 0, 408);
+	} else if (c->state == CONN_STREAM) {
+		buf_puts(&c->out, ":\n\n");
+		c->state = CONN_SEND;
 	} else if (c->state != CONN_HOLD)
 		conn_close(sv, c);
 	conn_step(sv, c);
@@ -3108,14 +3572,40 @@ service_drain(struct service *sv)
 		sv->polls[1 + i].fd = -1;
 	}
 	for (i = sv->count; i-- > 0;) {
-		if (sv->conns[i].state == CONN_READ ||
+		if (sv->conns[i].state == CONN_READ || sv->conns[i].stream ||
 		    sv->conns[i].state == CONN_LINGER)
 			conn_close(sv, &sv->conns[i]);
 		service_step(sv, i);
 	}
 }
 
-/* Obey the latest orders: stop, or let go those that were held. */
+/* Tell the event streams how things are now; one that does not read ends. */
+static void
+service_tell(struct service *sv)
+{
+	struct conn *c;
+	size_t i;
+
+	sv->told = sv->orders;
+	snprintf(sv->mark, sizeof(sv->mark), "-%s.%lu", sv->start,
+	    (unsigned long)sv->orders.done);
+	for (i = sv->count; i-- > 0;) {
+		c = &sv->conns[i];
+		if (!c->stream || (c->state != CONN_STREAM &&
+		    c->state != CONN_SEND))
+			continue;
+		event_add(&c->out, sv);
+		c->state = CONN_SEND;
+		if (c->out.failed || buf_left(&c->out) > STREAM_MAX)
+			conn_close(sv, c);
+		service_step(sv, i);
+	}
+}
+
+/*
+ * Obey the latest orders: stop, tell of the builds, let go those that were
+ * held.
+ */
 static void
 service_obey(struct service *sv)
 {
@@ -3123,6 +3613,8 @@ service_obey(struct service *sv)
 
 	if (sv->orders.stopping && !sv->draining)
 		service_drain(sv);
+	if (memcmp(&sv->told, &sv->orders, sizeof(sv->told)) != 0)
+		service_tell(sv);
 	if (!sv->holding || sv->orders.hold)
 		return;
 	sv->holding = false;
@@ -3213,6 +3705,7 @@ service_close(struct service *sv)
 	size_t i;
 
 	fd_close(&sv->orders_fd);
+	fd_close(&sv->builds_log);
 	fd_close(&sv->site.fd);
 	buf_free(&sv->page);
 	buf_free(&sv->spare);
@@ -3387,8 +3880,11 @@ path_warn(const struct dir *d, const char *name, int why)
 static bool
 line_listed(const struct buf *b, const char *line, size_t n)
 {
-	const char *p, *nl, *end = b->data + b->len;
+	const char *p, *nl, *end;
 
+	if (b->len == 0)
+		return false;
+	end = b->data + b->len;
 	for (p = b->data; p < end; p = nl + 1) {
 		nl = memchr(p, '\n', (size_t)(end - p));
 		if ((size_t)(nl + 1 - p) == n && memcmp(p, line, n) == 0)
@@ -4149,6 +4645,10 @@ struct build {
 	uint32_t number;
 	int status;
 	int64_t started_at;
+	int64_t took;		/* ms, by the latest that ended, -1: none has */
+	uint32_t done;		/* how many were good */
+	uint32_t other;		/* the latest not of stylesheets alone */
+	bool styles;		/* the changes since it were of no others */
 	char what[WHAT_LEN];
 	/* The log. */
 	int log;		/* -1: builds write to our standard error */
@@ -4268,6 +4768,42 @@ build_want(struct build *b, int64_t now, int64_t quiet, bool foreign)
 		b->due_at = b->since + QUIET_MAX;
 }
 
+/* Whether all that changed are stylesheets, or what those are made of. */
+static bool
+changes_are_styles(const struct changes *ch)
+{
+	static const char ends[][6] = { ".css", ".scss", ".sass", ".less",
+	    ".styl" };
+	const char *line, *nl, *end;
+	size_t i, n;
+
+	if (ch->inexact || ch->paths.len == 0)
+		return false;
+	end = ch->paths.data + ch->paths.len;
+	for (line = ch->paths.data; line < end; line = nl + 1) {
+		nl = memchr(line, '\n', (size_t)(end - line));
+		for (i = 0; i < COUNT(ends); i++) {
+			n = strlen(ends[i]);
+			if ((size_t)(nl - line) > n &&
+			    memcmp(nl - n, ends[i], n) == 0)
+				break;
+		}
+		if (i == COUNT(ends))
+			return false;
+	}
+	return true;
+}
+
+/* The site is as the sources are: pages made before are old. */
+static void
+build_done(struct build *b)
+{
+	b->done++;
+	if (!b->styles)
+		b->other = b->done;
+	b->styles = true;
+}
+
 /* In the child: become the build.  Does not return. */
 static void
 build_exec(struct build *b)
@@ -4326,6 +4862,7 @@ build_start(struct build *b, int64_t now)
 		return;
 	}
 	build_say(b, 1, "starts");
+	b->styles = changes_are_styles(&b->changes) && b->styles;
 	changes_clear(&b->changes);
 	b->caused = !b->foreign;
 	b->confirms = b->confirming;
@@ -4348,9 +4885,12 @@ build_finish(struct build *b, int64_t now)
 	b->copy_at = b->term_at = b->kill_at = 0;
 	b->reaped = b->announced = b->killed = false;
 	b->ended = true;
+	b->took = now - b->started_at;
+	if (b->status == 0)
+		build_done(b);
 	status_text(how, sizeof(how), b->status);
 	snprintf(line, sizeof(line), "%s: %s, %.2f s", b->what,
-	    *how != '\0' ? how : "ok", (double)(now - b->started_at) / 1000);
+	    *how != '\0' ? how : "ok", (double)b->took / 1000);
 	build_say(b, *how != '\0' ? -1 : 0, line);
 	if (*how == '\0' && stat(b->opt->root, &st) == -1) {
 		if (!b->mute)
@@ -4400,7 +4940,14 @@ build_step(struct build *b, bool told, bool stopping, int64_t now)
 			b->confirming = true;
 			build_want(b, now, 0, false);
 		}
-		if (b->wanted && !stopping && now >= b->due_at &&
+		if (b->wanted && b->opt->command == NULL) {
+			if (now >= b->due_at) {
+				b->styles = changes_are_styles(&b->changes);
+				build_done(b);
+				changes_clear(&b->changes);
+				b->wanted = false;
+			}
+		} else if (b->wanted && !stopping && now >= b->due_at &&
 		    !b->announced) {
 			b->announced = true;
 			build_explain(b);
@@ -4469,6 +5016,8 @@ struct super {
 	struct watch watch;
 	struct build build;
 	struct server server;
+	char start[24];		/* names this run, for the pages of it */
+	int64_t started_at;
 	int stopping;		/* the signal that said so, or 0 */
 	int hurry;		/* the one that said so again */
 	int64_t stopping_at;
@@ -4492,13 +5041,15 @@ server_run(struct super *s, const struct orders *orders, int orders_fd)
 	signals_ignore();
 	fd_close(&self_pipe[0]);
 	fd_close(&self_pipe[1]);
-	fd_close(&s->build.log);
 	fd_close(&s->watch.notify);
 	sv = must_alloc(sizeof(*sv));
 	sv->opt = s->opt;
 	sv->listeners = &s->listeners;
 	sv->orders = *orders;
 	sv->orders_fd = orders_fd;
+	sv->builds_log = s->build.log;
+	sv->started_at = s->started_at;
+	memcpy(sv->start, s->start, sizeof(sv->start));
 	serve(sv);
 	service_close(sv);
 	free(sv);
@@ -4601,6 +5152,11 @@ orders_now(struct orders *o, const struct super *s)
 	memset(o, 0, sizeof(*o));
 	o->build = b->number + (b->pid == 0 && b->announced);
 	o->started_at = b->pid != 0 ? b->started_at : 0;
+	o->building = b->announced;
+	o->done = b->done;
+	o->other = b->other;
+	o->status = b->status;
+	o->took = b->took;
 	o->hold = s->opt->command != NULL && (b->announced || b->number == 0);
 	o->stopping = s->stopping != 0;
 	memcpy(o->what, b->what, sizeof(o->what));
@@ -4687,10 +5243,7 @@ super_watch(struct super *s, int64_t now)
 		b->confirm_at = now + CONFIRM_TIME;
 	if (b->changes.count == before)
 		return;
-	if (s->opt->command != NULL)
-		build_want(b, clock_ms(), quiet, !settle);
-	else
-		changes_clear(&b->changes);
+	build_want(b, clock_ms(), quiet, !settle);
 }
 
 /* Wait for a signal, or until something is due. */
@@ -4718,9 +5271,16 @@ static void
 super_open(struct super *s, const struct options *opt)
 {
 	struct orders orders;
+	struct timespec t;
 
 	s->opt = s->build.opt = opt;
+	clock_gettime(CLOCK_REALTIME, &t);
+	snprintf(s->start, sizeof(s->start), "%jx%08lx", (uintmax_t)t.tv_sec,
+	    (unsigned long)t.tv_nsec);
+	s->started_at = clock_ms();
 	s->watch.notify = -1;
+	s->build.took = -1;
+	s->build.styles = true;
 	s->build.signals = &s->signals;
 	s->build.url = s->listeners.url;
 	s->build.log = opt->command != NULL ? log_open() : -1;
@@ -4777,22 +5337,22 @@ static const char synopsis[] =
 static const char help[] =
     "  command     builds the site; a single operand is given to sh -c\n"
     "  -d docroot  the site that is served (default: .)\n"
-    "  -w path     sources: a file or directory to watch (default: .)\n"
+    "  -w path     a file or directory to watch (default: .)\n"
     "  -x pattern  not a source\n"
-    "  -i seconds  look for changes so often\n"
+    "  -i seconds  scan so often\n"
     "  -k seconds  a build may take so long\n"
     "  -a address  listen there (default: 127.0.0.1 and ::1)\n"
-    "  -p port     listen there (default: 8000 or the next free one; 0: any)\n"
+    "  -p port     and there (default: 8000 or the next free; 0: any)\n"
     "  -H host     answer to this Host, too; *: to any\n"
     "  -r prefix   the site's path on the host (default: /)\n"
     "  -l logfile  log each request\n"
     "  -t seconds  patience with slow clients\n"
-    "  -L          follow symbolic links out of the docroot\n"
+    "  -L          follow links out of the docroot\n"
     "  -n          no listings of directories\n"
     "  -R          no live reload\n"
     "  -q, -v      say less, say more\n"
-    "  -h, -V      this help, the version\n"
-    "The rest is in the manual: man blogserve\n";
+    "  -h, -V      help, version\n"
+    "See also: man blogserve\n";
 
 /* Wrong usage: why, the synopsis, and out. */
 static void
@@ -4903,7 +5463,7 @@ options_parse(struct options *o, int argc, char **argv)
 	o->port = -1;
 	o->head_time = HEAD_TIME;
 	o->idle_time = IDLE_TIME;
-	o->listings = true;
+	o->listings = o->live = true;
 	opterr = 0;
 	while ((c = getopt(argc, argv,
 	    "+AbhLnqRVva:d:H:i:k:l:P:p:r:t:u:w:x:")) != -1)
@@ -4922,7 +5482,7 @@ options_parse(struct options *o, int argc, char **argv)
 		case 'n': o->listings = false; break;
 		case 'p': o->port = port_parse(optarg); break;
 		case 'q': verbosity = -1; break;
-		case 'R': break;
+		case 'R': o->live = false; break;
 		case 't':
 			o->head_time = o->idle_time = seconds_parse(c, optarg);
 			break;

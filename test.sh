@@ -2539,7 +2539,7 @@ t_sends_what_is_packed_to_those_who_take_it() {
 t_serves_below_a_prefix() {
 	put index.html top
 	put sub/index.html deep
-	start -r blog/
+	start -R -r blog/
 	case $url in
 	http://*/blog/) ;;
 	*) fail "the URL is $url" ;;
