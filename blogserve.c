@@ -1237,8 +1237,9 @@ field_parse(struct request *rq, char *line)
 	for (i = 0; i < FIELDS; i++) {
 		if (strcasecmp(line, field_names[i]) != 0)
 			continue;
-		if (i == FIELD_HOST && (rq->field[i] != NULL ||
-		    !host_valid(value)))
+		if ((i == FIELD_HOST && !host_valid(value)) ||
+		    (rq->field[i] != NULL && (i == FIELD_HOST ||
+		    i == FIELD_CONTENT_LENGTH)))
 			return 400;
 		if (rq->field[i] == NULL)
 			rq->field[i] = value;
@@ -3326,6 +3327,8 @@ conn_output(struct service *sv, struct conn *c)
 	conn_finish(sv, c);
 	if (c->keep && !sv->draining) {
 		c->state = CONN_READ;
+		if (buf_left(&c->in) > 0)
+			conn_wait(sv, c, sv->opt->head_time);
 		return buf_left(&c->in) > 0;
 	}
 	if (c->linger && !sv->draining && shutdown(c->fd, SHUT_WR) == 0) {
@@ -4266,8 +4269,9 @@ dir_identify(struct watch *w, struct dir *d, const struct stat *st)
 
 /*
  * Look at an entry of the directory open at fd; note whether it changed.
- * What a build may have written counts only if its bytes are others than
- * those last seen.
+ * What builds have written before counts after a build only if its bytes
+ * are others than those last seen; what they have not may have been another
+ * meanwhile, and the build may have read that.
  */
 static void
 entry_look(struct watch *w, struct dir *d, int fd, struct entry *e)
@@ -4299,15 +4303,19 @@ entry_look(struct watch *w, struct dir *d, int fd, struct entry *e)
 	if (S_ISREG(st.st_mode) && (changed ? racy || w->after_build ||
 	    e->content != 0 : e->racy)) {
 		content = content_hash(fd, e->name, st.st_size);
-		if (!changed || (w->after_build && e->content != 0))
+		if (!changed || (w->after_build && e->content != 0 &&
+		    e->habit.build != 0))
 			changed = content != e->content || content == 1;
 		e->content = content;
 	}
 	fresh = e->stamp == 0;
 	e->stamp = stamp;
 	e->racy = racy;
-	if (changed)
-		change_note(w, fresh ? &d->habit : &e->habit, d, e->name);
+	if (!changed)
+		return;
+	change_note(w, fresh ? &d->habit : &e->habit, d, e->name);
+	if (fresh && w->after_build)
+		e->habit.build = w->build;
 }
 
 /*

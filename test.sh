@@ -1809,6 +1809,29 @@ t_follows_a_linked_directory_and_cuts_cycles() {
 	[ "$(builds)" -le 3 ] || fail "$(builds) builds for one change"
 }
 
+t_builds_again_when_a_source_was_another_during_a_build() {
+	put src/a A
+	put src/b b
+	mkdir site
+	start -d site -w src 'until [ -e "$dir/read" ]; do "$helper" nap 10; done
+		cat src/a >site/a.txt; : >"$dir/was"; until [ -e "$dir/go" ]; do "$helper" nap 10; done'
+	: >"$dir/read"; : >"$dir/go"
+	wait_for built 1
+	put src/a B
+	wait_for built 2
+	put src/a A
+	wait_for built 3
+	rm "$dir/read" "$dir/go" "$dir/was"
+	put src/b again
+	nap 100
+	put src/a B
+	: >"$dir/read"
+	wait_for test -e "$dir/was"
+	put src/a A
+	: >"$dir/go"
+	wait_for page_has /a.txt A
+}
+
 t_stops_counting_what_each_build_changes() {
 	put src/post one
 	mkdir site
@@ -1883,7 +1906,8 @@ t_never_shows_a_half_built_page() {
 	start -i 0.02 -d site -w src 'printf half >site/a.txt; "$helper" nap 20; cat src/post >site/a.txt'
 	{ i=0
 	while [ ! -e "$dir/enough" ]; do
-		echo "whole $((i += 1))" >src/post
+		echo "whole $((i += 1))" >"$dir/post"
+		mv "$dir/post" src/post
 		"$helper" nap 50
 	done; } &
 	note $!
@@ -2650,6 +2674,9 @@ t_takes_no_body_for_a_request() {
 		    "$helper" raw / >"$dir/answer" || fail "$method: the connection stayed open"
 		is "answers to $method" "$(grep -c '^HTTP/1' "$dir/answer")" 1
 	done
+	printf 'GET /a.txt HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nContent-Length: 40\r\n\r\nGET /a.txt HTTP/1.1\r\nHost: localhost\r\n\r\n' |
+	    "$helper" raw / >"$dir/answer" || fail 'two lengths: the connection stayed open'
+	is 'answers to two lengths' "$(grep -c '^HTTP/1' "$dir/answer")" 1
 }
 
 t_refuses_heads_past_the_limit() {
