@@ -561,15 +561,16 @@ raw(int argc, char **argv)
 	char host[256], port[16], piece[4096];
 	const char *path, *mark = NULL;
 	long ms = 10000 * slow, drip = 0, silent = 0, until;
-	int c, fd, how, half = 0;
+	int c, fd, how, half = 0, soon = 0;
 	ssize_t n;
 	size_t i;
 
-	while ((c = getopt(argc, argv, "cd:m:s:t:")) != -1)
+	while ((c = getopt(argc, argv, "cd:m:ps:t:")) != -1)
 		switch (c) {
 		case 'c': half = 1; break;
 		case 'd': drip = atol(optarg); break;
 		case 'm': mark = optarg; break;
+		case 'p': soon = 1; break;
 		case 's': silent = atol(optarg); break;
 		case 't': ms = atol(optarg); break;
 		default: return USAGE;
@@ -593,7 +594,11 @@ raw(int argc, char **argv)
 		die(mark);
 	nap(silent);
 	while ((how = receive(fd, &out, until)) == WHOLE)
-		;
+		if (soon) {
+			fwrite(out.at, 1, out.len, stdout);
+			fflush(stdout);
+			out.len = 0;
+		}
 	if (out.len > 0)
 		fwrite(out.at, 1, out.len, stdout);
 	return how == SHORT ? WHOLE : how;
@@ -2625,6 +2630,92 @@ t_never_serves_what_a_file_was() {
 	is 'the directory leads elsewhere' "$(status /keep/secret)" 403
 	rm a.txt
 	is 'removed' "$(status /a.txt)" 404
+}
+
+# --- live reload, as far as HTTP goes ---
+
+script='<script src="/.blogserve/reload.js" data-start="'
+
+t_puts_its_script_into_pages() {
+	put a.html '<html><body><!-- </body> --><script>"</body>"</script><p title="</body>">hello</p></body></html>'
+	put b.html 'no end'
+	put c.txt '<body>text</body>'
+	printf '\377\376<\0p\0>\0' >utf16.html
+	: >empty.html
+	put 404.html '<p>nothing</p></body>'
+	start
+	has 'a page' "$(get /a.html)" "hello</p>$script"
+	is 'scripts in it' "$(get /a.html | grep -c data-start)" 1
+	has 'without an end' "$(get /b.html | tr -d '\n')" "no end$script"
+	has 'an empty one' "$(get /empty.html)" "$script"
+	has 'a listing' "$(get /)" "$script"
+	has 'the 404 page' "$(get /missing)" "nothing</p>$script"
+	lacks 'a text' "$(get /c.txt)" "$script"
+	is 'UTF-16' "$(get /utf16.html | wc -c | tr -d ' ')" 8
+	has 'for a frame' "$(get -H 'Sec-Fetch-Dest: iframe' /a.html)" "$script"
+	lacks 'fetched' "$(get -H 'Sec-Fetch-Dest: empty' /a.html)" "$script"
+	is 'length of HEAD' "$("$helper" http -X HEAD -f Content-Length /a.html)" "$(get /a.html | wc -c | tr -d ' ')"
+	tag=$("$helper" http -f ETag /a.html)
+	is 'the tag' "$(status -H "If-None-Match: $tag" /a.html)" 304
+	[ "$tag" != "$("$helper" http -f ETag -H 'Sec-Fetch-Dest: empty' /a.html)" ] || fail 'both have the same tag'
+	is 'a range' "$(status -H 'Range: bytes=0-1' /a.html)" 200
+	has 'the script' "$(get /.blogserve/reload.js)" EventSource
+	put a.html 'changed</body>'
+	wait_for page_has /a.html 'data-done="1"'
+	is 'the tag of before' "$(status -H "If-None-Match: $tag" /a.html)" 200
+	leave TERM
+	start -R
+	lacks 'with -R' "$(get /a.html)" "$script"
+	is 'the script with -R' "$(status /.blogserve/reload.js)" 404
+}
+
+t_puts_its_script_behind_a_very_long_page() {
+	{ printf '<p>'; "$helper" fill 3000000 x; echo '</p>'; } >long.html
+	size=$(wc -c <long.html | tr -d ' ')
+	start
+	get /long.html >"$dir/answer"
+	has 'its end' "$(tail -n 1 "$dir/answer")" "$script"
+	is 'its length' "$("$helper" http -X HEAD -f Content-Length /long.html)" "$(wc -c <"$dir/answer" | tr -d ' ')"
+	head -c "$size" "$dir/answer" | cmp - long.html || fail 'the page itself differs'
+}
+
+t_tells_of_builds_while_a_page_listens() {
+	put src/a.css 1
+	put src/post one
+	mkdir site
+	start -d site -w src 'echo "this is build $BLOGSERVE_BUILD"; cat src/post >site/a.txt; [ ! -e src/fail ]'
+	wait_for built 1
+	printf 'GET /.blogserve/events HTTP/1.1\r\nHost: localhost\r\n\r\n' |
+	    "$helper" raw -p -t 20000 / >"$dir/events" &
+	note $!
+	wait_for says "$dir/events" '"done":1,"other":1,"build":1,"building":-1,'
+	has 'its type' "$(cat "$dir/events")" 'Content-Type: text/event-stream'
+	put src/a.css 2
+	wait_for says "$dir/events" '"done":2,"other":1,"build":2,"building":-1,'
+	put src/post two
+	wait_for says "$dir/events" '"done":3,"other":3,"build":3,"building":-1,'
+	put src/fail now
+	wait_for says "$dir/events" '"done":3,"other":3,"build":4,"building":-1,"took":'
+	has 'the failure' "$(tail -n 2 "$dir/events")" '"failed":"exit status 1"'
+	is 'state' "$(get /.blogserve/status | sed -n 's/^state: //p')" failed
+	is 'build' "$(get /.blogserve/status | sed -n 's/^build: //p')" 4
+	is 'exit' "$(get /.blogserve/status | sed -n 's/^exit: //p')" 1
+	is 'changed' "$(get /.blogserve/status | sed -n 's/^changed: //p')" src/fail
+	is 'the log' "$(get /.blogserve/log)" 'this is build 4'
+	is 'its end' "$(get -H 'Range: bytes=-2' /.blogserve/log)" 4
+	leave INT
+	is 'exit status' "$rc" 0
+}
+
+t_tells_its_state_while_a_request_must_wait() {
+	put src/post one
+	mkdir site
+	start -d site -w src "$slow_build"
+	wait_for started 1
+	is 'state' "$(get /.blogserve/status | sed -n 's/^state: //p')" building
+	: >"$dir/go"
+	wait_for built 1
+	is 'state later' "$(get /.blogserve/status | sed -n 's/^state: //p')" ok
 }
 
 t_lists_a_long_directory_to_its_end() {
