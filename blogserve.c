@@ -1255,11 +1255,13 @@ field_parse(struct request *rq, char *line)
 static void
 target_split(struct request *rq)
 {
-	char *host = rq->target + 7;
-	size_t n = strcspn(host, "/?");
+	char *host;
+	size_t n;
 
 	if (strncasecmp(rq->target, "http://", 7) != 0)
 		return;
+	host = rq->target + 7;
+	n = strcspn(host, "/?");
 	memmove(host - 2, host, n);
 	rq->field[FIELD_HOST] = host - 2;
 	rq->target = host + n;

@@ -12,11 +12,18 @@
  *	Prints how often PATH was opened within the next SECONDS.
  * storm map PATH TEXT
  *	Writes TEXT to the begin of the file by a shared mapping.
+ * storm levels PATH N
+ *	Makes directories "d" below PATH, N levels deep, and a file in the last one.
+ * storm socket PATH
+ *	Makes a socket.
  */
 #define _GNU_SOURCE
 #include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <dirent.h>
 #include <errno.h>
@@ -244,10 +251,15 @@ site(const char *source, const char *out, uint32_t ms)
 	uint32_t longer, begin;
 	uint64_t h = 0;
 	char *tmp, *copy, *p, text[64];
+	struct rlimit lim;
 	struct timespec t;
 	size_t i;
 	FILE *f;
 
+	/* Each level of the tree takes two. */
+	getrlimit(RLIMIT_NOFILE, &lim);
+	lim.rlim_cur = lim.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &lim);
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	seed = (uint64_t)t.tv_nsec * 2654435761U + (uint64_t)getpid() + 1;
 	longer = ms > 0 ? below(ms) : 0;
@@ -563,6 +575,32 @@ map(const char *path, const char *text)
 	return munmap(p, 4096);
 }
 
+static int
+levels(const char *path, int n)
+{
+	if (chdir(path) == -1)
+		die(path);
+	while (n-- > 0)
+		if (mkdir("d", 0755) == -1 || chdir("d") == -1)
+			die("d");
+	put("f", O_CREAT | O_TRUNC, 10);
+	return 0;
+}
+
+static int
+socket_made(const char *path)
+{
+	struct sockaddr_un sa;
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	memset(&sa, 0, sizeof(sa));
+	sa.sun_family = AF_UNIX;
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
+	if (fd == -1 || bind(fd, (struct sockaddr *)&sa, sizeof(sa)) == -1)
+		die(path);
+	return 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -578,6 +616,10 @@ main(int argc, char **argv)
 		return opened(argv[2], atoi(argv[3]));
 	if (argc == 4 && strcmp(argv[1], "map") == 0)
 		return map(argv[2], argv[3]);
-	fprintf(stderr, "usage: storm site | run | opened | map ...\n");
+	if (argc == 4 && strcmp(argv[1], "levels") == 0)
+		return levels(argv[2], atoi(argv[3]));
+	if (argc == 3 && strcmp(argv[1], "socket") == 0)
+		return socket_made(argv[2]);
+	fprintf(stderr, "usage: storm site | run | opened | map | levels | socket ...\n");
 	return 2;
 }
