@@ -1582,7 +1582,7 @@ offset_parse(const char **text, off_t *value)
 	const char *begin = *text;
 
 	for (*value = 0; **text >= '0' && **text <= '9'; ++*text)
-		if (*value < (off_t)1 << 60)
+		if (*value < (off_t)1 << 56)
 			*value = *value * 10 + (**text - '0');
 	return *text > begin;
 }

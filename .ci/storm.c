@@ -121,7 +121,7 @@ static void walk(struct lines *, int, const char *);
 static uint64_t
 sum(int dir, const char *name)
 {
-	char buf[65536];
+	static char buf[65536];
 	uint64_t h = 14695981039346656037U;
 	ssize_t i, n;
 	int fd = openat(dir, name, O_RDONLY | O_NONBLOCK);
@@ -139,7 +139,8 @@ sum(int dir, const char *name)
 static void
 look(struct lines *l, int dir, const char *name, const char *path, int deep)
 {
-	char target[4096], *text, *line, *what;
+	static char target[4096];
+	char *text, *line, *what;
 	struct stat st, to;
 	ssize_t n;
 	int fd, was, rc = 0;
