@@ -2304,7 +2304,7 @@ error_explain(struct buf *page, int status, const struct service *sv)
 		    "reloads itself.</p>\n",
 		    (intmax_t)(o->started_at > 0 ?
 		    (sv->now - o->started_at) / 1000 : 0));
-	} else if (status == 404) {
+	} else if (status == 404 && rq->path[0] != '\0') {
 		buf_puts(page, "<p>There is no <code>/");
 		html_add(page, rq->path);
 		buf_puts(page, "</code> here.</p>\n");
@@ -2319,7 +2319,8 @@ error_reply(struct service *sv, int status, struct reply *r)
 	r->status = status;
 	r->type = type_of(".html");
 	r->st = NULL;
-	r->location = NULL;
+	r->location = r->encoding = NULL;
+	r->insert = false;
 	r->retry = status == 503 ? 1 : 0;
 	page_begin(&sv->page, status_line(status), "", r->retry);
 	error_explain(&sv->page, status, sv);
@@ -2610,7 +2611,11 @@ request_refused(struct service *sv, int status)
 		rq->target[strcspn(rq->target, "?")] = '\0';
 		return 0;
 	}
-	return target_path(rq->target, rq->path, sizeof(rq->path), &rq->query);
+	status = target_path(rq->target, rq->path, sizeof(rq->path),
+	    &rq->query);
+	if (status != 0)
+		rq->path[0] = '\0';
+	return status;
 }
 
 /*

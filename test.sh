@@ -2561,6 +2561,7 @@ t_sends_what_is_packed_to_those_who_take_it() {
 	[ "$("$helper" http -f ETag /a.css)" != "$("$helper" http -f ETag -H 'Accept-Encoding: gzip' /a.css)" ] ||
 	    fail 'both have the same tag'
 	is 'not wanted' "$(get -H 'Accept-Encoding: gzip;q=0' /a.css)" plain
+	is 'coding of an error' "$("$helper" http -f Content-Encoding -H 'Accept-Encoding: gzip' -H 'Range: bytes=99-' /a.css)" ''
 	is 'older than the file' "$(get -H 'Accept-Encoding: gzip' /old.css)" plain
 	is 'by its own name' "$("$helper" http -f Content-Type /a.css.gz)" application/gzip
 }
@@ -2743,6 +2744,13 @@ t_answers_HEAD_like_GET_without_a_body() {
 	printf 'HEAD /a.txt HTTP/1.0\r\nHost: localhost\r\n\r\n' | "$helper" raw / >"$dir/answer"
 	lacks 'answer' "$(cat "$dir/answer")" hello
 	is 'status of the missing' "$(status -X HEAD /missing)" 404
+}
+
+t_says_nothing_of_others_in_an_error() {
+	start
+	status /a-secret-of-somebody-else >/dev/null
+	is 'status' "$(status /a/../b)" 404
+	lacks 'the page' "$(get /a/../b)" somebody
 }
 
 t_refuses_other_methods() {
