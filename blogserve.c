@@ -1575,15 +1575,15 @@ preconditions(const struct request *rq, const struct stat *st,
 	return date != -1 && st->st_mtim.tv_sec <= date ? 304 : 0;
 }
 
-/* The digits at *text, at most a large number; false if there are none. */
+/* The number at *text, INT64_MAX if it is larger; false if there is none. */
 static bool
 offset_parse(const char **text, off_t *value)
 {
 	const char *begin = *text;
 
 	for (*value = 0; **text >= '0' && **text <= '9'; ++*text)
-		if (*value < (off_t)1 << 56)
-			*value = *value * 10 + (**text - '0');
+		*value = *value > (INT64_MAX - 9) / 10 ? INT64_MAX :
+		    *value * 10 + (**text - '0');
 	return *text > begin;
 }
 
