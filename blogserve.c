@@ -2043,6 +2043,8 @@ site_relink(const struct site *site, int dir, char path[PATH_LEN], size_t at,
 		    (target[n] != '/' && target[n] != '\0'))
 			errno = EXDEV;
 		free(real);
+		if (errno == EXDEV)
+			return;
 		text += n;
 		at = 0;
 	}
@@ -3717,6 +3719,8 @@ service_close(struct service *sv)
 	fd_close(&sv->orders_fd);
 	fd_close(&sv->builds_log);
 	fd_close(&sv->site.fd);
+	if (sv->opt->log != -1)
+		close(sv->opt->log);
 	buf_free(&sv->page);
 	buf_free(&sv->spare);
 	buf_free(&sv->log);
@@ -3836,7 +3840,10 @@ struct watch {
 	uint32_t build;		/* the latest */
 	bool caused;		/* by nothing but the one before */
 	bool dropped;		/* a change was held to be the build's own */
-	/* What the walk leaves out: the docroot, if a command makes it. */
+	/* What the walk leaves out: what we write ourselves, ... */
+	struct stat own[3];
+	size_t own_count;
+	/* ... and the docroot, if a command makes it. */
 	struct stat out, out_parent;
 	bool out_known, out_parent_known;
 	const char *out_name;
@@ -4239,6 +4246,19 @@ entry_is_docroot(const struct watch *w, const struct dir *d, const char *name,
 	    st->st_ino == w->out.st_ino;
 }
 
+/* Whether a file is where our own output goes: it changes as we speak. */
+static bool
+entry_is_own(const struct watch *w, const struct stat *st)
+{
+	size_t i;
+
+	for (i = 0; i < w->own_count; i++)
+		if (st->st_dev == w->own[i].st_dev &&
+		    st->st_ino == w->own[i].st_ino)
+			return true;
+	return false;
+}
+
 /*
  * A directory that was not watched is, from now on; but not the docroot,
  * and what a symlink leads to only once, which also cuts cycles.
@@ -4293,6 +4313,8 @@ entry_look(struct watch *w, struct dir *d, int fd, struct entry *e)
 			entry_gone(w, d, e);
 		return;
 	}
+	if (entry_is_own(w, &st))
+		return;
 	if (e->dir != NULL && (!S_ISDIR(st.st_mode) ||
 	    entry_is_docroot(w, d, e->name, &st)))
 		entry_gone(w, d, e);
@@ -4528,9 +4550,15 @@ watch_scan(struct watch *w, bool all)
 static void
 watch_open(struct watch *w, const struct options *opt)
 {
+	const int own[] = { STDOUT_FILENO, STDERR_FILENO, opt->log };
 	const char *slash = strrchr(opt->root, '/');
+	size_t i;
 
 	w->opt = opt;
+	for (i = 0; i < COUNT(own); i++)
+		if (fstat(own[i], &w->own[w->own_count]) == 0 &&
+		    S_ISREG(w->own[w->own_count].st_mode))
+			w->own_count++;
 	w->top = must_alloc(sizeof(*w->top) + 1);
 	if (opt->command != NULL && slash != NULL && slash[1] != '\0') {
 		w->out_name = slash + 1;
@@ -5314,6 +5342,8 @@ super_close(struct super *s)
 	fd_close(&s->build.log);
 	fd_close(&self_pipe[0]);
 	fd_close(&self_pipe[1]);
+	if (s->opt->log != -1)
+		close(s->opt->log);
 }
 
 /* The parent's life: wishes to facts, wait, events to wishes and facts. */
