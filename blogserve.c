@@ -326,6 +326,8 @@ enum {
 	INLINE_MAX = 64 * 1024,	/* files up to here are sent with their head */
 	CHUNK = 64 * 1024,	/* others are sent in pieces of this */
 	SENDFILE_MAX = 1024 * 1024,	/* or of this, by sendfile */
+	LOG_MAX = 1000,		/* bytes of a client's text in the log */
+	ACCEPT_MAX = 64,	/* clients taken before the others have a turn */
 	TRIES_MAX = 100,	/* to read a file that changes meanwhile */
 	TURN_MAX = 8,		/* pieces a connection may send in its turn */
 	LINKS_MAX = 40,	/* symlinks followed in one path */
@@ -349,6 +351,7 @@ enum {
 	HEAD_TIME = 10 * 1000,	/* for a request's head, from its first byte */
 	IDLE_TIME = 60 * 1000,	/* between requests, or without progress */
 	HOLD_TIME = 10 * 1000,	/* a request waits for a build, at most */
+	CACHE_TIME = 1000,	/* that a file is kept in memory */
 	PING_TIME = 50 * 1000,	/* between signs of life in an event stream */
 	LINGER_TIME = 2 * 1000,	/* for a client to read our last words */
 	DRAIN_TIME = 5 * 1000,	/* for responses in flight when stopping */
@@ -717,16 +720,17 @@ stat_stamp(const struct stat *st)
 	return h | 1;
 }
 
-/* Whether a ctime is so late that the next change may have the same. */
+/*
+ * Whether a ctime that was read at now or later is so late that the next
+ * change may have the same.
+ */
 static bool
-is_racy(const struct timespec *t)
+is_racy(const struct timespec *t, const struct timespec *now)
 {
-	struct timespec now;
 	int64_t age;
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	age = ((int64_t)now.tv_sec - t->tv_sec) * 1000 +
-	    (now.tv_nsec - t->tv_nsec) / 1000000;
+	age = ((int64_t)now->tv_sec - t->tv_sec) * 1000 +
+	    (now->tv_nsec - t->tv_nsec) / 1000000;
 	return age > -1000 && age <= (t->tv_nsec == 0 ? 2000 : RACY_TIME);
 }
 
@@ -772,7 +776,6 @@ names_free(struct names *names)
 {
 	buf_free(&names->text);
 	free(names->list);
-	memset(names, 0, sizeof(*names));
 }
 
 /* The signals that the program has a say in, and how it found them. */
@@ -846,15 +849,11 @@ signals_restore(const struct signals *s)
 static void
 signals_ignore(void)
 {
-	struct sigaction act;
 	sigset_t none;
 	size_t i;
 
-	memset(&act, 0, sizeof(act));
-	sigemptyset(&act.sa_mask);
-	act.sa_handler = SIG_IGN;
 	for (i = 0; i < SIGNALS; i++)
-		sigaction(signal_list[i], &act, NULL);
+		signal(signal_list[i], SIG_IGN);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -923,6 +922,7 @@ struct request {
 	enum method method;
 	int minor;			/* of HTTP/1; -1: Simple-Request */
 	bool keep;			/* the client wants to go on */
+	bool close;			/* ... or, in any field, not */
 	bool body;			/* bytes follow that we do not read */
 	char *target;
 	const char *own;		/* NULL, or what of ours it names */
@@ -953,11 +953,13 @@ struct reply {
  * A small file in memory.  It is sent only while a stat of its path has the
  * same stamp as when it was read, so it is proved current for each request;
  * it is kept only if it had not changed lately, when a stamp may miss a
- * change.
+ * change.  What no stamp tells, a write through mapped memory and a link
+ * that leads out where a directory was, is found within CACHE_TIME.
  */
 struct cached {
 	uint64_t stamp;
 	dev_t dev;
+	int64_t until;		/* when it is to be read again */
 	size_t validators;	/* length of those in the head, ... */
 	size_t fields;		/* ... and of all that is the file's there, */
 	size_t length;		/* ... which its bytes follow, ... */
@@ -1152,12 +1154,14 @@ line_cut(char **text)
 	return line;
 }
 
+/* RFC 3986's characters of a name, but the comma. */
+static const char name_chars[] = "abcdefghijklmnopqrstuvwxyz"
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+;=";
+
 /* Host: a name or an address, perhaps a port (RFC 9110, section 7.2). */
 static bool
 host_valid(const char *host)
 {
-	static const char chars[] = "abcdefghijklmnopqrstuvwxyz"
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,;=%";
 	size_t n;
 
 	if (host[0] == '[') {
@@ -1165,7 +1169,7 @@ host_valid(const char *host)
 		if (host[n++] != ']')
 			return false;
 	} else
-		n = strspn(host, chars);
+		n = strspn(host, name_chars);
 	if (host[n] == ':')
 		n += 1 + strspn(host + n + 1, "0123456789");
 	return host[n] == '\0';
@@ -1207,7 +1211,7 @@ request_line_parse(struct request *rq, char *line)
 	rq->target = target;
 	rq->minor = -1;
 	if ((version = strchr(target, ' ')) == NULL)
-		return rq->method == METHOD_GET ? 0 : 400;
+		return rq->method == METHOD_GET && *target == '/' ? 0 : 400;
 	*version++ = '\0';
 	if (strncmp(version, "HTTP/", 5) != 0 || version[5] < '0' ||
 	    version[5] > '9' || version[6] != '.' || version[7] < '0' ||
@@ -1241,6 +1245,15 @@ field_parse(struct request *rq, char *line)
 		    (rq->field[i] != NULL && (i == FIELD_HOST ||
 		    i == FIELD_CONTENT_LENGTH)))
 			return 400;
+		if (i == FIELD_CONTENT_LENGTH &&
+		    (*value == '\0' || strspn(value, "0123456789") !=
+		    strlen(value)))
+			return 400;
+		if (i == FIELD_TRANSFER_ENCODING &&
+		    strcasecmp(value, "chunked") != 0)
+			return 501;
+		if (i == FIELD_CONNECTION && token_listed(value, "close"))
+			rq->close = true;
 		if (rq->field[i] == NULL)
 			rq->field[i] = value;
 		break;
@@ -1250,16 +1263,17 @@ field_parse(struct request *rq, char *line)
 
 /*
  * Take the host out of a target in absolute-form, moved two bytes down to
- * make room for its end and for a slash where the path is empty.
+ * make room for its end and for a slash where the path is empty.  Returns 0
+ * or the status that refuses it.
  */
-static void
+static int
 target_split(struct request *rq)
 {
 	char *host;
 	size_t n;
 
 	if (strncasecmp(rq->target, "http://", 7) != 0)
-		return;
+		return 0;
 	host = rq->target + 7;
 	n = strcspn(host, "/?");
 	memmove(host - 2, host, n);
@@ -1268,6 +1282,7 @@ target_split(struct request *rq)
 	rq->target[-2] = '\0';
 	if (*rq->target != '/')
 		*--rq->target = '/';
+	return n > 0 && host_valid(rq->field[FIELD_HOST]) ? 0 : 400;
 }
 
 /*
@@ -1298,18 +1313,16 @@ request_parse(struct request *rq, char *head, size_t len)
 		if ((status = field_parse(rq, line)) != 0)
 			return status;
 	}
-	target_split(rq);
 	if (rq->minor > 0 && rq->field[FIELD_HOST] == NULL)
 		return 400;
+	if ((status = target_split(rq)) != 0)
+		return status;
 	rq->body = rq->field[FIELD_TRANSFER_ENCODING] != NULL ||
 	    (rq->field[FIELD_CONTENT_LENGTH] != NULL &&
 	    strcmp(rq->field[FIELD_CONTENT_LENGTH], "0") != 0);
-	if (rq->minor > 0)
-		rq->keep = !token_listed(rq->field[FIELD_CONNECTION], "close");
-	else if (rq->minor == 0)
-		rq->keep = token_listed(rq->field[FIELD_CONNECTION],
-		    "keep-alive");
-	rq->keep = rq->keep && !rq->body;
+	rq->keep = rq->minor > 0 || (rq->minor == 0 &&
+	    token_listed(rq->field[FIELD_CONNECTION], "keep-alive"));
+	rq->keep = rq->keep && !rq->close && !rq->body;
 	return 0;
 }
 
@@ -1428,16 +1441,15 @@ static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
 /* IMF-fixdate (RFC 9110, section 5.6.7), whatever the locale. */
 static void
-date_format(char text[64], time_t t)
+date_format(char text[80], time_t t)
 {
 	struct tm tm;
 
 	if (gmtime_r(&t, &tm) == NULL)
 		memset(&tm, 0, sizeof(tm));
-	snprintf(text, 64, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT",
-	    days + 3 * tm.tm_wday, tm.tm_mday % 100, months + 3 * tm.tm_mon,
-	    (tm.tm_year + 1900) % 10000, tm.tm_hour % 100, tm.tm_min % 100,
-	    tm.tm_sec % 100);
+	snprintf(text, 80, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT",
+	    days + 3 * tm.tm_wday, tm.tm_mday, months + 3 * tm.tm_mon,
+	    tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
 /* Seconds since the Epoch of a date with a whole year, month 0 to 11. */
@@ -1491,15 +1503,14 @@ date_parse(const char *text)
 }
 
 /*
- * A strong validator: another inode, size or time is another file, another
- * mark another page made of it.
+ * A strong validator: another inode, size or time, that of the inode's last
+ * change included, is another file, another mark another page made of it.
  */
 static void
 etag_format(char text[128], const struct stat *st, const char *mark)
 {
-	snprintf(text, 128, "\"%jx-%jx-%jx%.60s\"", (uintmax_t)st->st_ino,
-	    (uintmax_t)st->st_size, (uintmax_t)st->st_mtim.tv_sec *
-	    1000000000u + (uintmax_t)st->st_mtim.tv_nsec, mark);
+	snprintf(text, 128, "\"%jx-%jx%.60s\"", (uintmax_t)stat_stamp(st),
+	    (uintmax_t)st->st_size, mark);
 }
 
 /*
@@ -1608,6 +1619,8 @@ range_parse(const char *text, off_t size, off_t *first, off_t *length)
 			return 200;
 		to = size - 1;
 	} else if (suffix) {
+		if (size == 0 && to > 0)
+			return 200;
 		from = to < size ? size - to : 0;
 		if (to == 0)
 			from = size;
@@ -1654,8 +1667,7 @@ gzip_accepted(const char *value)
 		value += strspn(value, " \t,");
 		n = strcspn(value, " \t,;");
 		is_any = n == 1 && *value == '*';
-		if (is_any || (n == 4 && strncasecmp(value, "gzip", 4) == 0) ||
-		    (n == 6 && strncasecmp(value, "x-gzip", 6) == 0)) {
+		if (is_any || (n == 4 && strncasecmp(value, "gzip", 4) == 0)) {
 			value += n;
 			value += strspn(value, " \t;");
 			n = strcspn(value, ",");
@@ -1722,7 +1734,7 @@ static void
 validators_write(struct buf *out, const struct stat *st, const char *mark,
     time_t now)
 {
-	char date[64], etag[128];
+	char date[80], etag[128];
 
 	etag_format(etag, st, mark);
 	date_format(date, st->st_mtim.tv_sec < now ? st->st_mtim.tv_sec : now);
@@ -1939,6 +1951,7 @@ struct conn {
 	bool no_sendfile;	/* it was tried, in vain */
 	int tries;		/* of composing, while the file changed */
 	bool stirred;		/* it moved since the last sweep */
+	bool more;		/* it gave others their turn */
 	int file;		/* -1, or what conn.left is read from */
 	off_t at, left;
 	uint64_t stamp;		/* of the file when it was opened */
@@ -1989,10 +2002,10 @@ struct service {
 	struct buf log;		/* lines to be written */
 	struct buf path;	/* of the file that was kept */
 	time_t date_at;		/* the second that date names */
-	char date[64];
+	char date[80];
 	struct cached *cache[CACHE_SLOTS];
 	size_t cache_bytes;
-	char in[HEAD_MAX], head[HEAD_MAX + 1];
+	char in[HEAD_MAX + 1], head[HEAD_MAX + 1];
 };
 
 /* Where the docroot is now; it may have been made anew.  -1 with errno. */
@@ -2035,22 +2048,21 @@ site_relink(const struct site *site, int dir, char path[PATH_LEN], size_t at,
 	}
 	target[len] = '\0';
 	snprintf(tail, sizeof(tail), "%s", path + at + strlen(name));
-	errno = EAGAIN;
+	why = EAGAIN;
 	if (target[0] == '/') {
 		real = realpath(site->root, NULL);
 		n = real != NULL ? strlen(real) : 0;
 		if (n == 0 || strncmp(target, real, n) != 0 ||
 		    (target[n] != '/' && target[n] != '\0'))
-			errno = EXDEV;
+			why = EXDEV;
 		free(real);
-		if (errno == EXDEV)
-			return;
-		text += n;
+		text += why == EXDEV ? 0 : n;
 		at = 0;
 	}
 	n = PATH_LEN - at;
 	if ((size_t)snprintf(path + at, n, "%s%s", text, tail) >= n)
-		errno = ENAMETOOLONG;
+		why = ENAMETOOLONG;
+	errno = why;
 }
 
 /*
@@ -2067,6 +2079,8 @@ site_walk(const struct site *site, int root, char path[PATH_LEN])
 
 	for (;; before = at, at += n) {
 		at += strspn(path + at, "/");
+		while (path[at] == '.' && path[at + 1] == '/')
+			at += 1 + strspn(path + at + 1, "/");
 		n = strcspn(path + at, "/");
 		errno = ENAMETOOLONG;
 		if (n > NAME_MAX)
@@ -2074,7 +2088,7 @@ site_walk(const struct site *site, int root, char path[PATH_LEN])
 		memcpy(name, path + at, n);
 		name[n] = '\0';
 		if (strcmp(name, "..") == 0) {
-			errno = at == 0 ? EXDEV : EAGAIN;
+			errno = dir == root ? EXDEV : EAGAIN;
 			memmove(path + before, path + at + n,
 			    strlen(path + at + n) + 1);
 			break;
@@ -2365,7 +2379,7 @@ cache_find(struct service *sv, const char *name, struct stat *st)
 	const struct cached *c = *cache_slot(sv, name);
 	struct buf *path = &sv->path;
 
-	if (c == NULL || strcmp(c->name, name) != 0)
+	if (c == NULL || sv->now >= c->until || strcmp(c->name, name) != 0)
 		return NULL;
 	buf_clear(path);
 	buf_puts(path, sv->site.root);
@@ -2395,11 +2409,12 @@ cache_add(struct service *sv, const char *name, const struct stat *st,
 	size_t length = (size_t)st->st_size, n = strlen(name) + 1;
 
 	cache_drop(sv, slot);
-	if (is_racy(&st->st_ctim) || sv->cache_bytes + length > CACHE_MAX ||
+	if (sv->cache_bytes + length > CACHE_MAX ||
 	    (c = malloc(sizeof(*c) + fields + length + n)) == NULL)
 		return;
 	c->stamp = stat_stamp(st);
 	c->dev = st->st_dev;
+	c->until = sv->now + CACHE_TIME;
 	c->validators = (size_t)(strstr(data, "Content-Type:") - data);
 	c->fields = fields;
 	c->length = length;
@@ -2428,7 +2443,9 @@ site_open_encoded(struct service *sv, const char *name, struct stat *st,
 	if ((gz = site_open(&sv->site, path, &packed)) == -1)
 		return fd;
 	if (!S_ISREG(packed.st_mode) ||
-	    packed.st_mtim.tv_sec < st->st_mtim.tv_sec) {
+	    packed.st_mtim.tv_sec < st->st_mtim.tv_sec ||
+	    (packed.st_mtim.tv_sec == st->st_mtim.tv_sec &&
+	    packed.st_mtim.tv_nsec < st->st_mtim.tv_nsec)) {
 		close(gz);
 		return fd;
 	}
@@ -2601,12 +2618,17 @@ request_refused(struct service *sv, int status)
 	    !host_allowed(rq->field[FIELD_HOST], sv->opt))
 		return 403;
 	if (n > 0 && rq->target[0] == '/') {
-		if (strncmp(rq->target, sv->opt->prefix, n) != 0 ||
-		    rq->target[n] != '/')
-			return rq->target[1] == '\0' ||
-			    strcmp(rq->target, sv->opt->prefix) == 0 ?
-			    301 : 404;
+		if (strcmp(rq->target, "/") == 0)
+			return 301;
+		if (strncmp(rq->target, sv->opt->prefix, n) != 0)
+			return 404;
 		rq->target += n;
+		if (*rq->target == '\0' || *rq->target == '?') {
+			rq->query = rq->target;
+			return 301;
+		}
+		if (*rq->target != '/')
+			return 404;
 	}
 	if (strncmp(rq->target, "/.blogserve/", 12) == 0) {
 		rq->own = rq->target + 12;
@@ -2902,7 +2924,7 @@ log_add(struct buf *b, const char *text, size_t len)
 {
 	size_t i;
 
-	for (i = 0; i < len; i++)
+	for (i = 0; i < len && i < LOG_MAX; i++)
 		if (text[i] < ' ' || text[i] > '~' || text[i] == '"' ||
 		    text[i] == '\\')
 			buf_printf(b, "\\x%02x", (unsigned char)text[i]);
@@ -3082,9 +3104,11 @@ conn_compose(struct service *sv, struct conn *c, struct reply *r,
     const struct cached *kept, const char *name)
 {
 	struct buf *page = &sv->page;
+	struct timespec clock;
 	time_t now = time(NULL);
 	size_t fields;
 
+	clock_gettime(CLOCK_REALTIME, &clock);
 	buf_free(&c->out);
 	if (r->insert && c->file != -1 && r->status != 304 &&
 	    !conn_insert(sv, c, r)) {
@@ -3121,7 +3145,8 @@ conn_compose(struct service *sv, struct conn *c, struct reply *r,
 			c->state = CONN_HOLD;
 		c->out.failed = c->state != CONN_HOLD;
 	} else if (*name != '\0' && r->status == 200 && !r->simple &&
-	    r->length <= CACHE_FILE && !c->out.failed)
+	    r->length <= CACHE_FILE && !c->out.failed &&
+	    !is_racy(&r->st->st_ctim, &clock))
 		cache_add(sv, name, r->st, c->out.data + fields,
 		    c->out.len - fields - (size_t)r->length);
 	listing_free(&sv->listing);
@@ -3234,6 +3259,7 @@ conn_input(struct service *sv, struct conn *c, bool *may_read)
 		have += (size_t)n;
 		len = head_length(sv->in, have);
 	}
+	sv->in[have] = '\0';
 	if (len > 0) {
 		memcpy(sv->head, sv->in, len);
 		sv->head[len] = '\0';
@@ -3260,8 +3286,9 @@ conn_input(struct service *sv, struct conn *c, bool *may_read)
 /*
  * Send the next piece: what is composed, then the file, by sendfile while
  * that is possible.  But a build may write while we send, so the last piece
- * goes through conn_fill, which sees that: a file that changed is never
- * sent to its end.  Returns what write(2) does, and in *size what was to be
+ * goes through conn_fill, which sees that: a file that changed before it
+ * was sent is never sent to its end.  (What sendfile has queued shares the
+ * file's memory until the client has it.)  Returns what write(2) does, and in *size what was to be
  * sent.
  */
 static ssize_t
@@ -3324,6 +3351,8 @@ conn_output(struct service *sv, struct conn *c)
 			return false;
 		c->sent += n;
 		conn_wait(sv, c, sv->opt->idle_time);
+		/* It may not all have arrived when we close. */
+		c->linger = c->linger || turn > 0 || (size_t)n < size;
 		if ((size_t)n < size)
 			return false;
 	}
@@ -3365,8 +3394,9 @@ static void
 conn_step(struct service *sv, struct conn *c)
 {
 	bool may_read = true, more = true;
+	int turn;
 
-	while (more)
+	for (turn = 0; more && turn < 2 * TURN_MAX; turn++)
 		switch (c->state) {
 		case CONN_READ:
 			more = conn_input(sv, c, &may_read);
@@ -3386,12 +3416,15 @@ conn_step(struct service *sv, struct conn *c)
 			more = false;
 			break;
 		}
+	c->more = more;
 }
 
-/* What a connection waits for. */
+/* What a connection waits for; to go on, for what is there already. */
 static short
 conn_events(const struct conn *c)
 {
+	if (c->more)
+		return POLLIN | POLLOUT;
 	switch (c->state) {
 	case CONN_READ:
 	case CONN_STREAM:
@@ -3411,6 +3444,8 @@ static void
 conn_expire(struct service *sv, struct conn *c)
 {
 	if (c->state == CONN_READ && buf_left(&c->in) > 0) {
+		memcpy(sv->in, c->in.data + c->in.at, buf_left(&c->in));
+		sv->in[buf_left(&c->in)] = '\0';
 		buf_free(&c->in);
 		conn_answer(sv, c, 0, 408);
 	} else if (c->state == CONN_STREAM) {
@@ -3503,11 +3538,17 @@ static bool
 service_evict(struct service *sv)
 {
 	size_t i, oldest = sv->count;
+	int64_t until, first = 0;
 
-	for (i = 0; i < sv->count; i++)
-		if (sv->conns[i].state == CONN_READ && (oldest == sv->count ||
-		    sv->conns[i].until < sv->conns[oldest].until))
+	for (i = 0; i < sv->count; i++) {
+		until = sv->conns[i].until +
+		    (buf_left(&sv->conns[i].in) > 0 ? IDLE_TIME : 0);
+		if (sv->conns[i].state == CONN_READ &&
+		    (oldest == sv->count || until < first)) {
 			oldest = i;
+			first = until;
+		}
+	}
 	if (oldest == sv->count)
 		return false;
 	conn_close(sv, &sv->conns[oldest]);
@@ -3538,14 +3579,14 @@ service_room(struct service *sv)
 	return true;
 }
 
-/* Accept what waits at a listener, and let each step at once. */
+/* Accept some of what waits at a listener, and let each step at once. */
 static void
 service_accept(struct service *sv, int listener)
 {
 	struct conn *c;
-	int fd;
+	int fd, turn;
 
-	while (!sv->full) {
+	for (turn = 0; turn < ACCEPT_MAX && !sv->full; turn++) {
 		if (!service_room(sv)) {
 			sv->full = true;
 			return;
@@ -3654,9 +3695,8 @@ conn_limit(void)
 	}
 	if (lim.rlim_cur >= want)
 		return CONN_MAX;
-	if (lim.rlim_cur < 2 * FD_SPARE)
-		return lim.rlim_cur / 4 + 1;
-	return (size_t)(lim.rlim_cur - FD_SPARE) * 8 / 9;
+	return lim.rlim_cur < 2 * FD_SPARE ? FD_SPARE / 4 :
+	    (size_t)lim.rlim_cur - FD_SPARE - (size_t)lim.rlim_cur / 8;
 }
 
 /* Allot what the service needs; at worst the server exits and is replaced. */
@@ -3699,6 +3739,8 @@ service_wait(struct service *sv)
 		until = sooner(until, sv->now + RETRY_TIME);
 	if (sv->busy > 0)
 		until = sooner(until, sv->sweep_at);
+	else
+		fd_close(&sv->site.fd);	/* so that it can be unmounted */
 	ready = poll(sv->polls, (nfds_t)count, poll_time(until, sv->now));
 	sv->now = clock_ms();
 	if (ready <= 0)
@@ -4058,21 +4100,16 @@ notify_close(struct watch *w)
 static int
 notify_add(struct watch *w, struct dir *d, const char *path)
 {
-	int number;
+	int number = extra_notify_add(w->notify, path);
 
-	if ((number = extra_notify_add(w->notify, path)) == -1) {
-		if (errno == ENOSPC) {
-			warn("inotify: no more watches: scanning instead "
-			    "(sysctl fs.inotify.max_user_watches)");
-			notify_close(w);
-		}
+	if (number == -1 && errno != ENOSPC)
 		return 0;
-	}
-	if (!numbered_add(w, number, d)) {
-		warn("memory: %s: scanning instead", strerror(ENOMEM));
-		notify_close(w);
-	}
-	return number;
+	if (number != -1 && numbered_add(w, number, d))
+		return number;
+	warn("inotify: no more watches: scanning instead "
+	    "(sysctl fs.inotify.max_user_watches)");
+	notify_close(w);
+	return 0;
 }
 
 /* Be told of d, which is open at fd, before its entries are read. */
@@ -4306,7 +4343,9 @@ entry_look(struct watch *w, struct dir *d, int fd, struct entry *e)
 	uint64_t stamp, content;
 	struct stat st;
 	bool changed, racy, fresh;
+	struct timespec now;
 
+	clock_gettime(CLOCK_REALTIME, &now);
 	if (fstatat(fd, e->name, &st, 0) == -1 &&
 	    fstatat(fd, e->name, &st, AT_SYMLINK_NOFOLLOW) == -1) {
 		if (errno == ENOENT || errno == ENOTDIR)
@@ -4327,7 +4366,7 @@ entry_look(struct watch *w, struct dir *d, int fd, struct entry *e)
 		else
 			dir_identify(w, e->dir, &st);
 	}
-	racy = S_ISREG(st.st_mode) && is_racy(&st.st_ctim);
+	racy = S_ISREG(st.st_mode) && is_racy(&st.st_ctim, &now);
 	changed = stamp != e->stamp;
 	if (S_ISREG(st.st_mode) && (changed ? racy || w->after_build ||
 	    e->content != 0 : e->racy)) {
@@ -5457,16 +5496,16 @@ static char *
 prefix_parse(const char *text)
 {
 	struct buf b = { 0 };
-	size_t n = strlen(text);
+	const char *p;
 
-	while (n > 0 && text[n - 1] == '/')
-		n--;
 	text += strspn(text, "/");
-	if (strpbrk(text, "?#% \\\"<>") != NULL || strstr(text, "//") != NULL)
+	for (p = text + strspn(text, name_chars); p[0] == '/' && p[1] != '/';
+	    p += 1 + strspn(p + 1, name_chars))
+		;
+	if (*p != '\0')
 		usage("-r: %s: not a path", text);
-	if (n > 0)
-		buf_puts(&b, "/");
-	buf_add(&b, text, strlen(text));
+	buf_puts(&b, "/");
+	buf_puts(&b, text);
 	while (b.len > 0 && b.data[b.len - 1] == '/')
 		b.len--;
 	buf_add(&b, "", 1);

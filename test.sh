@@ -2615,6 +2615,13 @@ t_logs_each_request_on_a_line() {
 	has 'HEAD' "$(sed -n 2p "$dir/log")" '"HEAD /a.txt HTTP/1.1" 200 0 '
 	has 'the missing' "$(sed -n 3p "$dir/log")" '"GET /missing?q HTTP/1.1" 404 '
 	has 'the odd' "$(sed -n 4p "$dir/log")" '"GET /\x1b[1m\x22\x80 HTTP/1.0" 400 '
+	leave TERM
+	start -t 1 -l "$dir/log2"
+	status '/secret?token' >/dev/null
+	printf 'GET /slow' | "$helper" raw / >/dev/null
+	wait_for says "$dir/log2" '" 408 '
+	has 'the slow one' "$(grep 408 "$dir/log2")" '"GET /slow" 408'
+	leave TERM
 	try -p 0 -l "$dir/no/log"
 	is 'status without a log' "$rc" 1
 }
@@ -2735,6 +2742,34 @@ t_tells_its_state_while_a_request_must_wait() {
 	is 'state later' "$(get /.blogserve/status | sed -n 's/^state: //p')" ok
 }
 
+t_follows_links_that_stay_inside() {
+	put sub/a.txt hello
+	put b.txt bee
+	ln -s "$PWD/sub/a.txt" absolute
+	ln -s sub/../b.txt up
+	ln -s sub/./a.txt dot
+	ln -s ../b.txt sub/below
+	ln -s sub/../../b.txt out
+	ln -s "$PWD/../url" far
+	start
+	is 'absolute' "$(get /absolute)" hello
+	is 'up and down' "$(get /up)" bee
+	is 'with a dot' "$(get /dot)" hello
+	is 'from below' "$(get /sub/below)" bee
+	is 'too far up' "$(status /out)" 403
+	is 'absolute and out' "$(status /far)" 403
+	has 'the listing' "$(get /)" 'href="./absolute"'
+	lacks 'the listing' "$(get /)" 'href="./out"'
+}
+
+t_sends_all_even_to_a_client_that_says_more() {
+	"$helper" fill 3000000 x >big
+	start
+	printf 'GET /big HTTP/1.0\r\n\r\n\r\nmore' | "$helper" raw -d 10 -s 300 / >"$dir/answer" ||
+	    fail 'the answer was cut'
+	[ "$(wc -c <"$dir/answer")" -gt 3000000 ] || fail "$(wc -c <"$dir/answer") bytes"
+}
+
 t_lists_a_long_directory_to_its_end() {
 	mkdir many
 	(cd many && i=1000 && while [ $i -lt 3500 ]; do : >f$i; i=$((i + 1)); done)
@@ -2792,6 +2827,8 @@ t_takes_no_body_for_a_request() {
 	printf 'GET /a.txt HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nContent-Length: 40\r\n\r\nGET /a.txt HTTP/1.1\r\nHost: localhost\r\n\r\n' |
 	    "$helper" raw / >"$dir/answer" || fail 'two lengths: the connection stayed open'
 	is 'answers to two lengths' "$(grep -c '^HTTP/1' "$dir/answer")" 1
+	is 'no length' "$(status -H 'Content-Length: abc' /a.txt)" 400
+	is 'no coding' "$(status -H 'Transfer-Encoding: gzip' /a.txt)" 501
 }
 
 t_refuses_heads_past_the_limit() {
@@ -3233,7 +3270,7 @@ ranges(void)
 		{ "bytes=99999999999999999999999999-", 10, 416, 0, 0 },
 		{ "bytes=-0", 10, 416, 0, 0 },
 		{ "bytes=0-", 0, 416, 0, 0 },
-		{ "bytes=-1", 0, 416, 0, 0 },
+		{ "bytes=-1", 0, 200, 0, 0 },
 		{ "bytes=5-2", 10, 200, 0, 0 },
 		{ "bytes=0-1,3-4", 10, 200, 0, 0 },
 		{ "bytes=-", 10, 200, 0, 0 },
@@ -3260,7 +3297,6 @@ codings(void)
 	static const struct { const char *value; bool accepted; } table[] = {
 		{ "gzip", true },
 		{ "GZip", true },
-		{ "x-gzip", true },
 		{ "deflate, gzip;q=0.1, br", true },
 		{ "gzip ; q=1", true },
 		{ "*", true },

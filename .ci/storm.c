@@ -14,6 +14,8 @@
  *	Writes TEXT to the begin of the file by a shared mapping.
  * storm levels PATH N
  *	Makes directories "d" below PATH, N levels deep, and a file in the last one.
+ * storm again PATH
+ *	Deletes a directory and makes it again, at once: it often has its old inode then.
  * storm socket PATH
  *	Makes a socket.
  */
@@ -619,8 +621,10 @@ main(int argc, char **argv)
 		return map(argv[2], argv[3]);
 	if (argc == 4 && strcmp(argv[1], "levels") == 0)
 		return levels(argv[2], atoi(argv[3]));
+	if (argc == 3 && strcmp(argv[1], "again") == 0)
+		return rmdir(argv[2]) != 0 || mkdir(argv[2], 0755) != 0;
 	if (argc == 3 && strcmp(argv[1], "socket") == 0)
 		return socket_made(argv[2]);
-	fprintf(stderr, "usage: storm site | run | opened | map | levels | socket ...\n");
+	fprintf(stderr, "usage: storm site | run | opened | map | levels | again | socket ...\n");
 	return 2;
 }
