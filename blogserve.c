@@ -292,7 +292,8 @@ extra_notify_remove(int fd, int number)
 
 /*
  * Call fn for each event that waits: with the directory's number and the
- * entry's name, NULL for itself; with -1 where events were lost.
+ * entry's name, NULL for itself, "" when there will be no more of it; with
+ * -1 where events were lost.
  */
 static void
 extra_notify_drain(int fd, void (*fn)(void *, int, const char *), void *arg)
@@ -307,6 +308,7 @@ extra_notify_drain(int fd, void (*fn)(void *, int, const char *), void *arg)
 		for (p = u.bytes; p < u.bytes + n; p += sizeof(*e) + e->len) {
 			e = (const struct inotify_event *)(const void *)p;
 			fn(arg, e->mask & IN_Q_OVERFLOW ? -1 : e->wd,
+			    e->mask & IN_IGNORED ? "" :
 			    e->len > 0 ? e->name : NULL);
 		}
 #else
@@ -370,6 +372,7 @@ enum {
 	REAP_TIME = 10,		/* between looks at a group being killed */
 	RETRY_TIME = 1000,	/* after a fork that failed */
 	CONFIRM_TIME = 1000,	/* before a build that shows whose a change is */
+	CONFIRM_LATE = 10 * 1000,	/* and before another */
 	SWEEP_TIME = 5,		/* between looks at quiet connections, at most */
 	RESPAWN_MIN = 100,	/* before a server that keeps dying is replaced */
 	RESPAWN_MAX = 5000
@@ -4175,8 +4178,14 @@ notify_heard(void *arg, int number, const char *name)
 	for (i = numbered_find(w, number); i < w->numbered_count &&
 	    w->numbered[i].number == number; i++) {
 		d = w->numbered[i].dir;
-		if (d->up == NULL ? name == NULL || !name_is_root(w->opt, name)
-		    : name != NULL && name_ignored(w->opt, name, NULL))
+		if (name != NULL && *name == '\0') {
+			memmove(w->numbered + i, w->numbered + i + 1,
+			    (--w->numbered_count - i) * sizeof(*w->numbered));
+			d->number = 0;
+			i--;
+		} else if (d->up == NULL ?
+		    name == NULL || !name_is_root(w->opt, name) :
+		    name != NULL && name_ignored(w->opt, name, NULL))
 			continue;
 		dir_mark(d);
 		if (name == NULL)
@@ -4297,19 +4306,16 @@ entry_is_own(const struct watch *w, const struct stat *st)
 }
 
 /*
- * A directory that was not watched is, from now on; but not the docroot,
- * and what a symlink leads to only once, which also cuts cycles.
+ * A directory that was not watched is, from now on; but what a symlink
+ * leads to only once, which also cuts cycles.
  */
 static void
-entry_descend(struct watch *w, struct dir *d, int fd, struct entry *e,
-    const struct stat *st)
+entry_descend(struct watch *w, struct dir *d, struct entry *e,
+    const struct stat *st, bool link)
 {
 	size_t n = strlen(e->name) + 1;
-	struct stat link;
 
-	if (entry_is_docroot(w, d, e->name, st) ||
-	    (fstatat(fd, e->name, &link, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    S_ISLNK(link.st_mode) && dir_known(w->top, st)))
+	if (link && dir_known(w->top, st))
 		return;
 	if ((e->dir = calloc(1, sizeof(*e->dir) + n)) == NULL)
 		return;
@@ -4341,7 +4347,7 @@ static void
 entry_look(struct watch *w, struct dir *d, int fd, struct entry *e)
 {
 	uint64_t stamp, content;
-	struct stat st;
+	struct stat st, link = { 0 };
 	bool changed, racy, fresh;
 	struct timespec now;
 
@@ -4359,11 +4365,14 @@ entry_look(struct watch *w, struct dir *d, int fd, struct entry *e)
 		entry_gone(w, d, e);
 	stamp = stat_stamp(&st);
 	if (S_ISDIR(st.st_mode)) {
+		if (entry_is_docroot(w, d, e->name, &st))
+			return;
+		if (fstatat(fd, e->name, &link, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISLNK(link.st_mode))
+			stamp = mix(stamp, stat_stamp(&link)) | 1;
 		if (e->dir == NULL)
-			entry_descend(w, d, fd, e, &st);
-		if (e->dir == NULL)
-			stamp = 0;
-		else
+			entry_descend(w, d, e, &st, S_ISLNK(link.st_mode));
+		if (e->dir != NULL)
 			dir_identify(w, e->dir, &st);
 	}
 	racy = S_ISREG(st.st_mode) && is_racy(&st.st_ctim, &now);
@@ -4722,7 +4731,7 @@ struct build {
 	bool killed;		/* SIGKILL was sent */
 	bool ended;		/* what it changed was not yet looked for */
 	bool caused;		/* the latest, by nothing but the one before */
-	bool confirms;		/* ... and wanted at confirm_at */
+	int confirms;		/* ... how often in a row at confirm_at */
 	bool mute;		/* that there is no docroot was said */
 	uint32_t number;
 	int status;
@@ -4947,7 +4956,7 @@ build_start(struct build *b, int64_t now)
 	b->styles = changes_are_styles(&b->changes) && b->styles;
 	changes_clear(&b->changes);
 	b->caused = !b->foreign;
-	b->confirms = b->confirming;
+	b->confirms = b->confirming ? b->confirms + 1 : 0;
 	b->wanted = b->foreign = b->confirming = false;
 	b->confirm_at = 0;
 	b->started_at = now;
@@ -5321,8 +5330,9 @@ super_watch(struct super *s, int64_t now)
 	if (!settle)
 		quiet = watch_drain(&s->watch, &b->changes, now);
 	else if (watch_settle(&s->watch, &b->changes, b->number, b->caused) &&
-	    !b->confirms)
-		b->confirm_at = now + CONFIRM_TIME;
+	    b->confirms < 2)
+		b->confirm_at = now + (b->confirms == 0 ? CONFIRM_TIME :
+		    CONFIRM_LATE);
 	if (b->changes.count == before)
 		return;
 	build_want(b, clock_ms(), quiet, !settle);
@@ -5495,8 +5505,9 @@ port_parse(const char *text)
 static char *
 prefix_parse(const char *text)
 {
-	struct buf b = { 0 };
 	const char *p;
+	char *prefix;
+	size_t n;
 
 	text += strspn(text, "/");
 	for (p = text + strspn(text, name_chars); p[0] == '/' && p[1] != '/';
@@ -5504,14 +5515,13 @@ prefix_parse(const char *text)
 		;
 	if (*p != '\0')
 		usage("-r: %s: not a path", text);
-	buf_puts(&b, "/");
-	buf_puts(&b, text);
-	while (b.len > 0 && b.data[b.len - 1] == '/')
-		b.len--;
-	buf_add(&b, "", 1);
-	if (b.failed)
-		die("memory: %s", strerror(ENOMEM));
-	return b.data;
+	n = strlen(text);
+	prefix = must_alloc(n + 2);
+	prefix[0] = '/';
+	memcpy(prefix + 1, text, n);
+	if (prefix[n] == '/')
+		prefix[n] = '\0';
+	return prefix;
 }
 
 static int
@@ -5598,22 +5608,17 @@ options_parse(struct options *o, int argc, char **argv)
 static char *
 path_absolute(const char *path)
 {
-	struct buf b = { 0 };
-	char cwd[PATH_LEN];
+	char cwd[PATH_LEN] = "", *full;
+	size_t n;
 
-	if (path[0] != '/' && getcwd(cwd, sizeof(cwd)) != NULL) {
-		buf_puts(&b, cwd);
-		if (strcmp(path, ".") != 0)
-			buf_puts(&b, "/");
-	}
-	if (strcmp(path, ".") != 0 || b.len == 0)
-		buf_puts(&b, path);
-	while (b.len > 1 && b.data[b.len - 1] == '/')
-		b.len--;
-	buf_add(&b, "", 1);
-	if (b.failed)
-		die("memory: %s", strerror(ENOMEM));
-	return b.data;
+	if (path[0] != '/' && getcwd(cwd, sizeof(cwd) - 1) != NULL)
+		strcat(cwd, "/");
+	n = strlen(cwd) + strlen(path) + 1;
+	full = must_alloc(n);
+	snprintf(full, n, "%s%s", cwd, strcmp(path, ".") == 0 ? "" : path);
+	for (n = strlen(full); n > 1 && full[n - 1] == '/'; n--)
+		full[n - 1] = '\0';
+	return full;
 }
 
 /* Whether name can be executed, as execvp would look for it. */

@@ -1870,6 +1870,25 @@ t_stops_counting_what_each_build_changes() {
 	wait_for says "$err" ': src/number: ok'
 }
 
+t_counts_links_to_what_it_watches_already() {
+	put src/posts/a 1
+	put src/other/a 2
+	mkdir site
+	start -d site -w src 'ls -l src >site/a.txt'
+	wait_for built 1
+	ln -s posts src/z
+	wait_for page_has /a.txt 'z -> posts'
+	ln -s other src/new
+	mv src/new src/z 2>/dev/null || { rm src/z; ln -s other src/z; }
+	[ ! -h src/posts/new ] || { rm src/posts/new src/z; ln -s other src/z; }
+	wait_for page_has /a.txt 'z -> other'
+	rm src/z
+	wait_for built $(($(builds) + 1))
+	case $(get /a.txt) in
+	*z*) fail 'the link is still there' ;;
+	esac
+}
+
 t_settles_when_a_build_rewrites_the_same_bytes() {
 	put src/post one
 	put src/feed one
