@@ -5097,7 +5097,6 @@ struct server {
 	int64_t started_at;
 	int64_t respawn_at;	/* not before */
 	int64_t delay;		/* till the next one, if this one dies soon */
-	int64_t kill_at;	/* when it had long enough to drain */
 };
 
 struct super {
