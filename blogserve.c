@@ -466,19 +466,40 @@ write_ready(int fd, const char *data, size_t len)
 	return done;
 }
 
+static const char synopsis[] =
+    "usage: blogserve [-AbhLnqRVv] [-a address] [-d docroot] [-H host]...\n"
+    "                 [-i seconds] [-k seconds] [-l logfile] [-P pidfile]\n"
+    "                 [-p port] [-r prefix] [-t seconds] [-u user]\n"
+    "                 [-w path]... [-x pattern]... [command [argument ...]]\n";
+
+/* What a message means; -q leaves out notices, and -v adds details. */
+enum level {
+	USAGE = -3,		/* followed by the synopsis: exit 2 */
+	FATAL = -2,		/* starting failed: exit 1 */
+	WARNING = -1, NOTICE = 0, DETAIL = 1
+};
+
 /*
  * One line to standard error, whole or not at all: control bytes in names
  * must not reach a terminal, and a reader that is stuck must not stop us.
  */
 static void
-message(const char *fmt, va_list ap)
+say(enum level level, const char *fmt, ...)
 {
-	char line[1024];
-	size_t at, len;
+	char line[1024] = "blogserve: ";
+	size_t at = 11, len;
+	va_list ap;
 	int n;
 
-	at = (size_t)snprintf(line, sizeof(line), "blogserve: ");
+	if (verbosity < (int)level)
+		return;
+	if (unsaid > 0) {
+		unsaid = 0;
+		say(WARNING, "standard error: messages were dropped");
+	}
+	va_start(ap, fmt);
 	n = vsnprintf(line + at, sizeof(line) - at - 1, fmt, ap);
+	va_end(ap);
 	len = at + (n < 0 ? 0 : (size_t)n);
 	if (len > sizeof(line) - 2)
 		len = sizeof(line) - 2;
@@ -488,46 +509,17 @@ message(const char *fmt, va_list ap)
 	line[len++] = '\n';
 	if (write_ready(STDERR_FILENO, line, len) != len)
 		unsaid++;
+	if (level == USAGE)
+		fputs(synopsis, stderr);
+	if (level <= FATAL)
+		exit(level == USAGE ? 2 : 1);
 }
 
-/* A message: of level 0 unless -q, of level 1 with -v. */
+/* The same about what failed, and errno's reason. */
 static void
-say(int level, const char *fmt, ...)
+say_why(enum level level, const char *what)
 {
-	va_list ap;
-
-	if (verbosity < level)
-		return;
-	va_start(ap, fmt);
-	message(fmt, ap);
-	va_end(ap);
-}
-
-/* A message that -q does not silence: something went wrong. */
-static void
-warn(const char *fmt, ...)
-{
-	va_list ap;
-
-	if (unsaid > 0) {
-		unsaid = 0;
-		say(-1, "standard error: messages were dropped");
-	}
-	va_start(ap, fmt);
-	message(fmt, ap);
-	va_end(ap);
-}
-
-/* Starting failed: one line, and out. */
-static void
-die(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	message(fmt, ap);
-	va_end(ap);
-	exit(1);
+	say(level, "%s: %s", what, strerror(errno));
 }
 
 static int64_t
@@ -638,7 +630,7 @@ must_alloc(size_t n)
 	void *p = calloc(1, n);
 
 	if (p == NULL)
-		die("memory: %s", strerror(errno));
+		say_why(FATAL, "memory");
 	return p;
 }
 
@@ -667,7 +659,7 @@ pipe_open(int fd[2])
 {
 	if (pipe(fd) == -1 || fd_prepare(fd[0]) == -1 ||
 	    fd_prepare(fd[1]) == -1)
-		die("pipe: %s", strerror(errno));
+		say_why(FATAL, "pipe");
 }
 
 /*
@@ -993,23 +985,23 @@ static const char statuses[] =
     "503 Service Unavailable\0"
     "505 HTTP Version Not Supported\0";
 
-/* Ends of names, and after them their type. */
+/* Ends of names, and after them their type; of text, in UTF-8. */
 static const char types[] =
-    "html htm\0" "text/html; charset=utf-8\0"
-    "css\0" "text/css; charset=utf-8\0"
-    "js mjs\0" "text/javascript; charset=utf-8\0"
+    "html htm\0" "text/html\0"
+    "css\0" "text/css\0"
+    "js mjs\0" "text/javascript\0"
     "json map\0" "application/json\0"
     "webmanifest\0" "application/manifest+json\0"
-    "xml\0" "application/xml; charset=utf-8\0"
-    "atom\0" "application/atom+xml; charset=utf-8\0"
-    "rss\0" "application/rss+xml; charset=utf-8\0"
-    "xhtml\0" "application/xhtml+xml; charset=utf-8\0"
-    "txt asc\0" "text/plain; charset=utf-8\0"
-    "md\0" "text/markdown; charset=utf-8\0"
-    "csv\0" "text/csv; charset=utf-8\0"
-    "ics\0" "text/calendar; charset=utf-8\0"
-    "vtt\0" "text/vtt; charset=utf-8\0"
-    "svg\0" "image/svg+xml; charset=utf-8\0"
+    "xml\0" "application/xml\0"
+    "atom\0" "application/atom+xml\0"
+    "rss\0" "application/rss+xml\0"
+    "xhtml\0" "application/xhtml+xml\0"
+    "txt asc\0" "text/plain\0"
+    "md\0" "text/markdown\0"
+    "csv\0" "text/csv\0"
+    "ics\0" "text/calendar\0"
+    "vtt\0" "text/vtt\0"
+    "svg\0" "image/svg+xml\0"
     "png\0" "image/png\0"
     "jpg jpeg\0" "image/jpeg\0"
     "gif\0" "image/gif\0"
@@ -1439,29 +1431,25 @@ url_add(struct buf *b, const char *path)
 			buf_printf(b, "%%%02X", *p);
 }
 
-static const char days[] = "SunMonTueWedThuFriSat";
-static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+static const char date_imf[] = "%a, %d %b %Y %H:%M:%S GMT";
 
-/* IMF-fixdate (RFC 9110, section 5.6.7), whatever the locale. */
+/* IMF-fixdate (RFC 9110, section 5.6.7); the locale is always C. */
 static void
 date_format(char text[80], time_t t)
 {
 	struct tm tm;
 
-	if (gmtime_r(&t, &tm) == NULL)
-		memset(&tm, 0, sizeof(tm));
-	snprintf(text, 80, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT",
-	    days + 3 * tm.tm_wday, tm.tm_mday, months + 3 * tm.tm_mon,
-	    tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	if (gmtime_r(&t, &tm) == NULL || strftime(text, 80, date_imf, &tm) == 0)
+		text[0] = '\0';
 }
 
-/* Seconds since the Epoch of a date with a whole year, month 0 to 11. */
+/* Seconds since the Epoch of a date, as POSIX counts them: no timezone. */
 static time_t
 date_seconds(const struct tm *tm)
 {
 	/* Years begin in March, so that the leap day is a year's last. */
 	int64_t month = (tm->tm_mon + 10) % 12;
-	int64_t year = tm->tm_year - (month >= 10);
+	int64_t year = tm->tm_year + 1900 - (month >= 10);
 	int64_t day = 365 * year + year / 4 - year / 100 + year / 400 +
 	    (153 * month + 2) / 5 + tm->tm_mday - 1 - 719468;
 
@@ -1476,33 +1464,15 @@ date_seconds(const struct tm *tm)
 static time_t
 date_parse(const char *text)
 {
-	struct tm tm;
-	char month[4] = "";
-	const char *m;
-	int n = 0;
+	static const char forms[][28] = { "%A, %d-%b-%y %H:%M:%S GMT",
+	    "%a %b %d %H:%M:%S %Y" };
+	struct tm tm = { 0 };
+	const char *end = strptime(text, date_imf, &tm);
+	size_t i;
 
-	memset(&tm, 0, sizeof(tm));
-	sscanf(text, "%*3[A-Za-z], %2d %3[A-Za-z] %4d %2d:%2d:%2d GMT%n",
-	    &tm.tm_mday, month, &tm.tm_year, &tm.tm_hour, &tm.tm_min,
-	    &tm.tm_sec, &n);
-	if (n == 0) {
-		sscanf(text, "%*[A-Za-z], %2d-%3[A-Za-z]-%2d %2d:%2d:%2d GMT%n",
-		    &tm.tm_mday, month, &tm.tm_year, &tm.tm_hour, &tm.tm_min,
-		    &tm.tm_sec, &n);
-		tm.tm_year += tm.tm_year < 70 ? 2000 : 1900;
-	}
-	if (n == 0)
-		sscanf(text, "%*3[A-Za-z] %3[A-Za-z] %2d %2d:%2d:%2d %4d%n",
-		    month, &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec,
-		    &tm.tm_year, &n);
-	if (n == 0 || text[n] != '\0' || strlen(month) != 3 ||
-	    (m = strstr(months, month)) == NULL || (m - months) % 3 != 0 ||
-	    tm.tm_year < 1 || tm.tm_mday < 1 || tm.tm_mday > 31 ||
-	    tm.tm_hour < 0 || tm.tm_hour > 23 || tm.tm_min < 0 ||
-	    tm.tm_min > 59 || tm.tm_sec < 0 || tm.tm_sec > 60)
-		return -1;
-	tm.tm_mon = (int)(m - months) / 3;
-	return date_seconds(&tm);
+	for (i = 0; i < COUNT(forms) && (end == NULL || *end != '\0'); i++)
+		end = strptime(text, forms[i], &tm);
+	return end != NULL && *end == '\0' ? date_seconds(&tm) : -1;
 }
 
 /*
@@ -1751,8 +1721,10 @@ validators_write(struct buf *out, const struct stat *st, const char *mark,
 static void
 content_write(struct buf *out, const struct reply *r)
 {
-	buf_printf(out, "Content-Type: %s\r\n"
-	    "X-Content-Type-Options: nosniff\r\n", r->type);
+	buf_printf(out, "Content-Type: %s%s\r\n"
+	    "X-Content-Type-Options: nosniff\r\n", r->type,
+	    strncmp(r->type, "text/", 5) == 0 || strstr(r->type, "xml") != NULL ?
+	    "; charset=utf-8" : "");
 	if (!r->endless)
 		buf_printf(out, "Content-Length: %jd\r\n",
 		    (intmax_t)r->length);
@@ -3881,7 +3853,8 @@ struct watch {
 	/* The scan under way. */
 	struct changes *changes;	/* where to, NULL: the first scan */
 	bool all;		/* look at every directory */
-	bool after_build;	/* compare what changed by its bytes */
+	bool after_build;	/* compare what changed by its bytes ... */
+	struct timespec ended;	/* ... unless that was later than this */
 	uint32_t build;		/* the latest */
 	bool caused;		/* by nothing but the one before */
 	bool dropped;		/* a change was held to be the build's own */
@@ -3934,7 +3907,7 @@ path_warn(const struct dir *d, const char *name, int why)
 	struct buf path = { 0 };
 
 	path_add(&path, d, name);
-	warn("%s: %s", path.failed ? name : path.data, strerror(why));
+	say(WARNING, "%s: %s", path.failed ? name : path.data, strerror(why));
 	buf_free(&path);
 }
 
@@ -4011,7 +3984,7 @@ habit_counts(struct watch *w, struct habit *h, const struct dir *d,
 	if (!h->own && h->row > LOOP_MAX) {
 		h->own = true;
 		path_add(&path, d, name);
-		warn("%s: changed by %d builds in a row: "
+		say(WARNING, "%s: changed by %d builds in a row: "
 		    "no longer a source (see -x)",
 		    path.failed ? name : path.data, LOOP_MAX);
 		buf_free(&path);
@@ -4020,12 +3993,15 @@ habit_counts(struct watch *w, struct habit *h, const struct dir *d,
 	return !h->own;
 }
 
-/* Note that name in d changed, unless it is a build's habit. */
+/*
+ * Note that name in d changed, unless it is a build's habit; h is NULL if
+ * no build did it.
+ */
 static void
 change_note(struct watch *w, struct habit *h, const struct dir *d,
     const char *name)
 {
-	if (!w->after_build || habit_counts(w, h, d, name))
+	if (h == NULL || habit_counts(w, h, d, name))
 		change_add(w, d, name);
 }
 
@@ -4109,7 +4085,7 @@ notify_add(struct watch *w, struct dir *d, const char *path)
 		return 0;
 	if (number != -1 && numbered_add(w, number, d))
 		return number;
-	warn("inotify: no more watches: scanning instead "
+	say(WARNING, "inotify: no more watches: scanning instead "
 	    "(sysctl fs.inotify.max_user_watches)");
 	notify_close(w);
 	return 0;
@@ -4169,7 +4145,7 @@ notify_heard(void *arg, int number, const char *name)
 
 	if (number == -1) {
 		if (!w->overflowed)
-			warn("inotify: events were lost: scanning all "
+			say(WARNING, "inotify: events were lost: scanning all "
 			    "(sysctl fs.inotify.max_queued_events)");
 		w->overflowed = true;
 		w->scan_at = clock_ms();
@@ -4252,7 +4228,7 @@ entry_gone(struct watch *w, struct dir *d, struct entry *e)
 	size_t i;
 
 	if (e->stamp != 0)
-		change_note(w, &d->habit, d, e->name);
+		change_note(w, w->after_build ? &d->habit : NULL, d, e->name);
 	e->stamp = e->content = 0;
 	e->racy = false;
 	if (e->dir == NULL)
@@ -4305,6 +4281,13 @@ entry_is_own(const struct watch *w, const struct stat *st)
 	return false;
 }
 
+static bool
+is_later(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec > b->tv_sec ||
+	    (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
+}
+
 /*
  * A directory that was not watched is, from now on; but what a symlink
  * leads to only once, which also cuts cycles.
@@ -4348,7 +4331,7 @@ entry_look(struct watch *w, struct dir *d, int fd, struct entry *e)
 {
 	uint64_t stamp, content;
 	struct stat st, link = { 0 };
-	bool changed, racy, fresh;
+	bool changed, racy, fresh, built;
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
@@ -4376,11 +4359,12 @@ entry_look(struct watch *w, struct dir *d, int fd, struct entry *e)
 			dir_identify(w, e->dir, &st);
 	}
 	racy = S_ISREG(st.st_mode) && is_racy(&st.st_ctim, &now);
+	built = w->after_build && !is_later(&st.st_ctim, &w->ended);
 	changed = stamp != e->stamp;
-	if (S_ISREG(st.st_mode) && (changed ? racy || w->after_build ||
+	if (S_ISREG(st.st_mode) && (changed ? racy || built ||
 	    e->content != 0 : e->racy)) {
 		content = content_hash(fd, e->name, st.st_size);
-		if (!changed || (w->after_build && e->content != 0 &&
+		if (!changed || (built && e->content != 0 &&
 		    e->habit.build != 0))
 			changed = content != e->content || content == 1;
 		e->content = content;
@@ -4390,8 +4374,9 @@ entry_look(struct watch *w, struct dir *d, int fd, struct entry *e)
 	e->racy = racy;
 	if (!changed)
 		return;
-	change_note(w, fresh ? &d->habit : &e->habit, d, e->name);
-	if (fresh && w->after_build)
+	change_note(w, built ? fresh ? &d->habit : &e->habit : NULL, d,
+	    e->name);
+	if (fresh && built)
 		e->habit.build = w->build;
 }
 
@@ -4615,11 +4600,11 @@ watch_open(struct watch *w, const struct options *opt)
 	}
 	w->notify = opt->interval > 0 ? -1 : extra_notify_open();
 	if (w->notify == -1 && opt->interval == 0 && errno != 0)
-		warn("inotify: %s: scanning instead%s", strerror(errno),
+		say(WARNING, "inotify: %s: scanning instead%s", strerror(errno),
 		    errno == EMFILE ?
 		    " (sysctl fs.inotify.max_user_instances)" : "");
 	watch_scan(w, true);
-	say(1, "watching %zu files and directories", w->files);
+	say(DETAIL, "watching %zu files and directories", w->files);
 }
 
 static void
@@ -4689,15 +4674,17 @@ watch_drain(struct watch *w, struct changes *ch, int64_t now)
 }
 
 /*
- * Note in ch what changed during a build: number build, which had, or had
- * not, another cause than the one before.  Returns whether a change was
- * held to be the build's own, and so not noted.
+ * Note in ch what changed during a build, or since it ended: number build,
+ * which had, or had not, another cause than the one before.  Returns whether
+ * a change was held to be the build's own, and so not noted.
  */
 static bool
-watch_settle(struct watch *w, struct changes *ch, uint32_t build, bool caused)
+watch_settle(struct watch *w, struct changes *ch, uint32_t build, bool caused,
+    const struct timespec *ended)
 {
 	w->changes = ch;
 	w->after_build = true;
+	w->ended = *ended;
 	w->build = build;
 	w->caused = caused;
 	w->dropped = false;
@@ -4736,6 +4723,7 @@ struct build {
 	uint32_t number;
 	int status;
 	int64_t started_at;
+	struct timespec ended_at;	/* by the clock of file systems */
 	int64_t took;		/* ms, by the latest that ended, -1: none has */
 	uint32_t done;		/* how many were good */
 	uint32_t other;		/* the latest not of stylesheets alone */
@@ -4761,7 +4749,7 @@ log_open(void)
 		dir = "/tmp";
 	snprintf(path, sizeof(path), "%s/blogserve.XXXXXX", dir);
 	if ((fd = mkstemp(path)) == -1) {
-		say(0, "%s: %s: builds write to standard error", dir,
+		say(NOTICE, "%s: %s: builds write to standard error", dir,
 		    strerror(errno));
 		return -1;
 	}
@@ -4809,12 +4797,12 @@ log_newline(struct build *b)
 
 /* A message about the build, on a line of its own. */
 static void
-build_say(struct build *b, int level, const char *text)
+build_say(struct build *b, enum level level, const char *text)
 {
-	if (verbosity < level)
+	if (verbosity < (int)level)
 		return;
 	log_newline(b);
-	warn("build %lu: %s", (unsigned long)b->number, text);
+	say(level, "build %lu: %s", (unsigned long)b->number, text);
 }
 
 /* Say in b->what why the next build is. */
@@ -4925,8 +4913,8 @@ build_exec(struct build *b)
 		execv("/bin/sh", shell);
 	else
 		execvp(opt->command[0], opt->command);
-	warn("%s: %s", opt->command[1] == NULL ? "/bin/sh" : opt->command[0],
-	    strerror(errno));
+	say_why(WARNING, opt->command[1] == NULL ? "/bin/sh" :
+	    opt->command[0]);
 	_exit(127);
 }
 
@@ -4946,13 +4934,13 @@ build_start(struct build *b, int64_t now)
 		build_exec(b);
 	b->changes.paths.len -= b->changes.paths.len > 0;
 	if (b->pid == -1) {
-		warn("fork: %s", strerror(errno));
+		say_why(WARNING, "fork");
 		b->number = number;
 		b->pid = 0;
 		b->due_at = now + RETRY_TIME;
 		return;
 	}
-	build_say(b, 1, "starts");
+	build_say(b, DETAIL, "starts");
 	b->styles = changes_are_styles(&b->changes) && b->styles;
 	changes_clear(&b->changes);
 	b->caused = !b->foreign;
@@ -4977,15 +4965,16 @@ build_finish(struct build *b, int64_t now)
 	b->reaped = b->announced = b->killed = false;
 	b->ended = true;
 	b->took = now - b->started_at;
+	clock_gettime(CLOCK_REALTIME, &b->ended_at);
 	if (b->status == 0)
 		build_done(b);
 	status_text(how, sizeof(how), b->status);
 	snprintf(line, sizeof(line), "%s: %s, %.2f s", b->what,
 	    *how != '\0' ? how : "ok", (double)b->took / 1000);
-	build_say(b, *how != '\0' ? -1 : 0, line);
+	build_say(b, *how != '\0' ? WARNING : NOTICE, line);
 	if (*how == '\0' && stat(b->opt->root, &st) == -1) {
 		if (!b->mute)
-			warn("%s: %s: the build did not make it",
+			say(WARNING, "%s: %s: the build did not make it",
 			    b->opt->docroot, strerror(errno));
 		b->mute = true;
 	} else if (*how == '\0')
@@ -5052,7 +5041,7 @@ build_step(struct build *b, bool told, bool stopping, int64_t now)
 	if (b->term_at != 0 && now >= b->term_at) {
 		snprintf(limit, sizeof(limit), "longer than %g s: stopping it",
 		    (double)b->opt->build_time / 1000);
-		build_say(b, -1, limit);
+		build_say(b, WARNING, limit);
 		build_stop(b, now);
 	}
 	if (b->kill_at != 0 && now >= b->kill_at) {
@@ -5155,7 +5144,7 @@ server_start(struct super *s, const struct orders *orders, int64_t now)
 
 	sr->respawn_at = now + RETRY_TIME;
 	if (pipe(fd) == -1) {
-		warn("pipe: %s", strerror(errno));
+		say_why(WARNING, "pipe");
 		return;
 	}
 	fd_prepare(fd[0]);
@@ -5166,7 +5155,7 @@ server_start(struct super *s, const struct orders *orders, int64_t now)
 	}
 	close(fd[0]);
 	if (sr->pid == -1) {
-		warn("fork: %s", strerror(errno));
+		say_why(WARNING, "fork");
 		sr->pid = 0;
 		close(fd[1]);
 		return;
@@ -5225,9 +5214,9 @@ server_reap(struct super *s, int status, int64_t now)
 	sr->respawn_at = now + sr->delay;
 	status_text(how, sizeof(how), status);
 	if (sr->delay == 0)
-		warn("server: %s; started again", *how != '\0' ? how : "gone");
+		say(WARNING, "server: %s; started again", *how != '\0' ? how : "gone");
 	else
-		warn("server: %s; starting again in %g s",
+		say(WARNING, "server: %s; starting again in %g s",
 		    *how != '\0' ? how : "gone", (double)sr->delay / 1000);
 	sr->delay = sr->delay == 0 ? RESPAWN_MIN :
 	    sr->delay * 2 < RESPAWN_MAX ? sr->delay * 2 : RESPAWN_MAX;
@@ -5263,7 +5252,7 @@ super_stop(struct super *s, int sig, int64_t now)
 		if (s->build.pid == 0 || verbosity < 0)
 			return;
 		log_newline(&s->build);
-		say(0, "finishing build %lu; ^C again stops it",
+		say(NOTICE, "finishing build %lu; ^C again stops it",
 		    (unsigned long)s->build.number);
 		return;
 	}
@@ -5328,8 +5317,8 @@ super_watch(struct super *s, int64_t now)
 	b->ended = false;
 	if (!settle)
 		quiet = watch_drain(&s->watch, &b->changes, now);
-	else if (watch_settle(&s->watch, &b->changes, b->number, b->caused) &&
-	    b->confirms < 2)
+	else if (watch_settle(&s->watch, &b->changes, b->number, b->caused,
+	    &b->ended_at) && b->confirms < 2)
 		b->confirm_at = now + (b->confirms == 0 ? CONFIRM_TIME :
 		    CONFIRM_LATE);
 	if (b->changes.count == before)
@@ -5421,12 +5410,6 @@ supervise(struct super *s)
  * 8  Options, listeners, main
  * ------------------------------------------------------------------ */
 
-static const char synopsis[] =
-    "usage: blogserve [-AbhLnqRVv] [-a address] [-d docroot] [-H host]...\n"
-    "                 [-i seconds] [-k seconds] [-l logfile] [-P pidfile]\n"
-    "                 [-p port] [-r prefix] [-t seconds] [-u user]\n"
-    "                 [-w path]... [-x pattern]... [command [argument ...]]\n";
-
 static const char help[] =
     "  command     builds the site; a single operand is given to sh -c\n"
     "  -d docroot  the site that is served (default: .)\n"
@@ -5447,25 +5430,12 @@ static const char help[] =
     "  -h, -V      help, version\n"
     "See also: man blogserve\n";
 
-/* Wrong usage: why, the synopsis, and out. */
-static void
-usage(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	message(fmt, ap);
-	va_end(ap);
-	fputs(synopsis, stderr);
-	exit(2);
-}
-
 /* What was asked for, to standard output, and out. */
 static void
 tell(const char *text, const char *more)
 {
 	if (printf("%s%s", text, more) < 0 || fflush(stdout) == EOF)
-		die("standard output: %s", strerror(errno));
+		say_why(FATAL, "standard output");
 	exit(0);
 }
 
@@ -5482,7 +5452,7 @@ seconds_parse(int option, const char *text)
 		for (p++; *p >= '0' && *p <= '9'; p++)
 			ms += (*p - '0') * (scale /= 10);
 	if (*text == '\0' || *p != '\0' || ms < 1)
-		usage("-%c: %s: not a number of seconds", option, text);
+		say(USAGE, "-%c: %s: not a number of seconds", option, text);
 	return ms;
 }
 
@@ -5496,7 +5466,7 @@ port_parse(const char *text)
 	port = strtol(text, &end, 10);
 	if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 ||
 	    port > 65535)
-		usage("-p: %s: not a port (0 to 65535)", text);
+		say(USAGE, "-p: %s: not a port (0 to 65535)", text);
 	return (int)port;
 }
 
@@ -5513,7 +5483,7 @@ prefix_parse(const char *text)
 	    p += 1 + strspn(p + 1, name_chars))
 		;
 	if (*p != '\0')
-		usage("-r: %s: not a path", text);
+		say(USAGE, "-r: %s: not a path", text);
 	n = strlen(text);
 	prefix = must_alloc(n + 2);
 	prefix[0] = '/';
@@ -5530,7 +5500,7 @@ logfile_open(const char *name)
 	    O_NOCTTY, 0644);
 
 	if (fd == -1)
-		die("%s: %s", name, strerror(errno));
+		say_why(FATAL, name);
 	return fd;
 }
 
@@ -5589,11 +5559,11 @@ options_parse(struct options *o, int argc, char **argv)
 			break;
 		case '?':
 			if (optopt != 0 && strchr(all, optopt) != NULL)
-				usage("-%c: needs an argument", optopt);
-			usage("-%c: unknown option", optopt);
+				say(USAGE, "-%c: needs an argument", optopt);
+			say(USAGE, "-%c: unknown option", optopt);
 			break;
 		default:
-			die("-%c: not available yet", c);
+			say(FATAL, "-%c: not available yet", c);
 		}
 	o->log = logfile != NULL ? logfile_open(logfile) : -1;
 	if (optind < argc)
@@ -5653,15 +5623,15 @@ options_check(struct options *o)
 	o->root = path_absolute(o->docroot);
 	if (stat(o->root, &st) == -1) {
 		if (errno != ENOENT || o->command == NULL)
-			die("%s: %s", o->docroot, strerror(errno));
+			say_why(FATAL, o->docroot);
 	} else if (!S_ISDIR(st.st_mode))
-		die("%s: %s", o->docroot, strerror(ENOTDIR));
+		say(FATAL, "%s: %s", o->docroot, strerror(ENOTDIR));
 	for (i = 0; i < o->watch_count; i++)
 		if (stat(o->watch[i], &st) == -1)
-			die("%s: %s", o->watch[i], strerror(errno));
+			say_why(FATAL, o->watch[i]);
 	if (o->command != NULL && o->command[1] != NULL &&
 	    !command_found(o->command[0]))
-		die("%s: not found, or not to be executed", o->command[0]);
+		say(FATAL, "%s: not found, or not to be executed", o->command[0]);
 }
 
 /* A listener at an address; -1 with errno. */
@@ -5719,7 +5689,7 @@ listeners_add(struct listeners *l, const char *host, int port)
 	hints.ai_socktype = SOCK_STREAM;
 	hints.ai_flags = AI_PASSIVE;
 	if ((why = getaddrinfo(host, NULL, &hints, &all)) != 0)
-		die("%s: %s", host, gai_strerror(why));
+		say(FATAL, "%s: %s", host, gai_strerror(why));
 	for (ai = all; ai != NULL && l->count < LISTEN_MAX; ai = ai->ai_next) {
 		net = htons((in_port_t)(l->port > 0 ? l->port : port));
 		if (ai->ai_family == AF_INET)
@@ -5787,7 +5757,7 @@ listeners_open(struct listeners *l, const struct options *o)
 		port += o->port == -1;
 	}
 	if (why != 0)
-		die("%s%sport %d: %s", host != NULL ? host : "",
+		say(FATAL, "%s%sport %d: %s", host != NULL ? host : "",
 		    host != NULL ? ", " : "", port, strerror(why));
 	listener_name(l->fd[0], text, sizeof(text));
 	if (host == NULL || strcmp(text, "0.0.0.0") == 0)
@@ -5806,7 +5776,7 @@ address_tell(const char *address, void *arg)
 {
 	const struct listeners *l = arg;
 
-	say(0, strchr(address, ':') != NULL ? "also http://[%s]:%d%s/" :
+	say(NOTICE, strchr(address, ':') != NULL ? "also http://[%s]:%d%s/" :
 	    "also http://%s:%d%s/", address, l->port, l->prefix);
 }
 
@@ -5818,7 +5788,7 @@ listeners_tell(struct listeners *l)
 
 	printf("%s\n", l->url);
 	if (fflush(stdout) == EOF)
-		warn("standard output: %s", strerror(errno));
+		say_why(WARNING, "standard output");
 	listener_name(l->fd[0], text, sizeof(text));
 	if (strcmp(text, "0.0.0.0") == 0 || strcmp(text, "::") == 0)
 		extra_addresses(AF_INET, address_tell, l);
