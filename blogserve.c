@@ -78,11 +78,22 @@
 #define _XOPEN_SOURCE 700
 #endif
 
+/*
+ * The program is to fit into 64 KiB: where small code was asked for, GCC is
+ * kept from what makes ours larger.
+ */
+#if defined(__OPTIMIZE_SIZE__) && !defined(__clang__) && __GNUC__ >= 12
+#pragma GCC optimize("Oz", "no-thread-jumps", "no-move-loop-invariants", \
+    "no-caller-saves", "no-tree-fre", "no-jump-tables", "no-tree-tail-merge", \
+    "no-tree-vrp", "optimize-strlen")
+#endif
+
 #include <sys/types.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include <arpa/inet.h>
@@ -95,6 +106,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -104,6 +116,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -115,26 +128,38 @@
 #define HAVE_ACCEPT4	1
 #define HAVE_CLOSE_RANGE 1
 #define HAVE_GETIFADDRS	1
+#define HAVE_INITGROUPS	1
 #define HAVE_INOTIFY	1
+#ifndef HAVE_LANDLOCK
+#define HAVE_LANDLOCK	1
+#endif
 #define HAVE_OPENAT2	1
+#define HAVE_RENAMEAT2	1
 #define HAVE_SENDFILE	1
 #elif !defined(POSIX_ONLY) && (defined(__FreeBSD__) || defined(__NetBSD__) || \
     defined(__OpenBSD__) || defined(__DragonFly__))
 #define HAVE_ACCEPT4	1
 #define HAVE_GETIFADDRS	1
+#define HAVE_INITGROUPS	1
 #elif !defined(POSIX_ONLY) && (defined(__APPLE__) || defined(__sun))
 #define HAVE_GETIFADDRS	1
+#define HAVE_INITGROUPS	1
 #endif
 
-#if HAVE_CLOSE_RANGE || HAVE_OPENAT2
+#if HAVE_OPENAT2
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #ifdef __alpha__
-#define NR_CLOSE_RANGE	546
-#define NR_OPENAT2	547
+#define NR_SINCE_5	110	/* Alpha counts so many more */
 #else
-#define NR_CLOSE_RANGE	436
-#define NR_OPENAT2	437
+#define NR_SINCE_5	0
 #endif
+#define NR_CLOSE_RANGE	(436 + NR_SINCE_5)
+#define NR_OPENAT2	(437 + NR_SINCE_5)
+#define NR_LANDLOCK	(444 + NR_SINCE_5)	/* and the next two */
+#endif
+#if HAVE_INITGROUPS
+#include <grp.h>
 #endif
 #if HAVE_GETIFADDRS
 #include <ifaddrs.h>
@@ -227,6 +252,91 @@ extra_addresses(int family, void (*fn)(const char *, void *), void *arg)
 #else
 	(void)family, (void)fn, (void)arg;
 #endif
+}
+
+/* Let two names change places in one step. */
+static int
+extra_exchange(const char *a, const char *b)
+{
+#if HAVE_RENAMEAT2 && defined(SYS_renameat2)
+	return (int)syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, 1U << 1);
+#else
+	(void)a, (void)b;
+	errno = ENOSYS;
+	return -1;
+#endif
+}
+
+/* Have a user's groups and no others. */
+static int
+extra_initgroups(const char *user, gid_t group)
+{
+#if HAVE_INITGROUPS
+#ifdef __APPLE__
+	return initgroups(user, (int)group);
+#else
+	return initgroups(user, group);
+#endif
+#else
+	(void)user, (void)group;
+	errno = ENOSYS;
+	return -1;
+#endif
+}
+
+#if HAVE_LANDLOCK
+/* Allow what path is beneath (linux/landlock.h) to a ruleset. */
+static void
+landlock_allow(int rules, const char *path, uint64_t access)
+{
+	struct { uint64_t access; int32_t fd; } beneath;
+
+	beneath.access = access;
+	beneath.fd = open(path, O_PATH | O_CLOEXEC);
+	syscall(NR_LANDLOCK + 1, rules, 1, &beneath, 0);
+	close(beneath.fd);
+}
+#endif
+
+/*
+ * From now on read only below one directory, append only to files in
+ * another, NULL: none; execute nothing, reach no other network.  Returns
+ * what of that holds, in words.
+ */
+static const char *
+extra_sandbox(const char *readable, const char *appendable)
+{
+#if defined(__OpenBSD__) && !defined(POSIX_ONLY)
+	if (unveil(readable, "r") == 0 &&
+	    (appendable == NULL || unveil(appendable, "wc") == 0) &&
+	    pledge(appendable == NULL ? "stdio rpath inet" :
+	    "stdio rpath wpath cpath inet", NULL) == 0)
+		return "pledge, unveil";
+#elif HAVE_LANDLOCK
+	/* The versions 2, 3 and 5 know another kind of access each, ... */
+	static const unsigned char kinds[] = { 13, 13, 14, 15, 15, 16 };
+	struct { uint64_t files, net, scope; } handled = { 0, 3, 3 };
+	long abi = syscall(NR_LANDLOCK, NULL, 0, 1);
+	int rules;
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+		return "nothing";
+	if (abi < 1)
+		return "no new privileges";
+	handled.files = (1U << kinds[abi < 5 ? abi : 5]) - 1;
+	/* ... and 4 and 6 another field each. */
+	rules = (int)syscall(NR_LANDLOCK, &handled,
+	    abi < 4 ? 8 : abi < 6 ? 16 : 24, 0);
+	landlock_allow(rules, readable, 1 << 2 | 1 << 3);
+	if (appendable != NULL)
+		landlock_allow(rules, appendable, 1 << 1 | 1 << 8);
+	abi = syscall(NR_LANDLOCK + 2, rules, 0);
+	close(rules);
+	return abi == 0 ? "Landlock, no new privileges" : "no new privileges";
+#else
+	(void)readable, (void)appendable;
+#endif
+	return "nothing";
 }
 
 /* Send up to n bytes of a file from *at on, which moves; as write(2) does. */
@@ -373,32 +483,34 @@ enum {
 	RETRY_TIME = 1000,	/* after a fork that failed */
 	CONFIRM_TIME = 1000,	/* before a build that shows whose a change is */
 	CONFIRM_LATE = 10 * 1000,	/* and before another */
+	SHOW_TIME = 1000,	/* between signs of life on a terminal */
 	SWEEP_TIME = 5,		/* between looks at quiet connections, at most */
 	RESPAWN_MIN = 100,	/* before a server that keeps dying is replaced */
 	RESPAWN_MAX = 5000
 };
 
-/* What the command line says; constant after main. */
+/* What the command line says; constant after main.  Lists end with NULL. */
 struct options {
 	const char *docroot;	/* as given */
 	char *root;		/* the docroot's absolute path */
 	const char **watch;	/* sources, as given */
-	size_t watch_count;
 	const char **exclude;	/* patterns of what is not a source */
-	size_t exclude_count;
 	const char **hosts;	/* further Hosts to answer to */
-	size_t host_count;
 	char *const *command;	/* NULL: nothing to build */
 	const char *address;	/* NULL: both loopbacks */
-	int port;		/* -1: PORT_FIRST or one of the next */
+	const char *logfile, *pidfile, *user;	/* NULL: none */
+	const char *errfile;	/* beside the log, with -b */
+	const char *prefix;	/* the site's path: "" or "/..." */
 	int64_t interval;	/* ms between scans; 0: by their cost */
 	int64_t build_time;	/* ms that a build may take; 0: any */
-	int64_t head_time, idle_time;	/* ms */
-	const char *prefix;	/* the site's path: "" or "/..." */
+	int64_t patience;	/* ms for clients, 0: HEAD_TIME, IDLE_TIME */
+	int port;		/* -1: PORT_FIRST or one of the next */
 	int log;		/* the access log, -1: none */
+	bool atomic;		/* each build makes a directory of its own */
+	bool background;
 	bool follow;		/* symlinks out of the docroot */
-	bool listings;
-	bool live;		/* pages reload */
+	bool no_listings;
+	bool no_reload;		/* of pages, after builds */
 };
 
 /* Bytes data[at] to data[len - 1] wait; failed: memory ran out. */
@@ -428,6 +540,7 @@ struct orders {
 	bool building;
 	bool hold;		/* a build writes in place, or none has been */
 	bool stopping;
+	uint32_t reopen;	/* the log, each time that this grows */
 	char what[WHAT_LEN];	/* the cause of the latest build */
 };
 
@@ -438,6 +551,8 @@ typedef char orders_fit_a_pipe[sizeof(struct orders) <= _POSIX_PIPE_BUF ?
 static int self_pipe[2] = { -1, -1 };
 static int verbosity;			/* -1 with -q, 1 with -v */
 static unsigned long unsaid;		/* messages that nobody could take */
+static bool to_syslog;			/* messages go there */
+static bool progress;			/* such a line is on the terminal */
 
 /* ---------------------------------------------------------------------
  * 2  Tools: messages, time, buffers, descriptors
@@ -466,6 +581,24 @@ write_ready(int fd, const char *data, size_t len)
 	return done;
 }
 
+/* Write a text, though that may have to wait. */
+static bool
+print(int fd, const char *text)
+{
+	size_t n = strlen(text);
+
+	return write(fd, text, n) == (ssize_t)n;
+}
+
+/* write_ready to standard error, where a line of progress gives way. */
+static size_t
+err_write(const char *data, size_t len)
+{
+	if (progress)
+		progress = write_ready(STDERR_FILENO, "\r\033[K", 4) != 4;
+	return write_ready(STDERR_FILENO, data, len);
+}
+
 static const char synopsis[] =
     "usage: blogserve [-AbhLnqRVv] [-a address] [-d docroot] [-H host]...\n"
     "                 [-i seconds] [-k seconds] [-l logfile] [-P pidfile]\n"
@@ -476,7 +609,8 @@ static const char synopsis[] =
 enum level {
 	USAGE = -3,		/* followed by the synopsis: exit 2 */
 	FATAL = -2,		/* starting failed: exit 1 */
-	WARNING = -1, NOTICE = 0, DETAIL = 1
+	WARNING = -1, NOTICE = 0, DETAIL = 1,
+	PROGRESS = 2		/* for a terminal, where the next replaces it */
 };
 
 /*
@@ -491,7 +625,7 @@ say(enum level level, const char *fmt, ...)
 	va_list ap;
 	int n;
 
-	if (verbosity < (int)level)
+	if (verbosity < (int)level && level != PROGRESS)
 		return;
 	if (unsaid > 0) {
 		unsaid = 0;
@@ -501,16 +635,21 @@ say(enum level level, const char *fmt, ...)
 	n = vsnprintf(line + at, sizeof(line) - at - 1, fmt, ap);
 	va_end(ap);
 	len = at + (n < 0 ? 0 : (size_t)n);
-	if (len > sizeof(line) - 2)
-		len = sizeof(line) - 2;
+	if (len > (level == PROGRESS ? 79 : sizeof(line) - 2))
+		len = level == PROGRESS ? 79 : sizeof(line) - 2;
 	for (; at < len; at++)
 		if ((unsigned char)line[at] < ' ' || line[at] == 0x7f)
 			line[at] = '?';
-	line[len++] = '\n';
-	if (write_ready(STDERR_FILENO, line, len) != len)
+	if (level != PROGRESS)
+		line[len++] = '\n';
+	if (to_syslog)
+		syslog(LOG_DAEMON | (level < NOTICE ? LOG_WARNING : LOG_INFO),
+		    "%.*s", (int)len - 11, line + 11);
+	else if (err_write(line, len) != len)
 		unsaid++;
+	progress = level == PROGRESS;
 	if (level == USAGE)
-		fputs(synopsis, stderr);
+		print(STDERR_FILENO, synopsis);
 	if (level <= FATAL)
 		exit(level == USAGE ? 2 : 1);
 }
@@ -669,8 +808,8 @@ pipe_open(int fd[2])
 static void
 fds_sanitize(void)
 {
-	long fd, max;
-	int null;
+	struct rlimit lim;
+	int fd, null;
 
 	do {
 		if ((null = open("/dev/null", O_RDWR)) == -1)
@@ -680,10 +819,99 @@ fds_sanitize(void)
 		close(null);
 	if (extra_cloexec_from(STDERR_FILENO + 1) == 0)
 		return;
-	if ((max = sysconf(_SC_OPEN_MAX)) == -1 || max > 65536)
-		max = 65536;
-	for (fd = STDERR_FILENO + 1; fd < max; fd++)
-		fcntl((int)fd, F_SETFD, FD_CLOEXEC);
+	if (getrlimit(RLIMIT_NOFILE, &lim) == -1 || lim.rlim_cur > 65536)
+		lim.rlim_cur = 65536;
+	for (fd = STDERR_FILENO + 1; fd < (int)lim.rlim_cur; fd++)
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+/* Lock a file that is open, and still the one of that name: 0 or an errno. */
+static int
+file_lock(int fd, const char *name)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	struct stat st, named;
+
+	if (fcntl(fd, F_SETLK, &lock) == -1)
+		return errno == EACCES ? EAGAIN : errno;
+	return fstat(fd, &st) == 0 && lstat(name, &named) == 0 &&
+	    st.st_dev == named.st_dev && st.st_ino == named.st_ino ? 0 : ESTALE;
+}
+
+/*
+ * Make a file with our process id, whole from its first moment on, and hold
+ * its lock while we live.  One that nobody holds is replaced, but nothing
+ * that is not a file; what a live program holds is refused.
+ */
+static int
+pidfile_open(const char *name)
+{
+	char temp[PATH_LEN], pid[24];
+	int fd, old, why;
+	bool linkable;
+
+	snprintf(temp, sizeof(temp), "%s.XXXXXX", name);
+	if ((fd = mkstemp(temp)) == -1)
+		say_why(FATAL, name);
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	fchmod(fd, 0644);
+	snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
+	why = print(fd, pid) ? file_lock(fd, temp) : errno;
+	while (why == 0 && link(temp, name) == -1) {
+		linkable = errno == EEXIST;
+		old = open(name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY |
+		    O_CLOEXEC);
+		why = old != -1 ? file_lock(old, name) : errno != ENOENT ?
+		    errno : linkable ? ESTALE : 0;
+		if (why == 0 && rename(temp, name) == -1)
+			why = errno;
+		fd_close(&old);
+		if (why == 0)
+			return fd;
+		if (why == ESTALE)
+			why = 0;
+	}
+	unlink(temp);
+	if (why == EAGAIN)
+		say(FATAL, "%s: a blogserve that runs has it", name);
+	if (why != 0)
+		say(FATAL, "%s: %s", name, strerror(why));
+	return fd;
+}
+
+/* Remove it or, where a user we became may not, empty it. */
+static void
+pidfile_close(int *fd, const char *name)
+{
+	if (*fd != -1 && unlink(name) == -1 && ftruncate(*fd, 0) == -1)
+		say_why(WARNING, name);
+	fd_close(fd);
+}
+
+/* Have fd be a log, to append to; -1 with errno, then it is what it was. */
+static int
+log_reopen(int fd, const char *name)
+{
+	int log = open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC |
+	    O_NOCTTY, 0644);
+
+	if (log == -1 || log == fd)
+		return log;
+	if (fd == -1)
+		return log;
+	dup2(log, fd);
+	close(log);
+	return fcntl(fd, F_SETFD, fd > STDERR_FILENO ? FD_CLOEXEC : 0);
+}
+
+/* The logs were renamed, perhaps: write to new ones, or on to the old. */
+static void
+logs_reopen(const struct options *o)
+{
+	if (o->log != -1 && log_reopen(o->log, o->logfile) == -1)
+		say_why(WARNING, o->logfile);
+	if (o->errfile != NULL && log_reopen(STDERR_FILENO, o->errfile) == -1)
+		say_why(WARNING, o->errfile);
 }
 
 static uint64_t
@@ -727,6 +955,18 @@ is_racy(const struct timespec *t, const struct timespec *now)
 	age = ((int64_t)now->tv_sec - t->tv_sec) * 1000 +
 	    (now->tv_nsec - t->tv_nsec) / 1000000;
 	return age > -1000 && age <= (t->tv_nsec == 0 ? 2000 : RACY_TIME);
+}
+
+/* Read a directory; NULL with errno. */
+static DIR *
+dir_open(int at, const char *path)
+{
+	int fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd != -1 ? fdopendir(fd) : NULL;
+
+	if (d == NULL)
+		fd_close(&fd);
+	return d;
 }
 
 /* The names in a directory; sorted, once names_sort was called. */
@@ -844,11 +1084,12 @@ signals_restore(const struct signals *s)
 static void
 signals_ignore(void)
 {
+	struct sigaction act = { .sa_handler = SIG_IGN };
 	sigset_t none;
 	size_t i;
 
 	for (i = 0; i < SIGNALS; i++)
-		signal(signal_list[i], SIG_IGN);
+		sigaction(signal_list[i], &act, NULL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -873,6 +1114,9 @@ fork_blocked(void)
 	errno = e;
 	return pid;
 }
+
+/* The status of a process that called exit(1), as all systems have it. */
+#define STATUS_FAILED	(1 << 8)
 
 /* What became of a process, in words; "" of one that succeeded. */
 static void
@@ -1038,7 +1282,7 @@ status_line(int status)
 	const char *line;
 
 	for (line = statuses; *line != '\0'; line += strlen(line) + 1)
-		if (atoi(line) == status)
+		if (strtol(line, NULL, 10) == status)
 			return line;
 	return "500 ";
 }
@@ -1443,36 +1687,30 @@ date_format(char text[80], time_t t)
 		text[0] = '\0';
 }
 
-/* Seconds since the Epoch of a date, as POSIX counts them: no timezone. */
-static time_t
-date_seconds(const struct tm *tm)
-{
-	/* Years begin in March, so that the leap day is a year's last. */
-	int64_t month = (tm->tm_mon + 10) % 12;
-	int64_t year = tm->tm_year + 1900 - (month >= 10);
-	int64_t day = 365 * year + year / 4 - year / 100 + year / 400 +
-	    (153 * month + 2) / 5 + tm->tm_mday - 1 - 719468;
-
-	return (time_t)(((day * 24 + tm->tm_hour) * 60 + tm->tm_min) * 60 +
-	    tm->tm_sec);
-}
-
 /*
- * A date in any of the three forms that RFC 9110, section 5.6.7, has; -1 if
- * it is in none.
+ * Whether a time is before (-1), at (0) or after (1) a date, in any of the
+ * three forms that RFC 9110, section 5.6.7, has; 2 if it is in none.
  */
-static time_t
-date_parse(const char *text)
+static int
+date_compare(time_t t, const char *text)
 {
 	static const char forms[][28] = { "%A, %d-%b-%y %H:%M:%S GMT",
 	    "%a %b %d %H:%M:%S %Y" };
 	struct tm tm = { 0 };
 	const char *end = strptime(text, date_imf, &tm);
+	char date[32], ours[32];
 	size_t i;
+	int cmp;
 
 	for (i = 0; i < COUNT(forms) && (end == NULL || *end != '\0'); i++)
 		end = strptime(text, forms[i], &tm);
-	return end != NULL && *end == '\0' ? date_seconds(&tm) : -1;
+	if (end == NULL || *end != '\0')
+		return 2;
+	strftime(date, sizeof(date), "%Y%m%d%H%M%S", &tm);
+	gmtime_r(&t, &tm);
+	strftime(ours, sizeof(ours), "%Y%m%d%H%M%S", &tm);
+	cmp = strcmp(ours, date);
+	return cmp < 0 ? -1 : cmp > 0;
 }
 
 /*
@@ -1515,13 +1753,13 @@ etag_listed(const char *list, const char *etag, bool weak)
 }
 
 /*
- * The seconds of the file's last change, or -1 if they prove nothing: a
- * file may change twice within one (RFC 9110, section 8.8.2.2).
+ * Whether a file has not changed so lately that the seconds of its time
+ * prove nothing: it may do so twice within one (RFC 9110, section 8.8.2.2).
  */
-static time_t
-stat_date(const struct stat *st, time_t now)
+static bool
+is_settled(const struct stat *st, time_t now)
 {
-	return st->st_mtim.tv_sec < now - 2 ? st->st_mtim.tv_sec : -1;
+	return st->st_mtim.tv_sec < now - 2;
 }
 
 /*
@@ -1534,7 +1772,6 @@ preconditions(const struct request *rq, const struct stat *st,
     const char *mark, time_t now)
 {
 	const char *const *f = rq->field;
-	time_t date;
 	char etag[128];
 
 	if (f[FIELD_IF_MATCH] == NULL && f[FIELD_IF_UNMODIFIED_SINCE] == NULL &&
@@ -1544,19 +1781,15 @@ preconditions(const struct request *rq, const struct stat *st,
 	if (f[FIELD_IF_MATCH] != NULL) {
 		if (!etag_listed(f[FIELD_IF_MATCH], etag, false))
 			return 412;
-	} else if (f[FIELD_IF_UNMODIFIED_SINCE] != NULL) {
-		date = date_parse(f[FIELD_IF_UNMODIFIED_SINCE]);
-		if (date != -1 && st->st_mtim.tv_sec > date)
-			return 412;
-	}
+	} else if (f[FIELD_IF_UNMODIFIED_SINCE] != NULL &&
+	    date_compare(st->st_mtim.tv_sec, f[FIELD_IF_UNMODIFIED_SINCE]) == 1)
+		return 412;
 	if (f[FIELD_IF_NONE_MATCH] != NULL)
 		return etag_listed(f[FIELD_IF_NONE_MATCH], etag, true) ?
 		    304 : 0;
-	if (f[FIELD_IF_MODIFIED_SINCE] == NULL || *mark != '\0' ||
-	    stat_date(st, now) == -1)
-		return 0;
-	date = date_parse(f[FIELD_IF_MODIFIED_SINCE]);
-	return date != -1 && st->st_mtim.tv_sec <= date ? 304 : 0;
+	return f[FIELD_IF_MODIFIED_SINCE] != NULL && *mark == '\0' &&
+	    is_settled(st, now) && date_compare(st->st_mtim.tv_sec,
+	    f[FIELD_IF_MODIFIED_SINCE]) <= 0 ? 304 : 0;
 }
 
 /* The number at *text, INT64_MAX if it is larger; false if there is none. */
@@ -1625,8 +1858,8 @@ range_wanted(const struct request *rq, const struct stat *st, time_t now)
 		etag_format(etag, st, "");
 		return strcmp(condition, etag) == 0;
 	}
-	return stat_date(st, now) != -1 &&
-	    stat_date(st, now) == date_parse(condition);
+	return is_settled(st, now) &&
+	    date_compare(st->st_mtim.tv_sec, condition) == 0;
 }
 
 /* Whether Accept-Encoding takes gzip: with a q-value that is not 0. */
@@ -1677,7 +1910,8 @@ static bool
 host_allowed(const char *host, const struct options *opt)
 {
 	char name[256];
-	size_t i, n;
+	const char **h;
+	size_t n;
 
 	if (host[0] == '[') {
 		host++;
@@ -1688,9 +1922,8 @@ host_allowed(const char *host, const struct options *opt)
 		return false;
 	memcpy(name, host, n);
 	name[n] = '\0';
-	for (i = 0; i < opt->host_count; i++)
-		if (strcmp(opt->hosts[i], "*") == 0 ||
-		    strcasecmp(opt->hosts[i], name) == 0)
+	for (h = opt->hosts; *h != NULL; h++)
+		if (strcmp(*h, "*") == 0 || strcasecmp(*h, name) == 0)
 			return true;
 	if (opt->address != NULL && strcasecmp(opt->address, name) == 0)
 		return true;
@@ -1944,6 +2177,8 @@ struct conn {
 struct site {
 	const char *root;
 	bool follow;
+	bool keep;		/* it may be away while it is replaced */
+	bool moved;		/* to where the sandbox does not let us */
 	int fd;
 	dev_t dev;
 	ino_t ino;
@@ -1983,24 +2218,31 @@ struct service {
 	char in[HEAD_MAX + 1], head[HEAD_MAX + 1];
 };
 
-/* Where the docroot is now; it may have been made anew.  -1 with errno. */
-static int
-site_root(struct site *site)
+/*
+ * Look where the docroot is now, for it may have been made anew: once for a
+ * reply, so that all of that is from one version.
+ */
+static void
+site_enter(struct site *site)
 {
 	struct stat st;
 
-	if (stat(site->root, &st) == -1)
-		return -1;
+	if (stat(site->root, &st) == -1) {
+		if (!site->keep)
+			fd_close(&site->fd);
+		return;
+	}
 	if (site->fd != -1 && st.st_dev == site->dev &&
 	    st.st_ino == site->ino)
-		return site->fd;
+		return;
 	fd_close(&site->fd);
-	if ((site->fd = open(site->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC))
-	    == -1 || fstat(site->fd, &st) == -1)
-		return -1;
-	site->dev = st.st_dev;
-	site->ino = st.st_ino;
-	return site->fd;
+	site->fd = open(site->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	site->moved = site->fd == -1 && errno == EACCES &&
+	    (st.st_dev != site->dev || st.st_ino != site->ino);
+	if (site->fd != -1 && fstat(site->fd, &st) == 0) {
+		site->dev = st.st_dev;
+		site->ino = st.st_ino;
+	}
 }
 
 /*
@@ -2099,20 +2341,21 @@ site_open(struct site *site, const char *name, struct stat *st)
 {
 	char path[PATH_LEN];
 	int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
-	int root, fd, tries;
+	int fd, tries;
 
-	if ((root = site_root(site)) == -1)
+	errno = ENOENT;
+	if (site->fd == -1)
 		return -1;
 	if (*name == '\0')
 		name = ".";
 	if (site->follow)
-		fd = openat(root, name, flags);
+		fd = openat(site->fd, name, flags);
 	else
-		fd = extra_open_beneath(root, name, flags);
+		fd = extra_open_beneath(site->fd, name, flags);
 	if (fd == -1 && !site->follow && errno != ENOENT && errno != EMFILE) {
 		snprintf(path, sizeof(path), "%s", name);
 		for (tries = 0; tries < LINKS_MAX; tries++)
-			if ((fd = site_walk(site, root, path)) != -1 ||
+			if ((fd = site_walk(site, site->fd, path)) != -1 ||
 			    errno != EAGAIN)
 				break;
 	}
@@ -2150,7 +2393,7 @@ status_of_errno(void)
 static bool
 is_live(const struct service *sv)
 {
-	return sv->opt->live && is_document(&sv->request);
+	return !sv->opt->no_reload && is_document(&sv->request);
 }
 
 /* The script's tag: it knows of which build the page is. */
@@ -2209,8 +2452,7 @@ listing_open(struct buf *page, int fd, const char *path)
 {
 	struct listing *l = calloc(1, sizeof(*l));
 	struct dirent *e;
-	DIR *d = NULL;
-	int copy;
+	DIR *d;
 
 	if (l == NULL) {
 		close(fd);
@@ -2218,8 +2460,7 @@ listing_open(struct buf *page, int fd, const char *path)
 	}
 	l->fd = fd;
 	memcpy(l->path, path, strlen(path) + 1);
-	if ((copy = dup(fd)) != -1 && (d = fdopendir(copy)) == NULL)
-		close(copy);
+	d = dir_open(fd, ".");
 	while (d != NULL && (e = readdir(d)) != NULL)
 		if (e->d_name[0] != '.')
 			names_add(&l->names, e->d_name);
@@ -2247,6 +2488,7 @@ listing_write(struct buf *page, struct service *sv, struct listing *l)
 	struct tm tm;
 	char when[32];
 
+	site_enter(&sv->site);
 	for (; l->at < l->names.count && l->at < end; l->at++) {
 		name = l->names.list[l->at];
 		if (!listing_served(&sv->site, l, name, &st))
@@ -2385,7 +2627,7 @@ cache_add(struct service *sv, const char *name, const struct stat *st,
 
 	cache_drop(sv, slot);
 	if (sv->cache_bytes + length > CACHE_MAX ||
-	    (c = malloc(sizeof(*c) + fields + length + n)) == NULL)
+	    (c = calloc(1, sizeof(*c) + fields + length + n)) == NULL)
 		return;
 	c->stamp = stat_stamp(st);
 	c->dev = st->st_dev;
@@ -2545,6 +2787,7 @@ request_answer(struct service *sv, struct reply *r, struct stat *st,
 	    !gzip_accepted(rq->field[FIELD_ACCEPT_ENCODING]) &&
 	    (*kept = cache_find(sv, name, st)) != NULL)
 		return file_reply(sv, r, st, -1);
+	site_enter(&sv->site);
 	fd = site_find(sv, rq->path, name, PATH_LEN + 16, st, &r->encoding);
 	status = fd == -1 ? status_of_errno() : 200;
 	r->type = type_of(name);
@@ -2553,7 +2796,7 @@ request_answer(struct service *sv, struct reply *r, struct stat *st,
 		name[0] = '\0';
 	if (fd != -1 && S_ISDIR(st->st_mode)) {
 		name[0] = '\0';
-		if (slash && sv->opt->listings) {
+		if (slash && !sv->opt->no_listings) {
 			listing_reply(sv, r, fd);
 			return -1;
 		}
@@ -2625,162 +2868,150 @@ request_refused(struct service *sv, int status)
  * lets it work; text from a log never becomes markup.
  */
 static const char reload_show_js[] =
-"(() => {\n"
-"const me = document.currentScript, data = me.dataset, fields = \"input,textarea,select\",\n"
-" base = me.src.replace(/reload\\.js.*/, \"\"), all = s => [...document.querySelectorAll(s)],\n"
-" secret = f => /password|file/.test(f.type),\n"
-" make = (name, css) => {\n"
-"  const e = document.createElement(name);\n"
-"  e.style.cssText = css;\n"
-"  return e;\n"
-" };\n"
-"let done = +data.done, busy, source, box, bar, panel, closed;\n"
-"\n"
-"const again = () => {\n"
-" const list = all(fields);\n"
-" if (busy) return;\n"
-" busy = true;\n"
-" try {\n"
-"  sessionStorage.blogserve = JSON.stringify([location.href, scrollX, scrollY,\n"
-"   list.indexOf(document.activeElement), list.map(f => [secret(f) ? \"\" : f.value, f.checked])]);\n"
-" } catch { }\n"
-" location.reload();\n"
-"};\n"
-"\n"
-"const restore = () => {\n"
-" let s, list = all(fields);\n"
-" try {\n"
-"  s = JSON.parse(sessionStorage.blogserve);\n"
-"  delete sessionStorage.blogserve;\n"
-" } catch { }\n"
-" if (!s || s[0] != location.href) return;\n"
-" if (s[4].length == list.length)\n"
-"  list.forEach((f, i) => {\n"
-"   if (!secret(f)) [f.value, f.checked] = s[4][i];\n"
-"  });\n"
-" list[s[3]]?.focus({ preventScroll: true });\n"
-" scrollTo(s[1], s[2]);\n"
-"};\n"
-"\n"
-"const show = e => {\n"
-" if (!box) {\n"
-"  const host = make(\"blogserve-ui\", \"all:initial\");\n"
-"  document.documentElement.append(host);\n"
-"  box = host.attachShadow({ mode: \"open\" });\n"
-" }\n"
-" box.append(e);\n"
-"};\n"
-"\n"
-"const building = (ms, took) => {\n"
-" bar?.remove();\n"
-" if (ms < 0) return;\n"
-" bar = make(\"div\", \"position:fixed;top:0;left:0;height:3px;background:#3a7;z-index:2147483647\");\n"
-" bar.role = \"progressbar\";\n"
-" bar.ariaLabel = \"building\";\n"
-" show(bar);\n"
-" bar.animate([{ width: (took > 0 ? Math.min(ms / took, .9) * 100 : 0) + \"%\" }, { width: \"95%\" }],\n"
-"  { duration: Math.max(took - ms, 1000), fill: \"forwards\" });\n"
-"};\n"
-"\n"
-"const log = pre => fetch(base + \"log\", { headers: { Range: \"bytes=-20000\" } })\n"
-" .then(r => r.status < 400 ? r.text() : \"\").then(t => {\n"
-"  pre.textContent = t.replace(/\\x1b(\\[[0-9;?]*[ -\\/]*[@-~]|\\][^\\x07]*\\x07|.)/g, \"\")\n"
-"   .split(\"\\n\").slice(-40).join(\"\\n\");\n"
-" }).catch(() => { });\n"
-"\n"
-"const failed = s => {\n"
-" if (panel?.build == s.build) return;\n"
-" panel?.remove();\n"
-" panel = null;\n"
-" if (!s.failed || closed == s.build) return;\n"
-" panel = make(\"section\", \"position:fixed;inset:auto 0 0;max-height:50%;overflow:auto;\" +\n"
-"  \"padding:1em;z-index:2147483646;color-scheme:light dark;background:Canvas;\" +\n"
-"  \"color:CanvasText;border-top:3px solid #c33;font:14px sans-serif\");\n"
-" const button = make(\"button\", \"float:right\"),\n"
-"  pre = make(\"pre\", \"font:13px monospace;white-space:pre-wrap\");\n"
-" panel.build = s.build;\n"
-" panel.role = \"alert\";\n"
-" button.textContent = \"Close\";\n"
-" button.onclick = () => {\n"
-"  closed = s.build;\n"
-"  panel.remove();\n"
-" };\n"
-" panel.append(button, \"Build \" + s.build + \": \" + s.failed, pre);\n"
-" show(panel);\n"
-" log(pre);\n"
-"};\n";
+    "(() => {"
+    "const me = document.currentScript, data = me.dataset, fields = 'input,textarea,select',"
+      "base = me.src.replace(/reload\\.js.*/, ''), all = s => [...document.querySelectorAll(s)],"
+      "secret = f => /password|file/.test(f.type),"
+      "make = (name, css) => {"
+        "const e = document.createElement(name);"
+        "e.style.cssText = css;"
+        "return e;"
+      "};"
+    "let done = +data.done, busy, source, box, bar, panel, closed;"
+    "const again = () => {"
+      "const list = all(fields);"
+      "if (busy) return;"
+      "busy = true;"
+      "try {"
+        "sessionStorage.blogserve = JSON.stringify([location.href, scrollX, scrollY,"
+          "list.indexOf(document.activeElement), list.map(f => [secret(f) ? '' : f.value, f.checked])]);"
+      "} catch { }"
+      "location.reload();"
+    "};"
+    "const restore = () => {"
+      "let s, list = all(fields);"
+      "try {"
+        "s = JSON.parse(sessionStorage.blogserve);"
+        "delete sessionStorage.blogserve;"
+      "} catch { }"
+      "if (!s || s[0] != location.href) return;"
+      "if (s[4].length == list.length)"
+        "list.forEach((f, i) => {"
+          "if (!secret(f)) [f.value, f.checked] = s[4][i];"
+        "});"
+      "list[s[3]]?.focus({ preventScroll: true });"
+      "scrollTo(s[1], s[2]);"
+    "};"
+    "const show = e => {"
+      "if (!box) {"
+        "const host = make('blogserve-ui', 'all:initial');"
+        "document.documentElement.append(host);"
+        "box = host.attachShadow({ mode: 'open' });"
+      "}"
+      "box.append(e);"
+    "};"
+    "const building = (ms, took) => {"
+      "bar?.remove();"
+      "if (ms < 0) return;"
+      "bar = make('div', 'position:fixed;top:0;left:0;height:3px;background:#3a7;z-index:2147483647');"
+      "bar.role = 'progressbar';"
+      "bar.ariaLabel = 'building';"
+      "show(bar);"
+      "bar.animate([{ width: (took > 0 ? Math.min(ms / took, .9) * 100 : 0) + '%' }, { width: '95%' }],"
+        "{ duration: Math.max(took - ms, 1000), fill: 'forwards' });"
+    "};"
+    "const log = pre => fetch(base + 'log', { headers: { Range: 'bytes=-20000' } })"
+      ".then(r => r.status < 400 ? r.text() : '').then(t => {"
+        "pre.textContent = t.replace(/\\x1b(\\[[0-9;?]*[ -\\/]*[@-~]|\\][^\\x07]*\\x07|.)/g, '')"
+          ".split('\\n').slice(-40).join('\\n');"
+      "}).catch(() => { });"
+    "const failed = s => {"
+      "if (panel?.build == s.build) return;"
+      "panel?.remove();"
+      "panel = null;"
+      "if (!s.failed || closed == s.build) return;"
+      "panel = make('section', 'position:fixed;inset:auto 0 0;max-height:50%;overflow:auto;' +"
+        "'padding:1em;z-index:2147483646;color-scheme:light dark;background:Canvas;' +"
+        "'color:CanvasText;border-top:3px solid #c33;font:14px sans-serif');"
+      "const button = make('button', 'float:right'),"
+        "pre = make('pre', 'font:13px monospace;white-space:pre-wrap');"
+      "panel.build = s.build;"
+      "panel.role = 'alert';"
+      "button.textContent = 'Close';"
+      "button.onclick = () => {"
+        "closed = s.build;"
+        "panel.remove();"
+      "};"
+      "panel.append(button, 'Build ' + s.build + ': ' + s.failed, pre);"
+      "show(panel);"
+      "log(pre);"
+    "};";
 
 /* The rest of it: what to do when the site changed. */
 static const char reload_listen_js[] =
-"const imports = () => [...document.styleSheets].some(sheet => {\n"
-" try {\n"
-"  return [...sheet.cssRules].some(r => r.type == 3);\n"
-" } catch { }\n"
-"});\n"
-"\n"
-"const swap = () => all(\"link[rel~=stylesheet]\").forEach(old => {\n"
-" const url = new URL(old.href), link = old.cloneNode();\n"
-" if (url.origin != location.origin || old.stale) return;\n"
-" old.stale = true;\n"
-" url.searchParams.set(\"blogserve\", done);\n"
-" link.href = url;\n"
-" link.onload = link.onerror = () => old.remove();\n"
-" old.after(link);\n"
-"});\n"
-"\n"
-"const styles = () => fetch(location.href).then(r => r.arrayBuffer()).then(b => {\n"
-" const hash = new Uint8Array(b).reduce((h, c) => Math.imul(h ^ c, 16777619), -2128831035) >>> 0;\n"
-" hash == data.hash ? swap() : again();\n"
-"}).catch(again);\n"
-"\n"
-"const told = s => {\n"
-" if (s.start != data.start || s.done != done || (\"wait\" in data && s.building < 0)) {\n"
-"  if (s.start != data.start || s.other > done || !data.hash || imports()) return again();\n"
-"  done = s.done;\n"
-"  styles();\n"
-" }\n"
-" building(s.building, s.took);\n"
-" if (s.building < 0) failed(s);\n"
-"};\n"
-"\n"
-"const hush = () => {\n"
-" source?.close();\n"
-" source = null;\n"
-"};\n"
-"\n"
-"const listen = () => {\n"
-" if (document.hidden) return hush();\n"
-" if (source) return;\n"
-" source = new EventSource(base + \"events\");\n"
-" source.onmessage = e => told(JSON.parse(e.data));\n"
-" source.onerror = () => {\n"
-"  if (source?.readyState != 2) return;\n"
-"  source = null;\n"
-"  setTimeout(listen, 1000);\n"
-" };\n"
-"};\n"
-"\n"
-"if (window.blogserve) return;\n"
-"window.blogserve = true;\n"
-"addEventListener(\"load\", restore);\n"
-"addEventListener(\"pagehide\", hush);\n"
-"addEventListener(\"pageshow\", e => {\n"
-" if (!e.persisted) return;\n"
-" busy = false;\n"
-" listen();\n"
-"});\n"
-"addEventListener(\"keydown\", e => {\n"
-" if (e.key == \"Escape\") panel?.querySelector(\"button\").click();\n"
-"});\n"
-"document.addEventListener(\"visibilitychange\", listen);\n"
-"if (\"wait\" in data) {\n"
-" const pre = make(\"pre\", \"white-space: pre-wrap\");\n"
-" me.before(pre);\n"
-" log(pre);\n"
-" setInterval(log, 1000, pre);\n"
-"}\n"
-"listen();\n"
-"})();\n";
+    "const imports = () => [...document.styleSheets].some(sheet => {"
+      "try {"
+        "return [...sheet.cssRules].some(r => r.type == 3);"
+      "} catch { }"
+    "});"
+    "const swap = () => all('link[rel~=stylesheet]').forEach(old => {"
+      "const url = new URL(old.href), link = old.cloneNode();"
+      "if (url.origin != location.origin || old.stale) return;"
+      "old.stale = true;"
+      "url.searchParams.set('blogserve', done);"
+      "link.href = url;"
+      "link.onload = link.onerror = () => old.remove();"
+      "old.after(link);"
+    "});"
+    "const styles = () => fetch(location.href).then(r => r.arrayBuffer()).then(b => {"
+      "const hash = new Uint8Array(b).reduce((h, c) => Math.imul(h ^ c, 16777619), -2128831035) >>> 0;"
+      "hash == data.hash ? swap() : again();"
+    "}).catch(again);"
+    "const told = s => {"
+      "if (s.start != data.start || s.done != done || ('wait' in data && s.building < 0)) {"
+        "if (s.start != data.start || s.other > done || !data.hash || imports()) return again();"
+        "done = s.done;"
+        "styles();"
+      "}"
+      "building(s.building, s.took);"
+      "if (s.building < 0) failed(s);"
+    "};"
+    "const hush = () => {"
+      "source?.close();"
+      "source = null;"
+    "};"
+    "const listen = () => {"
+      "if (document.hidden) return hush();"
+      "if (source) return;"
+      "source = new EventSource(base + 'events');"
+      "source.onmessage = e => told(JSON.parse(e.data));"
+      "source.onerror = () => {"
+        "if (source?.readyState != 2) return;"
+        "source = null;"
+        "setTimeout(listen, 1000);"
+      "};"
+    "};"
+    "if (window.blogserve) return;"
+    "window.blogserve = true;"
+    "addEventListener('load', restore);"
+    "addEventListener('pagehide', hush);"
+    "addEventListener('pageshow', e => {"
+      "if (!e.persisted) return;"
+      "busy = false;"
+      "listen();"
+    "});"
+    "addEventListener('keydown', e => {"
+      "if (e.key == 'Escape') panel?.querySelector('button').click();"
+    "});"
+    "document.addEventListener('visibilitychange', listen);"
+    "if ('wait' in data) {"
+      "const pre = make('pre', 'white-space: pre-wrap');"
+      "me.before(pre);"
+      "log(pre);"
+      "setInterval(log, 1000, pre);"
+    "}"
+    "listen();"
+    "})();";
 
 /* An event: what the script compares, and shows. */
 static void
@@ -2846,11 +3077,13 @@ own_reply(struct service *sv, struct reply *r)
 			return fd;
 		close(fd);
 		error_reply(sv, 416, r);
-	} else if (strcmp(rq->own, "reload.js") == 0 && sv->opt->live) {
+	} else if (strcmp(rq->own, "reload.js") == 0 &&
+	    !sv->opt->no_reload) {
 		r->type = type_of(".js");
 		buf_puts(&sv->page, reload_show_js);
 		buf_puts(&sv->page, reload_listen_js);
-	} else if (strcmp(rq->own, "events") == 0 && sv->opt->live) {
+	} else if (strcmp(rq->own, "events") == 0 &&
+	    !sv->opt->no_reload) {
 		r->type = "text/event-stream";
 		r->stream = r->endless = true;
 		r->keep = false;
@@ -2888,6 +3121,13 @@ conn_wait(struct service *sv, struct conn *c, int64_t ms)
 {
 	c->until = sv->now + ms;
 	sv->until = sooner(sv->until, c->until);
+}
+
+/* The same for a client that is slow, as -t says. */
+static void
+conn_bear(struct service *sv, struct conn *c, int64_t ms)
+{
+	conn_wait(sv, c, sv->opt->patience > 0 ? sv->opt->patience : ms);
 }
 
 /*
@@ -3125,7 +3365,7 @@ conn_compose(struct service *sv, struct conn *c, struct reply *r,
 		cache_add(sv, name, r->st, c->out.data + fields,
 		    c->out.len - fields - (size_t)r->length);
 	listing_free(&sv->listing);
-	conn_wait(sv, c, sv->opt->idle_time);
+	conn_bear(sv, c, IDLE_TIME);
 	if (c->out.failed || page->failed)
 		conn_close(sv, c);
 	if (page->cap > INLINE_MAX || page->failed)
@@ -3222,7 +3462,7 @@ conn_input(struct service *sv, struct conn *c, bool *may_read)
 		if (!*may_read)
 			return false;
 		*may_read = false;
-		n = recv(c->fd, sv->in + have, HEAD_MAX - have, 0);
+		n = read(c->fd, sv->in + have, HEAD_MAX - have);
 		if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR)) {
 			conn_close(sv, c);
 			return false;
@@ -3230,7 +3470,7 @@ conn_input(struct service *sv, struct conn *c, bool *may_read)
 		if (n == -1)
 			return false;
 		if (have == 0)
-			conn_wait(sv, c, sv->opt->head_time);
+			conn_bear(sv, c, HEAD_TIME);
 		have += (size_t)n;
 		len = head_length(sv->in, have);
 	}
@@ -3297,7 +3537,7 @@ conn_send(struct service *sv, struct conn *c, size_t *size)
 			return errno = EIO, -1;
 	}
 	*size = buf_left(&c->out);
-	n = send(c->fd, c->out.data + c->out.at, *size, 0);
+	n = write(c->fd, c->out.data + c->out.at, *size);
 	if (n > 0)
 		c->out.at += (size_t)n;
 	return n;
@@ -3325,7 +3565,7 @@ conn_output(struct service *sv, struct conn *c)
 		if (n == -1)
 			return false;
 		c->sent += n;
-		conn_wait(sv, c, sv->opt->idle_time);
+		conn_bear(sv, c, IDLE_TIME);
 		/* It may not all have arrived when we close. */
 		c->linger = c->linger || turn > 0 || (size_t)n < size;
 		if ((size_t)n < size)
@@ -3341,7 +3581,7 @@ conn_output(struct service *sv, struct conn *c)
 	if (c->keep && !sv->draining) {
 		c->state = CONN_READ;
 		if (buf_left(&c->in) > 0)
-			conn_wait(sv, c, sv->opt->head_time);
+			conn_bear(sv, c, HEAD_TIME);
 		return buf_left(&c->in) > 0;
 	}
 	if (c->linger && !sv->draining && shutdown(c->fd, SHUT_WR) == 0) {
@@ -3357,7 +3597,7 @@ conn_output(struct service *sv, struct conn *c)
 static bool
 conn_discard(struct service *sv, struct conn *c)
 {
-	ssize_t n = recv(c->fd, sv->in, sizeof(sv->in), 0);
+	ssize_t n = read(c->fd, sv->in, sizeof(sv->in));
 
 	if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR))
 		conn_close(sv, c);
@@ -3580,7 +3820,7 @@ service_accept(struct service *sv, int listener)
 		memset(c, 0, sizeof(*c));
 		c->fd = fd;
 		c->file = -1;
-		conn_wait(sv, c, sv->opt->idle_time);
+		conn_bear(sv, c, IDLE_TIME);
 		sv->polls[sv->first + sv->count].fd = fd;
 		sv->polls[sv->first + sv->count].revents = 0;
 		service_swap(sv, sv->count++, sv->busy);
@@ -3639,8 +3879,10 @@ service_obey(struct service *sv)
 {
 	size_t i;
 
-	if (sv->orders.stopping && !sv->draining)
+	if ((sv->orders.stopping || sv->site.moved) && !sv->draining)
 		service_drain(sv);
+	if (sv->orders.reopen != sv->told.reopen)
+		logs_reopen(sv->opt);
 	if (memcmp(&sv->told, &sv->orders, sizeof(sv->told)) != 0)
 		service_tell(sv);
 	if (!sv->holding || sv->orders.hold)
@@ -3674,6 +3916,51 @@ conn_limit(void)
 	    (size_t)lim.rlim_cur - FD_SPARE - (size_t)lim.rlim_cur / 8;
 }
 
+/* The directory that holds what path names: path itself, cut. */
+static char *
+path_parent(char *path)
+{
+	char *slash = strrchr(path, '/');
+
+	if (slash == NULL)
+		return (char *)".";
+	slash[slash == path] = '\0';
+	return path;
+}
+
+/*
+ * Give up what serving does not need.  A docroot that builds make again must
+ * stay in reach, so what is allowed is the directory that holds it, if that
+ * is not the root; one that goes elsewhere needs a server with other rights.
+ */
+static void
+service_confine(struct service *sv)
+{
+	const struct options *opt = sv->opt;
+	const struct rlimit none = { 0, 0 };
+	char root[PATH_LEN], log[PATH_LEN], *real;
+	struct stat st;
+
+	tzset();
+#ifdef RLIMIT_NPROC
+	setrlimit(RLIMIT_NPROC, &none);
+#endif
+	setrlimit(RLIMIT_CORE, &none);
+	real = realpath(opt->root, NULL);
+	snprintf(root, sizeof(root), "%s", real != NULL ? real : opt->root);
+	free(real);
+	if (opt->command != NULL && strchr(root + 1, '/') != NULL)
+		path_parent(root);
+	if (stat(opt->root, &st) == 0) {
+		sv->site.dev = st.st_dev;
+		sv->site.ino = st.st_ino;
+	}
+	if (opt->logfile != NULL)
+		snprintf(log, sizeof(log), "%s", opt->logfile);
+	say(DETAIL, "server: confined by %s", extra_sandbox(opt->follow ?
+	    "/" : root, opt->logfile != NULL ? path_parent(log) : NULL));
+}
+
 /* Allot what the service needs; at worst the server exits and is replaced. */
 static void
 service_open(struct service *sv)
@@ -3689,7 +3976,9 @@ service_open(struct service *sv)
 		sv->polls[1 + i].fd = sv->listeners->fd[i];
 	sv->site.root = sv->opt->root;
 	sv->site.follow = sv->opt->follow;
+	sv->site.keep = sv->opt->atomic;
 	sv->site.fd = -1;
+	service_confine(sv);
 	sv->now = clock_ms();
 	if (sv->orders.stopping)
 		service_drain(sv);
@@ -3714,7 +4003,7 @@ service_wait(struct service *sv)
 		until = sooner(until, sv->now + RETRY_TIME);
 	if (sv->busy > 0)
 		until = sooner(until, sv->sweep_at);
-	else
+	else if (!sv->site.keep)
 		fd_close(&sv->site.fd);	/* so that it can be unmounted */
 	ready = poll(sv->polls, (nfds_t)count, poll_time(until, sv->now));
 	sv->now = clock_ms();
@@ -3728,24 +4017,15 @@ service_wait(struct service *sv)
 	return ready > 0 ? ready : 0;
 }
 
+/* What is allotted goes with the process. */
 static void
 service_close(struct service *sv)
 {
-	size_t i;
-
 	fd_close(&sv->orders_fd);
 	fd_close(&sv->builds_log);
 	fd_close(&sv->site.fd);
 	if (sv->opt->log != -1)
 		close(sv->opt->log);
-	buf_free(&sv->page);
-	buf_free(&sv->spare);
-	buf_free(&sv->log);
-	buf_free(&sv->path);
-	for (i = 0; i < CACHE_SLOTS; i++)
-		cache_drop(sv, &sv->cache[i]);
-	free(sv->conns);
-	free(sv->polls);
 }
 
 /*
@@ -3872,15 +4152,16 @@ struct watch {
 static bool
 name_ignored(const struct options *opt, const char *name, const char *path)
 {
-	size_t i, n = strlen(name);
+	const char **x;
+	size_t n = strlen(name);
 
 	if (name[0] == '.' || name[n - 1] == '~' || strcmp(name, "4913") == 0 ||
 	    (name[0] == '#' && name[n - 1] == '#') ||
 	    (n > 4 && strcmp(name + n - 4, ".swp") == 0))
 		return true;
-	for (i = 0; i < opt->exclude_count; i++)
-		if (fnmatch(opt->exclude[i], name, 0) == 0 ||
-		    (path != NULL && fnmatch(opt->exclude[i], path, 0) == 0))
+	for (x = opt->exclude; *x != NULL; x++)
+		if (fnmatch(*x, name, 0) == 0 ||
+		    (path != NULL && fnmatch(*x, path, 0) == 0))
 			return true;
 	return false;
 }
@@ -4123,13 +4404,11 @@ dir_mark(struct dir *d)
 static bool
 name_is_root(const struct options *opt, const char *name)
 {
-	const char *slash;
-	size_t i;
+	const char *slash, **root;
 
-	for (i = 0; i < opt->watch_count; i++) {
-		slash = strrchr(opt->watch[i], '/');
-		if (strcmp(slash != NULL ? slash + 1 : opt->watch[i], name) ==
-		    0)
+	for (root = opt->watch; *root != NULL; root++) {
+		slash = strrchr(*root, '/');
+		if (strcmp(slash != NULL ? slash + 1 : *root, name) == 0)
 			return true;
 	}
 	return false;
@@ -4391,21 +4670,17 @@ names_read(struct watch *w, const struct dir *d, int fd, struct names *names)
 	struct buf path = { 0 };
 	struct dirent *e;
 	DIR *stream = NULL;
-	size_t i;
-	int copy, why;
+	const char **root;
+	int why;
 
 	if (d->up == NULL)
-		for (i = 0; i < opt->watch_count; i++)
-			names_add(names, opt->watch[i]);
-	else if ((copy = dup(fd)) == -1)
+		for (root = opt->watch; *root != NULL; root++)
+			names_add(names, *root);
+	else if ((stream = dir_open(fd, ".")) == NULL)
 		return errno;
-	else if ((stream = fdopendir(copy)) == NULL) {
-		close(copy);
-		return errno;
-	}
 	while (errno = 0, stream != NULL && (e = readdir(stream)) != NULL) {
 		buf_clear(&path);
-		if (opt->exclude_count > 0)
+		if (*opt->exclude != NULL)
 			path_add(&path, d, e->d_name);
 		if (name_ignored(opt, e->d_name, path.data))
 			continue;
@@ -4437,7 +4712,7 @@ dir_merge(struct watch *w, struct dir *d, const struct names *names)
 	if (i == names->count && i == d->count)
 		return 0;
 	entries = calloc(names->count + 1, sizeof(*entries));
-	text = malloc(names->text.len + 1);
+	text = calloc(1, names->text.len + 1);
 	if (entries == NULL || text == NULL) {
 		free(entries);
 		free(text);
@@ -4529,16 +4804,16 @@ watch_roots(struct watch *w)
 {
 	const struct options *opt = w->opt;
 	char path[PATH_LEN], *slash;
-	size_t i;
+	const char **root;
 
-	for (i = 0; i < opt->watch_count && w->notify != -1; i++) {
-		snprintf(path, sizeof(path), "./%s", opt->watch[i]);
+	for (root = opt->watch; *root != NULL && w->notify != -1; root++) {
+		snprintf(path, sizeof(path), "./%s", *root);
 		slash = strrchr(path, '/');
 		if (slash[1] == '\0' || strcmp(slash, "/.") == 0 ||
 		    strcmp(slash, "/..") == 0)
 			continue;
 		*slash = '\0';
-		notify_add(w, w->top, opt->watch[i][0] != '/' ? path :
+		notify_add(w, w->top, **root != '/' ? path :
 		    path[2] != '\0' ? path + 2 : "/");
 	}
 }
@@ -4593,7 +4868,7 @@ watch_open(struct watch *w, const struct options *opt)
 		    S_ISREG(w->own[w->own_count].st_mode))
 			w->own_count++;
 	w->top = must_alloc(sizeof(*w->top) + 1);
-	if (opt->command != NULL && slash != NULL && slash[1] != '\0') {
+	if (opt->command != NULL && slash[1] != '\0') {
 		w->out_name = slash + 1;
 		w->out_dir = must_alloc(strlen(opt->root) + 2);
 		memcpy(w->out_dir, opt->root, (size_t)(slash - opt->root) + 1);
@@ -4605,15 +4880,6 @@ watch_open(struct watch *w, const struct options *opt)
 		    " (sysctl fs.inotify.max_user_instances)" : "");
 	watch_scan(w, true);
 	say(DETAIL, "watching %zu files and directories", w->files);
-}
-
-static void
-watch_close(struct watch *w)
-{
-	dir_free(w, w->top);
-	free(w->numbered);
-	free(w->out_dir);
-	fd_close(&w->notify);
 }
 
 /* The descriptor to wait for, -1: there is none. */
@@ -4698,6 +4964,24 @@ watch_settle(struct watch *w, struct changes *ch, uint32_t build, bool caused,
  *    the one to the other
  * ------------------------------------------------------------------ */
 
+/*
+ * -A: a build makes a version of the site in the directory out, which then
+ * changes places with the docroot.  All of ours stands beside the docroot in
+ * one directory, work, that goes when we go: "lock", which a living program
+ * holds; the version under way; "next", one that is to be the docroot, where
+ * that takes two steps; and "old", what is to be removed.
+ */
+struct versions {
+	const char *root;	/* the docroot */
+	char *work;		/* NULL: no -A */
+	char *lock, *out, *next, *old;	/* paths in it */
+	int lock_fd;
+	unsigned long count;	/* of what was put into old */
+	bool site;		/* the docroot has a version */
+	bool litter;		/* there is something in old */
+	pid_t remover;		/* it removes old; 0: none does */
+};
+
 struct build {
 	const struct options *opt;
 	const struct signals *signals;
@@ -4735,7 +5019,162 @@ struct build {
 	off_t end;		/* and to be, once it ended */
 	int64_t copy_at;
 	bool midline;		/* what was copied last lacks its newline */
+	int64_t show_at;	/* progress, on a terminal */
+	struct versions versions;
 };
+
+static char *
+path_join(const char *dir, const char *name)
+{
+	size_t n = strlen(dir) + strlen(name) + 2;
+	char *path = must_alloc(n);
+
+	snprintf(path, n, "%s/%s", dir, name);
+	return path;
+}
+
+/* Put what path names among what is to be removed. */
+static int
+version_trash(struct versions *v, const char *path)
+{
+	char to[PATH_LEN];
+	int tries, r = -1;
+
+	snprintf(to, sizeof(to), "%s/%ld-%lu", v->old, (long)getpid(),
+	    ++v->count);
+	/* The remover may have just taken the directory away. */
+	for (tries = 0; r == -1 && tries < 2; tries++) {
+		mkdir(v->old, 0777);
+		r = rename(path, to);
+	}
+	v->litter = v->litter || r == 0;
+	return r;
+}
+
+/*
+ * Whether the docroot may be replaced: it is absent or empty, or we made it,
+ * which a file in it says.
+ */
+static bool
+version_owned(struct versions *v)
+{
+	char *mark = path_join(v->root, ".blogserve");
+	struct stat st;
+
+	v->site = lstat(v->root, &st) == 0 && S_ISDIR(st.st_mode) &&
+	    lstat(mark, &st) == 0;
+	free(mark);
+	return v->site || rmdir(v->root) == 0 || errno == ENOENT;
+}
+
+/* Let next be the docroot.  If we die half way, the next start does it. */
+static bool
+version_advance(struct versions *v)
+{
+	if (v->site && version_trash(v, v->root) == -1)
+		return false;
+	v->site = rename(v->next, v->root) == 0;
+	return v->site;
+}
+
+/*
+ * A build made a version: have it for the docroot.  Returns NULL, or why
+ * that cannot be.
+ */
+static const char *
+version_switch(struct versions *v)
+{
+	char *mark;
+	int fd;
+
+	if (rmdir(v->out) == 0)
+		return "nothing is in BLOGSERVE_OUT";
+	mark = path_join(v->out, ".blogserve");
+	fd = open(mark, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+	free(mark);
+	if (fd == -1)
+		return strerror(errno);
+	close(fd);
+	if (!version_owned(v))
+		return "not empty, and not made by blogserve -A";
+	if (v->site && extra_exchange(v->out, v->root) == 0) {
+		version_trash(v, v->out);
+		return NULL;
+	}
+	version_trash(v, v->next);
+	if (rename(v->out, v->next) == -1 || !version_advance(v))
+		return strerror(errno);
+	return NULL;
+}
+
+/* Refuse a docroot that may not be replaced; clear up after a sudden end. */
+static void
+versions_open(struct versions *v, const struct options *opt)
+{
+	const char *name = strrchr(opt->root, '/') + 1;
+	char work[PATH_LEN], *path;
+	struct dirent *e;
+	struct stat st;
+	DIR *d;
+
+	v->root = opt->root;
+	if (name[strspn(name, ".")] == '\0' || !version_owned(v))
+		say(FATAL, "%s: -A replaces only a directory that is empty or "
+		    "that it made", opt->docroot);
+	snprintf(work, sizeof(work), "%.*s.%s.blogserve",
+	    (int)(name - opt->root), opt->root, name);
+	if (mkdir(work, 0777) == -1 && errno != EEXIST)
+		say_why(FATAL, work);
+	v->work = path_join(work, "");
+	v->lock = path_join(work, "lock");
+	v->next = path_join(work, "next");
+	v->old = path_join(work, "old");
+	v->out = must_alloc(PATH_LEN);
+	v->lock_fd = pidfile_open(v->lock);
+	if (lstat(v->next, &st) == 0)
+		version_advance(v);
+	for (d = dir_open(AT_FDCWD, work); d != NULL &&
+	    (e = readdir(d)) != NULL;) {
+		path = path_join(work, e->d_name);
+		if (e->d_name[0] != '.' && strcmp(path, v->lock) != 0 &&
+		    (v->litter = true) && strcmp(path, v->old) != 0)
+			version_trash(v, path);
+		free(path);
+	}
+	if (d != NULL)
+		closedir(d);
+}
+
+/* Remove what is old, one at a time, behind everyone's back. */
+static void
+versions_step(struct versions *v, const struct signals *signals)
+{
+	char *rm[] = { (char *)"rm", (char *)"-rf", v->old, NULL };
+
+	if (!v->litter || v->remover != 0)
+		return;
+	v->litter = false;
+	if ((v->remover = fork_blocked()) == 0) {
+		setsid();
+		signals_restore(signals);
+		execvp(rm[0], rm);
+		_exit(127);
+	}
+	if (v->remover == -1) {
+		say_why(WARNING, "fork");
+		v->remover = 0;
+	}
+}
+
+static void
+versions_close(struct versions *v)
+{
+	if (v->work == NULL)
+		return;
+	rmdir(v->old);
+	pidfile_close(&v->lock_fd, v->lock);
+	rmdir(v->work);
+}
 
 /* The file that builds write to: without a name, so that it ends with us. */
 static int
@@ -4777,7 +5216,7 @@ log_copy(struct build *b, int64_t now)
 	if (fstat(b->log, &st) == 0 && st.st_size < b->copied)
 		b->copied = 0;
 	if ((n = pread(b->log, text, sizeof(text), b->copied)) > 0)
-		done = write_ready(STDERR_FILENO, text, (size_t)n);
+		done = err_write(text, (size_t)n);
 	if (done == 0)
 		return false;
 	b->copied += (off_t)done;
@@ -4792,7 +5231,7 @@ static void
 log_newline(struct build *b)
 {
 	if (b->midline)
-		b->midline = write_ready(STDERR_FILENO, "\n", 1) != 1;
+		b->midline = err_write("\n", 1) != 1;
 }
 
 /* A message about the build, on a line of its own. */
@@ -4906,11 +5345,13 @@ build_exec(struct build *b)
 	snprintf(number, sizeof(number), "%lu", (unsigned long)b->number);
 	setenv("BLOGSERVE_BUILD", number, 1);
 	setenv("BLOGSERVE_URL", b->url, 1);
+	if (b->versions.work != NULL)
+		setenv("BLOGSERVE_OUT", b->versions.out, 1);
 	setenv("BLOGSERVE_CHANGED", ch->inexact || ch->paths.len == 0 ? "" :
 	    ch->paths.data, 1);
 	signals_restore(b->signals);
 	if (opt->command[1] == NULL)
-		execv("/bin/sh", shell);
+		execvp("/bin/sh", shell);
 	else
 		execvp(opt->command[0], opt->command);
 	say_why(WARNING, opt->command[1] == NULL ? "/bin/sh" :
@@ -4918,12 +5359,46 @@ build_exec(struct build *b)
 	_exit(127);
 }
 
+/* Whether standard error is a terminal where a line can be taken back. */
+static bool
+terminal_knows(void)
+{
+	const char *term = getenv("TERM");
+
+	return verbosity >= 0 && term != NULL && strcmp(term, "dumb") != 0 &&
+	    isatty(STDERR_FILENO);
+}
+
+/* Show how long the build takes, and by the last one, how long it will. */
+static void
+build_show(struct build *b, int64_t now)
+{
+	b->show_at = now + SHOW_TIME;
+	if (b->midline)
+		return;
+	say(PROGRESS, b->took < SHOW_TIME ? "build %lu: %.40s: %d s" :
+	    "build %lu: %.40s: %d s of about %d", (unsigned long)b->number,
+	    b->what, (int)((now - b->started_at) / 1000),
+	    (int)(b->took / 1000));
+}
+
 /* Start the build that was announced; try again later if that fails. */
 static void
 build_start(struct build *b, int64_t now)
 {
 	uint32_t number = b->number++;
+	struct versions *v = &b->versions;
 
+	if (v->work != NULL) {
+		snprintf(v->out, PATH_LEN, "%s%ld-%lu", v->work, (long)getpid(),
+		    (unsigned long)b->number);
+		if (mkdir(v->out, 0777) == -1) {
+			say_why(WARNING, v->out);
+			b->number = number;
+			b->due_at = now + RETRY_TIME;
+			return;
+		}
+	}
 	if (b->log != -1)
 		log_copy(b, now);
 	if (b->log != -1 && ftruncate(b->log, 0) == 0)
@@ -4951,6 +5426,7 @@ build_start(struct build *b, int64_t now)
 	b->copy_at = b->log != -1 ? now + COPY_TIME : 0;
 	b->term_at = b->opt->build_time > 0 ? now + b->opt->build_time : 0;
 	b->kill_at = 0;
+	b->show_at = terminal_knows() ? now + SHOW_TIME : 0;
 }
 
 /* The build is over and nothing of it that was to be killed is left. */
@@ -4958,17 +5434,26 @@ static void
 build_finish(struct build *b, int64_t now)
 {
 	char how[128], line[WHAT_LEN + 160];
+	struct versions *v = &b->versions;
+	const char *why = NULL;
 	struct stat st;
 
+	if (v->work != NULL && (b->status != 0 ||
+	    (why = version_switch(v)) != NULL))
+		version_trash(v, v->out);
 	b->pid = 0;
-	b->copy_at = b->term_at = b->kill_at = 0;
+	b->copy_at = b->term_at = b->kill_at = b->show_at = 0;
 	b->reaped = b->announced = b->killed = false;
 	b->ended = true;
 	b->took = now - b->started_at;
 	clock_gettime(CLOCK_REALTIME, &b->ended_at);
+	status_text(how, sizeof(how), b->status);
+	if (why != NULL) {
+		b->status = STATUS_FAILED;
+		snprintf(how, sizeof(how), "%s: %s", b->opt->docroot, why);
+	}
 	if (b->status == 0)
 		build_done(b);
-	status_text(how, sizeof(how), b->status);
 	snprintf(line, sizeof(line), "%s: %s, %.2f s", b->what,
 	    *how != '\0' ? how : "ok", (double)b->took / 1000);
 	build_say(b, *how != '\0' ? WARNING : NOTICE, line);
@@ -5044,6 +5529,8 @@ build_step(struct build *b, bool told, bool stopping, int64_t now)
 		build_say(b, WARNING, limit);
 		build_stop(b, now);
 	}
+	if (b->show_at != 0 && now >= b->show_at)
+		build_show(b, now);
 	if (b->kill_at != 0 && now >= b->kill_at) {
 		kill(-b->pid, SIGKILL);
 		b->killed = true;
@@ -5068,7 +5555,7 @@ build_due(const struct build *b, bool told, int64_t now)
 			return told ? b->due_at : b->due_at + RETRY_TIME;
 		return b->wanted ? b->due_at : b->confirm_at;
 	}
-	due = sooner(b->copy_at, b->term_at);
+	due = sooner(sooner(b->copy_at, b->term_at), b->show_at);
 	if (b->reaped)
 		return sooner(due, b->copied < b->end ? now : now + REAP_TIME);
 	return sooner(due, b->kill_at);
@@ -5097,6 +5584,10 @@ struct super {
 	struct server server;
 	char start[24];		/* names this run, for the pages of it */
 	int64_t started_at;
+	uint32_t reopen;	/* how often the log was to be reopened */
+	int manager;		/* the service manager's socket, or -1 */
+	struct orders reported;	/* what it was told of */
+	int64_t watchdog, watchdog_at;	/* ms between signs of life; 0: none */
 	int stopping;		/* the signal that said so, or 0 */
 	int hurry;		/* the one that said so again */
 	int64_t stopping_at;
@@ -5121,6 +5612,7 @@ server_run(struct super *s, const struct orders *orders, int orders_fd)
 	fd_close(&self_pipe[0]);
 	fd_close(&self_pipe[1]);
 	fd_close(&s->watch.notify);
+	fd_close(&s->manager);
 	sv = must_alloc(sizeof(*sv));
 	sv->opt = s->opt;
 	sv->listeners = &s->listeners;
@@ -5131,7 +5623,6 @@ server_run(struct super *s, const struct orders *orders, int orders_fd)
 	memcpy(sv->start, s->start, sizeof(sv->start));
 	serve(sv);
 	service_close(sv);
-	free(sv);
 	_exit(0);
 }
 
@@ -5213,11 +5704,9 @@ server_reap(struct super *s, int status, int64_t now)
 		sr->delay = 0;
 	sr->respawn_at = now + sr->delay;
 	status_text(how, sizeof(how), status);
-	if (sr->delay == 0)
-		say(WARNING, "server: %s; started again", *how != '\0' ? how : "gone");
-	else
-		say(WARNING, "server: %s; starting again in %g s",
-		    *how != '\0' ? how : "gone", (double)sr->delay / 1000);
+	say(WARNING, sr->delay == 0 ? "server: %s; started again" :
+	    "server: %s; starting again in %g s",
+	    *how != '\0' ? how : "gone", (double)sr->delay / 1000);
 	sr->delay = sr->delay == 0 ? RESPAWN_MIN :
 	    sr->delay * 2 < RESPAWN_MAX ? sr->delay * 2 : RESPAWN_MAX;
 }
@@ -5236,8 +5725,10 @@ orders_now(struct orders *o, const struct super *s)
 	o->other = b->other;
 	o->status = b->status;
 	o->took = b->took;
-	o->hold = s->opt->command != NULL && (b->announced || b->number == 0);
+	o->hold = s->opt->command != NULL && !b->versions.site &&
+	    (b->announced || b->number == 0);
 	o->stopping = s->stopping != 0;
+	o->reopen = s->reopen;
 	memcpy(o->what, b->what, sizeof(o->what));
 }
 
@@ -5264,6 +5755,14 @@ super_stop(struct super *s, int sig, int64_t now)
 	build_stop(&s->build, now);
 }
 
+/* Build though nothing changed. */
+static void
+super_build(struct super *s, int64_t now)
+{
+	if (s->opt->command != NULL)
+		build_want(&s->build, now, 0, true);
+}
+
 /* Signals become wishes. */
 static void
 signals_drain(struct super *s, int64_t now)
@@ -5274,15 +5773,19 @@ signals_drain(struct super *s, int64_t now)
 	while ((n = read(self_pipe[0], got, sizeof(got))) > 0)
 		for (i = 0; i < n; i++)
 			switch (got[i]) {
-			case SIGINT:
-			case SIGTERM:
-			case SIGHUP:
-				super_stop(s, got[i], now);
+			case SIGCHLD:
 				break;
 			case SIGUSR1:
-				if (s->opt->command != NULL)
-					build_want(&s->build, now, 0, true);
+				super_build(s, now);
 				break;
+			default:
+				if (got[i] != SIGHUP || !s->opt->background)
+					super_stop(s, got[i], now);
+				else {
+					logs_reopen(s->opt);
+					s->reopen++;
+					super_build(s, now);
+				}
 			}
 }
 
@@ -5298,6 +5801,8 @@ super_reap(struct super *s, int64_t now)
 			build_reap(&s->build, status);
 		else if (pid == s->server.pid)
 			server_reap(s, status, now);
+		else if (pid == s->build.versions.remover)
+			s->build.versions.remover = 0;
 }
 
 /* Changes become a wish for a build; none is looked for during a build. */
@@ -5337,13 +5842,73 @@ super_wait(struct super *s, bool told, int64_t now)
 		    .events = POLLIN },
 		{ .fd = told ? -1 : s->server.orders_fd, .events = POLLOUT },
 	};
-	int64_t until = server_due(s);
+	int64_t until = sooner(server_due(s), s->watchdog_at);
 
 	until = sooner(until, build_due(&s->build, told, now));
 	if (idle)
 		until = sooner(until, s->build.ended ? now :
 		    watch_due(&s->watch));
 	poll(p, 3, poll_time(until, now));
+}
+
+/*
+ * The service manager of systemd, if it started us: sd_notify(3)'s protocol.
+ * What it says is not for builds.
+ */
+static void
+manager_open(struct super *s)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	const char *usec = getenv("WATCHDOG_USEC");
+	const char *pid = getenv("WATCHDOG_PID");
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	size_t n = path != NULL ? strlen(path) : 0;
+
+	s->manager = -1;
+	if (n == 0 || n > sizeof(sa.sun_path))
+		return;
+	memcpy(sa.sun_path, path, n);
+	if (*path == '@')
+		sa.sun_path[0] = '\0';
+	n += offsetof(struct sockaddr_un, sun_path);
+	s->manager = socket(AF_UNIX, SOCK_DGRAM, 0);
+	if (s->manager == -1 || fd_prepare(s->manager) == -1 ||
+	    connect(s->manager, (struct sockaddr *)&sa, (socklen_t)n) == -1)
+		say_why(WARNING, "NOTIFY_SOCKET");
+	if (usec != NULL && (pid == NULL || strtol(pid, NULL, 10) == getpid()))
+		s->watchdog = strtol(usec, NULL, 10) / 2000;
+	unsetenv("NOTIFY_SOCKET");
+	unsetenv("WATCHDOG_USEC");
+	unsetenv("WATCHDOG_PID");
+}
+
+/* Tell it what the server is told, and that we live. */
+static void
+manager_tell(struct super *s, const struct orders *o, int64_t now)
+{
+	char text[sizeof(s->listeners.url) + WHAT_LEN + 200], how[128] = "";
+
+	if (s->manager == -1)
+		return;
+	if (s->watchdog > 0 && now >= s->watchdog_at) {
+		s->watchdog_at = now + s->watchdog;
+		print(s->manager, "WATCHDOG=1");
+	}
+	if (memcmp(&s->reported, o, sizeof(*o)) == 0)
+		return;
+	if (o->reopen != s->reported.reopen) {
+		snprintf(text, sizeof(text),
+		    "RELOADING=1\nMONOTONIC_USEC=%jd", (intmax_t)now * 1000);
+		print(s->manager, text);
+	}
+	if (o->took >= 0 && !o->building)
+		status_text(how, sizeof(how), o->status);
+	snprintf(text, sizeof(text), "%s=1\nSTATUS=%s build %lu: %s: %s",
+	    o->stopping ? "STOPPING" : "READY", s->listeners.url,
+	    (unsigned long)o->build, o->what, o->building ? "under way" :
+	    *how != '\0' ? how : "ok");
+	print(s->manager, text);
+	s->reported = *o;
 }
 
 /* Have a server at once, then a view of the sources, then a build. */
@@ -5374,9 +5939,10 @@ super_open(struct super *s, const struct options *opt)
 static void
 super_close(struct super *s)
 {
-	watch_close(&s->watch);
-	buf_free(&s->build.changes.paths);
+	fd_close(&s->watch.notify);
 	fd_close(&s->build.log);
+	fd_close(&s->manager);
+	versions_close(&s->build.versions);
 	fd_close(&self_pipe[0]);
 	fd_close(&self_pipe[1]);
 	if (s->opt->log != -1)
@@ -5395,8 +5961,10 @@ supervise(struct super *s)
 		build_step(&s->build, told, s->stopping != 0, now);
 		orders_now(&orders, s);
 		told = server_step(s, &orders, now);
+		manager_tell(s, &orders, now);
+		versions_step(&s->build.versions, &s->signals);
 		if (s->stopping != 0 && s->build.pid == 0 &&
-		    s->server.pid == 0)
+		    s->server.pid == 0 && s->build.versions.remover == 0)
 			return s->hurry != 0 ? 128 + s->hurry : 0;
 		super_wait(s, told, now);
 		now = clock_ms();
@@ -5434,7 +6002,7 @@ static const char help[] =
 static void
 tell(const char *text, const char *more)
 {
-	if (printf("%s%s", text, more) < 0 || fflush(stdout) == EOF)
+	if (!print(STDOUT_FILENO, text) || !print(STDOUT_FILENO, more))
 		say_why(FATAL, "standard output");
 	exit(0);
 }
@@ -5459,13 +6027,10 @@ seconds_parse(int option, const char *text)
 static int
 port_parse(const char *text)
 {
-	long port;
-	char *end;
+	const char *end = text;
+	off_t port;
 
-	errno = 0;
-	port = strtol(text, &end, 10);
-	if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 ||
-	    port > 65535)
+	if (!offset_parse(&end, &port) || *end != '\0' || port > 65535)
 		say(USAGE, "-p: %s: not a port (0 to 65535)", text);
 	return (int)port;
 }
@@ -5493,84 +6058,97 @@ prefix_parse(const char *text)
 	return prefix;
 }
 
-static int
-logfile_open(const char *name)
-{
-	int fd = open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC |
-	    O_NOCTTY, 0644);
+/* What an option's argument becomes, and where; what is not here is more. */
+enum option_kind { IS_FLAG, IS_STRING, IS_SECONDS, IS_LIST };
 
-	if (fd == -1)
-		say_why(FATAL, name);
-	return fd;
-}
+static const struct {
+	char letter, kind;
+	unsigned char at;
+} option_forms[] = {
+	{ 'A', IS_FLAG, offsetof(struct options, atomic) },
+	{ 'a', IS_STRING, offsetof(struct options, address) },
+	{ 'b', IS_FLAG, offsetof(struct options, background) },
+	{ 'd', IS_STRING, offsetof(struct options, docroot) },
+	{ 'H', IS_LIST, offsetof(struct options, hosts) },
+	{ 'i', IS_SECONDS, offsetof(struct options, interval) },
+	{ 'k', IS_SECONDS, offsetof(struct options, build_time) },
+	{ 'L', IS_FLAG, offsetof(struct options, follow) },
+	{ 'l', IS_STRING, offsetof(struct options, logfile) },
+	{ 'n', IS_FLAG, offsetof(struct options, no_listings) },
+	{ 'P', IS_STRING, offsetof(struct options, pidfile) },
+	{ 'R', IS_FLAG, offsetof(struct options, no_reload) },
+	{ 't', IS_SECONDS, offsetof(struct options, patience) },
+	{ 'u', IS_STRING, offsetof(struct options, user) },
+	{ 'w', IS_LIST, offsetof(struct options, watch) },
+	{ 'x', IS_LIST, offsetof(struct options, exclude) },
+};
 
-/* Add a repeatable option's argument to its list, which argc bounds. */
-static void
-list_add(const char ***list, size_t *count, const char *arg, int argc)
+/* Set what option c stands for; false if it is not in the table. */
+static bool
+option_set(struct options *o, int c, const char *arg)
 {
-	if (*list == NULL)
-		*list = must_alloc((size_t)argc * sizeof(**list));
-	(*list)[(*count)++] = arg;
+	const char **list;
+	size_t i;
+	void *at;
+
+	for (i = 0; i < COUNT(option_forms); i++) {
+		if (option_forms[i].letter != c)
+			continue;
+		at = (char *)o + option_forms[i].at;
+		switch (option_forms[i].kind) {
+		case IS_FLAG:
+			*(bool *)at = true;
+			break;
+		case IS_STRING:
+			*(const char **)at = arg;
+			break;
+		case IS_SECONDS:
+			*(int64_t *)at = seconds_parse(c, arg);
+			break;
+		default:
+			for (list = *(const char ***)at; *list != NULL; list++)
+				;
+			*list = arg;
+		}
+		return true;
+	}
+	return false;
 }
 
 static void
 options_parse(struct options *o, int argc, char **argv)
 {
-	static const char all[] = "adHiklPprtuwx";
-	const char *logfile = NULL;
+	static const char forms[] = "+AbhLnqRVva:d:H:i:k:l:P:p:r:t:u:w:x:";
+	size_t n = ((size_t)argc + 1) * sizeof(*o->watch);
 	int c;
 
-	memset(o, 0, sizeof(*o));
 	o->docroot = ".";
 	o->prefix = "";
-	o->port = -1;
-	o->head_time = HEAD_TIME;
-	o->idle_time = IDLE_TIME;
-	o->listings = o->live = true;
+	o->port = o->log = -1;
+	o->watch = must_alloc(n);
+	o->exclude = must_alloc(n);
+	o->hosts = must_alloc(n);
 	opterr = 0;
-	while ((c = getopt(argc, argv,
-	    "+AbhLnqRVva:d:H:i:k:l:P:p:r:t:u:w:x:")) != -1)
+	while ((c = getopt(argc, argv, forms)) != -1)
 		switch (c) {
-		case 'a': o->address = optarg; break;
-		case 'd': o->docroot = optarg; break;
-		case 'H':
-			list_add(&o->hosts, &o->host_count, optarg, argc);
-			break;
 		case 'h': tell(synopsis, help); break;
-		case 'l': logfile = optarg; break;
-		case 'r': o->prefix = prefix_parse(optarg); break;
-		case 'i': o->interval = seconds_parse(c, optarg); break;
-		case 'k': o->build_time = seconds_parse(c, optarg); break;
-		case 'L': o->follow = true; break;
-		case 'n': o->listings = false; break;
 		case 'p': o->port = port_parse(optarg); break;
 		case 'q': verbosity = -1; break;
-		case 'R': o->live = false; break;
-		case 't':
-			o->head_time = o->idle_time = seconds_parse(c, optarg);
-			break;
+		case 'r': o->prefix = prefix_parse(optarg); break;
 		case 'V': tell("blogserve " VERSION, "\n"); break;
 		case 'v': verbosity = 1; break;
-		case 'w':
-			list_add(&o->watch, &o->watch_count, optarg, argc);
-			break;
-		case 'x':
-			list_add(&o->exclude, &o->exclude_count, optarg, argc);
-			break;
-		case '?':
-			if (optopt != 0 && strchr(all, optopt) != NULL)
-				say(USAGE, "-%c: needs an argument", optopt);
-			say(USAGE, "-%c: unknown option", optopt);
-			break;
 		default:
-			say(FATAL, "-%c: not available yet", c);
+			if (!option_set(o, c, optarg))
+				say(USAGE, optopt > 'A' && strchr(forms, optopt)
+				    != NULL ? "-%c: needs an argument" :
+				    "-%c: unknown option", optopt);
 		}
-	o->log = logfile != NULL ? logfile_open(logfile) : -1;
 	if (optind < argc)
 		o->command = argv + optind;
-	if (o->watch_count == 0)
-		list_add(&o->watch, &o->watch_count,
-		    o->command != NULL ? "." : o->docroot, argc + 1);
+	else if (o->atomic)
+		say(USAGE, "-A: needs a command");
+	if (*o->watch == NULL)
+		*o->watch = o->command != NULL ? "." : o->docroot;
 }
 
 /* The docroot's absolute path: it is looked up anew, wherever we are. */
@@ -5580,45 +6158,23 @@ path_absolute(const char *path)
 	char cwd[PATH_LEN] = "", *full;
 	size_t n;
 
-	if (path[0] != '/' && getcwd(cwd, sizeof(cwd) - 1) != NULL)
-		strcat(cwd, "/");
-	n = strlen(cwd) + strlen(path) + 1;
+	if (path[0] != '/')
+		getcwd(cwd, sizeof(cwd));
+	n = strlen(cwd) + strlen(path) + 2;
 	full = must_alloc(n);
-	snprintf(full, n, "%s%s", cwd, strcmp(path, ".") == 0 ? "" : path);
+	snprintf(full, n, "%s/%s", cwd, strcmp(path, ".") == 0 ? "" :
+	    path + strspn(path, "/"));
 	for (n = strlen(full); n > 1 && full[n - 1] == '/'; n--)
 		full[n - 1] = '\0';
 	return full;
-}
-
-/* Whether name can be executed, as execvp would look for it. */
-static bool
-command_found(const char *name)
-{
-	const char *path = getenv("PATH");
-	char full[PATH_LEN];
-	struct stat st;
-	size_t n;
-
-	if (strchr(name, '/') != NULL)
-		return access(name, X_OK) == 0 && stat(name, &st) == 0 &&
-		    !S_ISDIR(st.st_mode);
-	for (; path != NULL; path = path[n] == ':' ? path + n + 1 : NULL) {
-		n = strcspn(path, ":");
-		snprintf(full, sizeof(full), "%.*s/%s", n > 0 ? (int)n : 1,
-		    n > 0 ? path : ".", name);
-		if (access(full, X_OK) == 0 && stat(full, &st) == 0 &&
-		    !S_ISDIR(st.st_mode))
-			return true;
-	}
-	return false;
 }
 
 /* Refuse what cannot work before anything is opened or forked. */
 static void
 options_check(struct options *o)
 {
+	const char **root;
 	struct stat st;
-	size_t i;
 
 	o->root = path_absolute(o->docroot);
 	if (stat(o->root, &st) == -1) {
@@ -5626,12 +6182,9 @@ options_check(struct options *o)
 			say_why(FATAL, o->docroot);
 	} else if (!S_ISDIR(st.st_mode))
 		say(FATAL, "%s: %s", o->docroot, strerror(ENOTDIR));
-	for (i = 0; i < o->watch_count; i++)
-		if (stat(o->watch[i], &st) == -1)
-			say_why(FATAL, o->watch[i]);
-	if (o->command != NULL && o->command[1] != NULL &&
-	    !command_found(o->command[0]))
-		say(FATAL, "%s: not found, or not to be executed", o->command[0]);
+	for (root = o->watch; *root != NULL; root++)
+		if (stat(*root, &st) == -1)
+			say_why(FATAL, *root);
 }
 
 /* A listener at an address; -1 with errno. */
@@ -5670,7 +6223,18 @@ listener_name(int fd, char *host, size_t size)
 		getnameinfo((struct sockaddr *)&ss, len, host,
 		    (socklen_t)size, port, sizeof(port),
 		    NI_NUMERICHOST | NI_NUMERICSERV);
-	return atoi(port);
+	return (int)strtol(port, NULL, 10);
+}
+
+/* fd is a listener. */
+static void
+listener_add(struct listeners *l, int fd)
+{
+	char text[INET6_ADDRSTRLEN + 16];
+
+	l->fd[l->count++] = fd;
+	l->port = listener_name(fd, text, sizeof(text));
+	l->loopback = l->loopback && is_loopback(text);
 }
 
 /*
@@ -5681,7 +6245,6 @@ static int
 listeners_add(struct listeners *l, const char *host, int port)
 {
 	struct addrinfo hints, *all, *ai;
-	char text[INET6_ADDRSTRLEN + 16];
 	in_port_t net;
 	int fd, why;
 
@@ -5705,9 +6268,7 @@ listeners_add(struct listeners *l, const char *host, int port)
 			why = errno;
 			break;
 		}
-		l->fd[l->count++] = fd;
-		l->port = listener_name(fd, text, sizeof(text));
-		l->loopback = l->loopback && is_loopback(text);
+		listener_add(l, fd);
 	}
 	freeaddrinfo(all);
 	return why;
@@ -5743,14 +6304,38 @@ listeners_try(struct listeners *l, const char *address, int port)
 	return why;
 }
 
+/*
+ * The listeners that whoever started us opened: sd_listen_fds(3)'s protocol.
+ * Returns how many.
+ */
+static size_t
+listeners_inherit(struct listeners *l)
+{
+	const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+	int fd, max = count != NULL ? 3 + (int)strtol(count, NULL, 10) : 0;
+
+	if (pid == NULL || strtol(pid, NULL, 10) != getpid())
+		return 0;
+	unsetenv("LISTEN_PID");
+	unsetenv("LISTEN_FDS");
+	l->loopback = true;
+	for (fd = 3; fd < max && l->count < LISTEN_MAX; fd++) {
+		if (listen(fd, SOMAXCONN) == -1 || fd_prepare(fd) == -1)
+			say(FATAL, "LISTEN_FDS: %d: %s", fd, strerror(errno));
+		listener_add(l, fd);
+	}
+	return l->count;
+}
+
 static void
 listeners_open(struct listeners *l, const struct options *o)
 {
 	const char *host = o->address;
 	char text[INET6_ADDRSTRLEN + 16];
-	int port = o->port == -1 ? PORT_FIRST : o->port, tries, why;
+	int port = o->port == -1 ? PORT_FIRST : o->port, tries, why = 0;
 
-	for (tries = 0; tries < PORT_TRIES; tries++) {
+	for (tries = listeners_inherit(l) > 0 ? PORT_TRIES : 0;
+	    tries < PORT_TRIES; tries++) {
 		why = listeners_try(l, o->address, port);
 		if (why != EADDRINUSE || o->port > 0)
 			break;
@@ -5784,10 +6369,10 @@ address_tell(const char *address, void *arg)
 static void
 listeners_tell(struct listeners *l)
 {
-	char text[INET6_ADDRSTRLEN + 16];
+	char text[INET6_ADDRSTRLEN + 16], line[sizeof(l->url) + 1];
 
-	printf("%s\n", l->url);
-	if (fflush(stdout) == EOF)
+	snprintf(line, sizeof(line), "%s\n", l->url);
+	if (!print(STDOUT_FILENO, line))
 		say_why(WARNING, "standard output");
 	listener_name(l->fd[0], text, sizeof(text));
 	if (strcmp(text, "0.0.0.0") == 0 || strcmp(text, "::") == 0)
@@ -5796,21 +6381,117 @@ listeners_tell(struct listeners *l)
 		extra_addresses(AF_INET6, address_tell, l);
 }
 
+/*
+ * Go on in a process of its own session, while the one that was called waits
+ * until that serves.  Returns where to say so.
+ */
+static int
+background_begin(void)
+{
+	char byte;
+	ssize_t n;
+	int fd[2];
+
+	if (pipe(fd) == -1)
+		say_why(FATAL, "pipe");
+	fcntl(fd[1], F_SETFD, FD_CLOEXEC);
+	switch (fork()) {
+	case -1:
+		say_why(FATAL, "fork");
+		break;
+	case 0:
+		close(fd[0]);
+		setsid();
+		return fd[1];
+	}
+	close(fd[1]);
+	while ((n = read(fd[0], &byte, 1)) == -1 && errno == EINTR)
+		;
+	_exit(n == 1 ? 0 : 1);
+}
+
+/* Let go of the terminal: what is said goes beside the log, or to syslog. */
+static void
+background_detach(const struct options *o)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	dup2(null, STDIN_FILENO);
+	dup2(null, STDOUT_FILENO);
+	if (o->errfile == NULL) {
+		dup2(null, STDERR_FILENO);
+		to_syslog = true;
+	} else if (log_reopen(STDERR_FILENO, o->errfile) == -1)
+		say_why(FATAL, o->errfile);
+	if (null > STDERR_FILENO)
+		close(null);
+}
+
+/* As root: be this user from now on, with no way back. */
+static void
+user_become(const char *name)
+{
+	struct passwd *pw;
+
+	if ((pw = getpwnam(name)) == NULL)
+		say(FATAL, "-u %s: no such user", name);
+	if (extra_initgroups(name, pw->pw_gid) == -1 ||
+	    setgid(pw->pw_gid) == -1 || setuid(pw->pw_uid) == -1 ||
+	    (pw->pw_uid != 0 && setuid(0) == 0))
+		say(FATAL, "-u %s: %s", name, errno == EPERM ?
+		    "only root can become another user" : strerror(errno));
+	setenv("HOME", pw->pw_dir, 1);
+	setenv("LOGNAME", name, 1);
+	setenv("USER", name, 1);
+}
+
+/* All that a user who is not root may not open. */
+static void
+files_open(struct options *o, int *pidfile)
+{
+	char *err;
+	size_t n;
+
+	*pidfile = o->pidfile != NULL ? pidfile_open(o->pidfile) : -1;
+	if (o->logfile == NULL)
+		return;
+	if ((o->log = log_reopen(-1, o->logfile)) == -1)
+		say_why(FATAL, o->logfile);
+	if (o->background) {
+		n = strlen(o->logfile) + 5;
+		o->errfile = err = must_alloc(n);
+		snprintf(err, n, "%s.err", o->logfile);
+	}
+}
+
 int
 main(int argc, char **argv)
 {
 	static struct super super;
 	static struct options options;
-	int status;
+	int status, pidfile, ready = -1;
 
 	fds_sanitize();
 	signals_open(&super.signals);
 	options_parse(&options, argc, argv);
 	options_check(&options);
+	if (options.background)
+		ready = background_begin();
 	listeners_open(&super.listeners, &options);
+	files_open(&options, &pidfile);
+	if (options.user != NULL)
+		user_become(options.user);
+	if (options.atomic)
+		versions_open(&super.build.versions, &options);
+	manager_open(&super);
 	listeners_tell(&super.listeners);
+	if (options.background)
+		background_detach(&options);
 	super_open(&super, &options);
+	if (ready != -1 && write(ready, "", 1) == 1)
+		fd_close(&ready);
 	status = supervise(&super);
 	super_close(&super);
+	pidfile_close(&pidfile, options.pidfile);
 	return status;
 }

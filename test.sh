@@ -1341,23 +1341,7 @@ t_says_in_one_line_why_it_cannot_start() {
 		-p 0 -w missing true|missing
 		-p 0 -a 192.0.2.1|192.0.2.1, port 0:
 		-p 0 -a nonsense.invalid|nonsense.invalid
-		-p 0 missing-command with arguments|missing-command
-		-p 0 ./file with arguments|./file
 		-p 0 -d file true|file
-	END
-}
-
-t_says_what_is_not_available_yet() {
-	while read -r args; do
-		try -p 0 $args
-		is "exit status of $args" "$rc" 1
-		is "message of $args" "$(cat "$err")" "blogserve: ${args%% *}: not available yet"
-		is "standard output of $args" "$(cat "$out")" ''
-	done <<-END
-		-A
-		-b
-		-P pid
-		-u nobody
 	END
 }
 
@@ -3228,12 +3212,15 @@ dates(void)
 		{ "Sun, 06 Foo 1994 08:49:37 GMT", -1 },
 		{ "Sun, 06 anF 1994 08:49:37 GMT", -1 }
 	};
-	char text[32];
+	char text[80];
 	size_t i;
+	int at;
 
 	for (i = 0; i < COUNT(table); i++)
-		same_number("date_parse", table[i].text,
-		    (long long)date_parse(table[i].text), table[i].seconds);
+		for (at = -1; at <= 1; at++)
+			same_number("date_compare", table[i].text,
+			    date_compare((time_t)(table[i].seconds + at), table[i].text),
+			    table[i].seconds < 0 ? 2 : at);
 	for (i = 0; i < COUNT(table) && table[i].seconds >= 0; i++)
 		if (strlen(table[i].text) == 29) {
 			date_format(text, (time_t)table[i].seconds);
@@ -3391,13 +3378,12 @@ hosts(void)
 		{ "a.blog.test", false },
 		{ "blog.test.example", false }
 	};
-	static const char *own[] = { "blog.test" };
+	static const char *own[] = { "blog.test", NULL };
 	struct options opt;
 	size_t i;
 
 	memset(&opt, 0, sizeof opt);
 	opt.hosts = own;
-	opt.host_count = 1;
 	for (i = 0; i < COUNT(table); i++)
 		same_number("host_allowed", table[i].host,
 		    host_allowed(table[i].host, &opt), table[i].allowed);
@@ -3417,7 +3403,7 @@ escapes(void)
 	buf_add(&b, "", 1);
 	same("url_add", "all sorts", b.data, "a%20b/%25%3A%3F%23%26%5C%C3%A4-._~");
 	buf_free(&b);
-	same("type_of", "a.html", type_of("a.html"), "text/html; charset=utf-8");
+	same("type_of", "a.html", type_of("a.html"), "text/html");
 	same("type_of", "a.b/c", type_of("a.b/c"), "application/octet-stream");
 	same("type_of", "a.JPG", type_of("a.JPG"), "image/jpeg");
 	same("type_of", "html", type_of("html"), "application/octet-stream");
@@ -3445,14 +3431,13 @@ names(void)
 		{ "src/out", true },
 		{ "deep/er/gone", true }
 	};
-	static const char *own[] = { "*.tmp", "src/out", "gone" };
+	static const char *own[] = { "*.tmp", "src/out", "gone", NULL };
 	struct options opt;
 	const char *name;
 	size_t i;
 
 	memset(&opt, 0, sizeof opt);
 	opt.exclude = own;
-	opt.exclude_count = 3;
 	for (i = 0; i < COUNT(table); i++) {
 		name = strrchr(table[i].path, '/');
 		same_number("name_ignored", table[i].path, name_ignored(&opt,
