@@ -479,6 +479,7 @@ enum {
 	RACY_TIME = 20,		/* a file changed so lately may change again
 				   without any trace in its stat */
 	COPY_TIME = 50,		/* between looks at what a build printed */
+	TAKE_TIME = 1000,	/* for a reader to take it, after the end */
 	REAP_TIME = 10,		/* between looks at a group being killed */
 	RETRY_TIME = 1000,	/* after a fork that failed */
 	CONFIRM_TIME = 1000,	/* before a build that shows whose a change is */
@@ -621,15 +622,19 @@ static void
 say(enum level level, const char *fmt, ...)
 {
 	char line[1024] = "blogserve: ";
+	unsigned long dropped;
 	size_t at = 11, len;
 	va_list ap;
 	int n;
 
 	if (verbosity < (int)level && level != PROGRESS)
 		return;
-	if (unsaid > 0) {
+	if ((dropped = unsaid) > 0) {
 		unsaid = 0;
-		say(WARNING, "standard error: messages were dropped");
+		say(WARNING, "standard error: %lu messages were dropped",
+		    dropped);
+		if (unsaid > 0)		/* that one, too */
+			unsaid = dropped;
 	}
 	va_start(ap, fmt);
 	n = vsnprintf(line + at, sizeof(line) - at - 1, fmt, ap);
@@ -825,17 +830,22 @@ fds_sanitize(void)
 		fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
-/* Lock a file that is open, and still the one of that name: 0 or an errno. */
+/*
+ * Lock a regular file that is open.  Returns 0 or an errno: ESTALE if it is
+ * no longer the one of that name.
+ */
 static int
 file_lock(int fd, const char *name)
 {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	struct stat st, named;
 
-	if (fcntl(fd, F_SETLK, &lock) == -1)
+	if (fcntl(fd, F_SETLK, &lock) == -1 || fstat(fd, &st) == -1)
 		return errno == EACCES ? EAGAIN : errno;
-	return fstat(fd, &st) == 0 && lstat(name, &named) == 0 &&
-	    st.st_dev == named.st_dev && st.st_ino == named.st_ino ? 0 : ESTALE;
+	if (!S_ISREG(st.st_mode))
+		return EINVAL;
+	return lstat(name, &named) == 0 && st.st_dev == named.st_dev &&
+	    st.st_ino == named.st_ino ? 0 : ESTALE;
 }
 
 /*
@@ -1115,8 +1125,9 @@ fork_blocked(void)
 	return pid;
 }
 
-/* The status of a process that called exit(1), as all systems have it. */
+/* As all systems have them: of exit(1), and of an end by SIGTERM. */
 #define STATUS_FAILED	(1 << 8)
+#define STATUS_STOPPED	SIGTERM
 
 /* What became of a process, in words; "" of one that succeeded. */
 static void
@@ -5019,6 +5030,9 @@ struct build {
 	off_t end;		/* and to be, once it ended */
 	int64_t copy_at;
 	bool midline;		/* what was copied last lacks its newline */
+	char line[WHAT_LEN + 160];	/* how it went, to be said after that, */
+	enum level level;	/* as this; "": it was said */
+	int64_t line_until;	/* not later, though nobody takes the rest */
 	int64_t show_at;	/* progress, on a terminal */
 	struct versions versions;
 };
@@ -5087,7 +5101,7 @@ version_switch(struct versions *v)
 	char *mark;
 	int fd;
 
-	if (rmdir(v->out) == 0)
+	if (rmdir(v->out) == 0 || errno == ENOENT || errno == ENOTDIR)
 		return "nothing is in BLOGSERVE_OUT";
 	mark = path_join(v->out, ".blogserve");
 	fd = open(mark, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
@@ -5200,11 +5214,11 @@ log_open(void)
 }
 
 /*
- * Copy some of what the build printed to standard error, if that can be
- * done without waiting.  Returns whether there is more that could be.  The
- * log may become shorter: a build's ">/dev/stderr" empties it.
+ * Copy some of what the build printed to standard error, as much as can be
+ * without waiting.  The log may become shorter: a build's ">/dev/stderr"
+ * empties it.
  */
-static bool
+static void
 log_copy(struct build *b, int64_t now)
 {
 	char text[16 * 1024];
@@ -5212,18 +5226,18 @@ log_copy(struct build *b, int64_t now)
 	struct stat st;
 	ssize_t n = 0;
 
-	b->copy_at = now + COPY_TIME;
+	b->copy_at = now + (b->line[0] != '\0' ? REAP_TIME : COPY_TIME);
 	if (fstat(b->log, &st) == 0 && st.st_size < b->copied)
 		b->copied = 0;
 	if ((n = pread(b->log, text, sizeof(text), b->copied)) > 0)
 		done = err_write(text, (size_t)n);
 	if (done == 0)
-		return false;
+		return;
 	b->copied += (off_t)done;
 	b->midline = text[done - 1] != '\n';
+	b->line_until = now + TAKE_TIME;
 	if (done == sizeof(text))
 		b->copy_at = now;
-	return done == (size_t)n;
 }
 
 /* End the line that a build began on standard error. */
@@ -5244,6 +5258,28 @@ build_say(struct build *b, enum level level, const char *text)
 	say(level, "build %lu: %s", (unsigned long)b->number, text);
 }
 
+/* Say how the latest build went, if that was not said. */
+static void
+build_tell(struct build *b)
+{
+	if (b->line[0] != '\0')
+		build_say(b, b->level, b->line);
+	b->line[0] = '\0';
+	b->copy_at = 0;
+}
+
+/* Go on copying; a build that is over is told of behind what it printed. */
+static void
+log_step(struct build *b, int64_t now)
+{
+	if (b->copy_at == 0 || now < b->copy_at)
+		return;
+	log_copy(b, now);
+	if (b->line[0] != '\0' && (b->copied >= b->end ||
+	    now >= b->line_until))
+		build_tell(b);
+}
+
 /* Say in b->what why the next build is. */
 static void
 build_explain(struct build *b)
@@ -5258,7 +5294,7 @@ build_explain(struct build *b)
 		snprintf(b->what, sizeof(b->what), "first build");
 	else if (ch->count == 0)
 		snprintf(b->what, sizeof(b->what), "%s", b->confirming ?
-		    "once more" : "SIGUSR1");
+		    "once more" : "asked for");
 	else if (first == 0 || first > sizeof(b->what) - 32)
 		snprintf(b->what, sizeof(b->what), "%zu change%s", ch->count,
 		    ch->count == 1 ? "" : "s");
@@ -5401,6 +5437,7 @@ build_start(struct build *b, int64_t now)
 	}
 	if (b->log != -1)
 		log_copy(b, now);
+	build_tell(b);
 	if (b->log != -1 && ftruncate(b->log, 0) == 0)
 		b->copied = 0;
 	b->end = 0;
@@ -5433,16 +5470,19 @@ build_start(struct build *b, int64_t now)
 static void
 build_finish(struct build *b, int64_t now)
 {
-	char how[128], line[WHAT_LEN + 160];
+	char how[128];
 	struct versions *v = &b->versions;
 	const char *why = NULL;
 	struct stat st;
 
+	/* What we stopped is not whole, whatever it says. */
+	if (b->kill_at != 0 && b->status == 0)
+		b->status = STATUS_STOPPED;
 	if (v->work != NULL && (b->status != 0 ||
 	    (why = version_switch(v)) != NULL))
 		version_trash(v, v->out);
 	b->pid = 0;
-	b->copy_at = b->term_at = b->kill_at = b->show_at = 0;
+	b->term_at = b->kill_at = b->show_at = 0;
 	b->reaped = b->announced = b->killed = false;
 	b->ended = true;
 	b->took = now - b->started_at;
@@ -5454,9 +5494,11 @@ build_finish(struct build *b, int64_t now)
 	}
 	if (b->status == 0)
 		build_done(b);
-	snprintf(line, sizeof(line), "%s: %s, %.2f s", b->what,
+	snprintf(b->line, sizeof(b->line), "%s: %s, %.2f s", b->what,
 	    *how != '\0' ? how : "ok", (double)b->took / 1000);
-	build_say(b, *how != '\0' ? WARNING : NOTICE, line);
+	b->level = *how != '\0' ? WARNING : NOTICE;
+	b->line_until = now + TAKE_TIME;
+	b->copy_at = now;
 	if (*how == '\0' && stat(b->opt->root, &st) == -1) {
 		if (!b->mute)
 			say(WARNING, "%s: %s: the build did not make it",
@@ -5500,6 +5542,7 @@ build_step(struct build *b, bool told, bool stopping, int64_t now)
 {
 	char limit[64];
 
+	log_step(b, now);
 	if (b->pid == 0) {
 		if (b->confirm_at != 0 && now >= b->confirm_at && !b->wanted) {
 			b->confirming = true;
@@ -5536,9 +5579,6 @@ build_step(struct build *b, bool told, bool stopping, int64_t now)
 		b->killed = true;
 		b->kill_at = now + KILL_TIME;
 	}
-	if (b->copy_at != 0 && (b->reaped || now >= b->copy_at) &&
-	    log_copy(b, now) && b->copied < b->end)
-		return;
 	if (b->reaped && (b->kill_at == 0 || b->killed ||
 	    kill(-b->pid, 0) == -1))
 		build_finish(b, now);
@@ -5548,17 +5588,16 @@ build_step(struct build *b, bool told, bool stopping, int64_t now)
 static int64_t
 build_due(const struct build *b, bool told, int64_t now)
 {
-	int64_t due;
+	int64_t due = b->copy_at;
 
 	if (b->pid == 0) {
 		if (b->announced)
-			return told ? b->due_at : b->due_at + RETRY_TIME;
-		return b->wanted ? b->due_at : b->confirm_at;
+			return sooner(due, told ? b->due_at :
+			    b->due_at + RETRY_TIME);
+		return sooner(due, b->wanted ? b->due_at : b->confirm_at);
 	}
-	due = sooner(sooner(b->copy_at, b->term_at), b->show_at);
-	if (b->reaped)
-		return sooner(due, b->copied < b->end ? now : now + REAP_TIME);
-	return sooner(due, b->kill_at);
+	due = sooner(sooner(due, b->term_at), b->show_at);
+	return sooner(due, b->reaped ? now + REAP_TIME : b->kill_at);
 }
 
 /* ---------------------------------------------------------------------
@@ -5779,13 +5818,13 @@ signals_drain(struct super *s, int64_t now)
 				super_build(s, now);
 				break;
 			default:
-				if (got[i] != SIGHUP || !s->opt->background)
-					super_stop(s, got[i], now);
-				else {
+				if (got[i] == SIGHUP && (s->manager != -1 ||
+				    s->opt->background)) {
 					logs_reopen(s->opt);
 					s->reopen++;
 					super_build(s, now);
-				}
+				} else
+					super_stop(s, got[i], now);
 			}
 }
 
@@ -5964,7 +6003,8 @@ supervise(struct super *s)
 		manager_tell(s, &orders, now);
 		versions_step(&s->build.versions, &s->signals);
 		if (s->stopping != 0 && s->build.pid == 0 &&
-		    s->server.pid == 0 && s->build.versions.remover == 0)
+		    s->server.pid == 0 && s->build.versions.remover == 0 &&
+		    s->build.line[0] == '\0')
 			return s->hurry != 0 ? 128 + s->hurry : 0;
 		super_wait(s, told, now);
 		now = clock_ms();
@@ -6169,6 +6209,27 @@ path_absolute(const char *path)
 	return full;
 }
 
+/* Whether name can be executed, looked for as execvp does. */
+static bool
+command_found(const char *name)
+{
+	const char *dir = strchr(name, '/') != NULL ? "" : getenv("PATH");
+	char path[PATH_LEN];
+	struct stat st;
+	size_t n;
+
+	for (dir = dir != NULL ? dir : "/bin:/usr/bin";; dir += n + 1) {
+		n = strcspn(dir, ":");
+		snprintf(path, sizeof(path), "%.*s%s%s", (int)n, dir,
+		    n > 0 ? "/" : "", name);
+		if (stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
+		    (st.st_mode & 0111) != 0)
+			return true;
+		if (dir[n] == '\0')
+			return false;
+	}
+}
+
 /* Refuse what cannot work before anything is opened or forked. */
 static void
 options_check(struct options *o)
@@ -6185,6 +6246,10 @@ options_check(struct options *o)
 	for (root = o->watch; *root != NULL; root++)
 		if (stat(*root, &st) == -1)
 			say_why(FATAL, *root);
+	if (o->command != NULL && o->command[1] != NULL &&
+	    !command_found(o->command[0]))
+		say(FATAL, "%s: not found, or not to be executed",
+		    o->command[0]);
 }
 
 /* A listener at an address; -1 with errno. */
@@ -6407,6 +6472,7 @@ background_begin(void)
 	close(fd[1]);
 	while ((n = read(fd[0], &byte, 1)) == -1 && errno == EINTR)
 		;
+	close(fd[0]);
 	_exit(n == 1 ? 0 : 1);
 }
 

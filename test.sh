@@ -249,12 +249,14 @@ build_helper() {
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -794,26 +796,76 @@ watchdog(long ms, pid_t pid)
 	return 0;
 }
 
+/* datagrams path: a socket there; prints what comes, each on a line of its own. */
+static int
+datagrams(const char *path)
+{
+	struct sockaddr_un a;
+	char got[4096];
+	int fd = socket(AF_UNIX, SOCK_DGRAM, 0), i;
+	ssize_t n;
+
+	memset(&a, 0, sizeof a);
+	a.sun_family = AF_UNIX;
+	sprintf(a.sun_path, "%.90s", path);
+	if (bind(fd, (struct sockaddr *)&a, sizeof a) != 0)
+		die(path);
+	while (!told_to_end && (n = recv(fd, got, sizeof got, 0)) >= 0) {
+		for (i = 0; i < n; i++)
+			putchar(got[i] == '\n' ? '|' : got[i]);
+		putchar('\n');
+		fflush(stdout);
+	}
+	return 0;
+}
+
+/* A listener at descriptor 3, and the variables that tell of it. */
+static void
+listener_pass(void)
+{
+	struct sockaddr_in a;
+	char pid[32];
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	memset(&a, 0, sizeof a);
+	a.sin_family = AF_INET;
+	a.sin_addr.s_addr = htonl(0x7f000001);
+	if (bind(fd, (struct sockaddr *)&a, sizeof a) != 0 || listen(fd, 5) != 0 ||
+	    (fd != 3 && dup2(fd, 3) != 3))
+		die("listener");
+	sprintf(pid, "%ld", (long)getpid());
+	setenv("LISTEN_PID", pid, 1);
+	setenv("LISTEN_FDS", "1", 1);
+}
+
 /*
- * run [-c fd] [-i signal] [-n files] [-t ms] command: with default signals but those of -i, without
- * the descriptors of -c, at most -n open; -t bounds its time, without it the command takes our place.
+ * run [-c fd] [-i signal] [-l] [-n files] [-t ms] [-u user] command: with default signals but those
+ * of -i, without the descriptors of -c, with a listener (-l), at most -n files open, as a user; -t
+ * bounds its time, without it the command takes our place.
  */
 static int
 run(int argc, char **argv)
 {
 	struct rlimit files;
+	struct passwd *pw;
 	pid_t pid;
 	long ms = 0, until;
 	int c, i, status;
 
 	signals_reset();
-	while ((c = getopt(argc, argv, "+c:i:n:t:")) != -1)
+	while ((c = getopt(argc, argv, "+c:i:ln:t:u:")) != -1)
 		switch (c) {
 		case 'c': close(atoi(optarg)); break;
 		case 'i':
 			for (i = 0; i < SIGNALS; i++)
 				if (strcmp(signals[i].name, optarg) == 0)
 					signal(signals[i].number, SIG_IGN);
+			break;
+		case 'l': listener_pass(); break;
+		case 'u':
+			if ((pw = getpwnam(optarg)) == NULL || setgid(pw->pw_gid) != 0 ||
+			    setuid(pw->pw_uid) != 0)
+				die(optarg);
 			break;
 		case 'n':
 			files.rlim_cur = files.rlim_max = (rlim_t)atol(optarg);
@@ -1186,6 +1238,8 @@ main(int argc, char **argv)
 	else if (argc == 3 && strcmp(verb, "children") == 0)
 		for (n = children(atol(argv[2]), child, 64); n > 0; )
 			printf("%ld\n", (long)child[--n]);
+	else if (argc == 3 && strcmp(verb, "datagrams") == 0)
+		return datagrams(argv[2]);
 	else if (argc >= 3 && strcmp(verb, "fill") == 0)
 		return fill(atol(argv[2]), argv[3]);
 	else if (argc == 3 && strcmp(verb, "canned") == 0)
@@ -1341,6 +1395,8 @@ t_says_in_one_line_why_it_cannot_start() {
 		-p 0 -w missing true|missing
 		-p 0 -a 192.0.2.1|192.0.2.1, port 0:
 		-p 0 -a nonsense.invalid|nonsense.invalid
+		-p 0 missing-command with arguments|missing-command
+		-p 0 ./file with arguments|./file
 		-p 0 -d file true|file
 	END
 }
@@ -1432,7 +1488,7 @@ t_tells_on_a_line_how_each_build_went() {
 	is 'lines' "$(cat "$dir/lines")" "blogserve: build 1: first build: ok, N s
 blogserve: build 2: src/post: exit status 3, N s
 blogserve: build 3: src/post: killed by signal 9 (Killed), N s
-blogserve: build 4: SIGUSR1: killed by signal 9 (Killed), N s"
+blogserve: build 4: asked for: killed by signal 9 (Killed), N s"
 }
 
 t_goes_on_serving_and_building_after_a_failed_build() {
@@ -1647,7 +1703,7 @@ t_builds_on_SIGUSR1() {
 	wait_for built 1
 	kill -USR1 "$pid"
 	wait_for says "$dir/number" 2
-	wait_for says "$err" 'build 2: SIGUSR1: ok'
+	wait_for says "$err" 'build 2: asked for: ok'
 }
 
 t_only_serves_without_a_command() {
@@ -2248,6 +2304,504 @@ t_leaves_nothing_behind() {
 	is 'temporary files' "$(ls -A "$TMPDIR")" ''
 	is 'files' "$(ls -A site)" a.txt
 	is 'files' "$(ls -A .)" "site${newline}src"
+}
+
+# --- versions: -A ---
+
+# Makes a.txt of src/post; the builds after the first wait for $dir/go. Says what it found.
+version_build='echo "$BLOGSERVE_BUILD $(ls -A "$BLOGSERVE_OUT")." >>"$dir/started"
+[ "$BLOGSERVE_BUILD" = 1 ] || until [ -e "$dir/go" ]; do "$helper" nap 10; done
+cat src/post >"$BLOGSERVE_OUT/a.txt"'
+
+t_A_serves_the_last_version_until_the_next_is_whole() {
+	put src/post one
+	start -A -d site -w src "$version_build"
+	is 'the first' "$(get /a.txt)" one
+	put src/post two
+	wait_for started 2
+	is 'while the next is made' "$(get -t 5000 /a.txt)" one
+	is 'on disk' "$(cat site/a.txt)" one
+	put "$dir/go" now
+	wait_for page_has /a.txt two
+	is 'on disk' "$(cat site/a.txt)" two
+	is 'what builds found in their directories' "$(cat "$dir/started")" "1 .${newline}2 ."
+	is 'the mark' "$(status /.blogserve)" 404
+	leave INT
+	is 'exit status' "$rc" 0
+	is 'what is left' "$(ls -A)" "site${newline}src"
+	# what it made it may replace
+	put src/post three
+	start -A -d site -w src "$version_build"
+	wait_for page_has /a.txt three
+}
+
+t_A_keeps_the_last_version_when_a_build_fails() {
+	put src/way 'echo one >"$BLOGSERVE_OUT/a.txt"'
+	start -A -k 1 -d site -w src '. ./src/way'
+	is 'the first' "$(get /a.txt)" one
+	put "$dir/expected" 'exit status 3' 'killed by signal 9 (Killed)' 'killed by signal 15 (Terminated)' \
+	    'site: nothing is in BLOGSERVE_OUT' 'site: nothing is in BLOGSERVE_OUT' 'site: nothing is in BLOGSERVE_OUT'
+	for way in 'exit 3' 'kill -KILL $$' 'exec "$helper" nap 20000' 'rm "$BLOGSERVE_OUT/a.txt"' \
+	    'rm -r "$BLOGSERVE_OUT"' 'rm -r "$BLOGSERVE_OUT"; echo >"$BLOGSERVE_OUT"'; do
+		before=$(builds)
+		put src/new 'echo two >"$BLOGSERVE_OUT/a.txt"' "$way"
+		mv src/new src/way
+		wait_for built $((before + 1))
+		is "after $way" "$(get /a.txt)" one
+		is "state after $way" "$(get /.blogserve/status | sed -n 's/^state: //p')" failed
+	done
+	is 'what it said' "$(sed -n 's/^blogserve: build [0-9]*: src[^:]*: \(.*\), [0-9.]* s$/\1/p' "$err")" "$(cat "$dir/expected")"
+	leave TERM
+	is 'exit status' "$rc" 0
+	is 'on disk' "$(cat site/a.txt)" one
+	is 'what is left' "$(ls -A)" "site${newline}src"
+}
+
+t_A_replaces_nothing_that_it_did_not_make() {
+	put src/post one
+	put site/a.txt mine
+	ln -s empty link
+	mkdir empty "$dir/other"
+	for docroot in site link . ..; do
+		try -A -p 0 -d $docroot -w src true
+		is "exit status of $docroot" "$rc" 1
+		is "message of $docroot" "$(cat "$err")" "blogserve: $docroot: -A replaces only a directory that is empty or that it made"
+	done
+	is 'the site' "$(cat site/a.txt)" mine
+	try -A -p 0 -d empty
+	is 'exit status without a command' "$rc" 2
+	start -A -d empty -w src 'cp src/post "$BLOGSERVE_OUT/a.txt"'
+	is 'in an empty one' "$(get /a.txt)" one
+	# nor later
+	mv empty "$dir/moved"
+	put empty/b.txt mine
+	put src/post two
+	wait_for says "$err" ': empty: not empty, and not made by blogserve -A, '
+	is 'the site' "$(ls empty)" b.txt
+	leave INT
+	is 'what is left' "$(ls -A)" "empty${newline}link${newline}site${newline}src"
+}
+
+t_A_lets_no_two_programs_have_one_docroot() {
+	start -A -d site -x '*' 'echo one >"$BLOGSERVE_OUT/a.txt"'
+	is 'the first' "$(get /a.txt)" one
+	first=$pid
+	try -A -p 0 -d site -x '*' true
+	is 'exit status' "$rc" 1
+	has 'message' "$(cat "$err")" 'a blogserve that runs has it'
+	pid=$first
+	is 'the first still' "$(get /a.txt)" one
+	leave INT
+	is 'what is left' "$(ls -A)" site
+}
+
+t_A_leaves_no_trace_of_a_sudden_end() {
+	put src/post one
+	start -A -d site -w src "$version_build"
+	wait_for page_has /a.txt one
+	put src/post two
+	wait_for started 2
+	leave KILL
+	put "$dir/go" now
+	is 'the site' "$(cat site/a.txt)" one
+	[ -d .site.blogserve ] || fail "no $(ls -A)"
+	start -A -d site -w src 'until [ -e "$dir/more" ]; do "$helper" nap 10; done; cp src/post "$BLOGSERVE_OUT/a.txt"'
+	is 'from the first moment on' "$(get -t 5000 /a.txt)" one
+	put "$dir/more" now
+	wait_for page_has /a.txt two
+	leave INT
+	is 'what is left' "$(ls -A)" "site${newline}src"
+}
+
+t_A_lets_the_build_finish_when_interrupt_is_typed() {
+	mkdir src
+	terminal -- -p 0 -A -d site -w src 'echo begun; i=0
+		while [ $((i += 1)) -le 20 ]; do
+			"$helper" nap 20
+			echo "half whole" >"$BLOGSERVE_OUT/$i.txt"
+		done'
+	wait_for says "$out" begun
+	type_ 03
+	left_terminal
+	is 'exit status' "$rc" 0
+	whole_site
+	is 'what is left' "$(ls -A)" "site${newline}src"
+}
+
+t_A_answers_with_one_version_whole() {
+	put src/post one
+	start -A -d site -w src '"$helper" fill 3000000 "$BLOGSERVE_BUILD" >"$BLOGSERVE_OUT/a.txt"'
+	wait_for built 1
+	printf 'GET /a.txt HTTP/1.0\r\n\r\n' | "$helper" raw -m "$dir/sent" -s 1500 / >"$dir/got" &
+	client=$!
+	note $client
+	wait_for [ -e "$dir/sent" ]
+	# before it can be said to have come, another answer
+	is 'another' "$(get /a.txt | tr -d 1 | wc -c | tr -d ' ')" 0
+	for post in two three four; do
+		put src/post $post
+		before=$(builds)
+		wait_for built $((before + 1))
+	done
+	rc=0
+	wait "$client" || rc=$?
+	is 'exchange' "$rc" 0
+	sed '1,/^.$/d' "$dir/got" >"$dir/body"
+	is 'length' "$(wc -c <"$dir/body" | tr -d ' ')" 3000000
+	is 'of other versions' "$(tr -d 1 <"$dir/body" | wc -c | tr -d ' ')" 0
+	leave INT
+	is 'what is left' "$(ls -A)" "site${newline}src"
+}
+
+# --- in the background, and other ways of a daemon ---
+
+# Starts it with -b, and waits for what it was called with.
+background() { # [argument ...]
+	out=$dir/out.b
+	err=$dir/err.b
+	rc=0
+	( IFS=$newline; set -f; exec "$helper" run -t 10000 $with $program -p 0 -b -P "$dir/pid" "$@" ) \
+	    >"$out" 2>"$err" </dev/null || rc=$?
+	[ "$rc" -eq 0 ] || return 0
+	read -r url <"$out"
+	pid=$(cat "$dir/pid")
+	note "$pid"
+}
+
+end_background() {
+	kill -TERM "$pid"
+	wait_for dead "$pid"
+	note "-$pid"
+	[ ! -e "$dir/pid" ] || fail 'the pid file is still there'
+	refused || fail 'the port is still open'
+}
+
+# What is read to its end here would not end if it held on to it.
+t_goes_to_the_background_once_it_serves() {
+	put src/post one
+	got=$(
+		background -l "$dir/log" -d site -w src 'mkdir -p site; cp src/post site/a.txt; "$helper" fds; exec "$helper" sigs' 2>&1
+		cat "$dir/out.b" "$dir/err.b"
+		echo "$rc"
+	)
+	url=$(printf '%s\n' "$got" | head -n 1)
+	pid=$(cat "$dir/pid")
+	note "$pid"
+	is 'what it said' "$got" "$url${newline}0"
+	is 'a page' "$(get /a.txt)" one
+	err=$dir/log.err
+	wait_for built 1
+	says "$err" 'fds: 0 1 2 null' || fail "$(cat "$err")"
+	says "$err" 'leader: yes blocked: ignored:.' || fail "$(cat "$err")"
+	put src/post two
+	wait_for page_has /a.txt two
+	says "$dir/log" 'GET /a.txt ' || fail 'no log'
+	end_background
+}
+
+t_says_why_it_cannot_go_to_the_background() {
+	put a.txt hello
+	mkdir dir
+	"$helper" listen 0 >"$dir/taken" &
+	note $!
+	wait_for says "$dir/taken" ''
+	for args in "-p $(cat "$dir/taken")" '-d missing' '-l dir' '-l dir/no/log' '-P dir' '-P no/pid' '-a nonsense.invalid'; do
+		try -p 0 -b $args
+		is "exit status of $args" "$rc" 1
+		is "standard output of $args" "$(cat "$out")" ''
+		is "lines of $args" "$(wc -l <"$err" | tr -d ' ')" 1
+		has "message of $args" "$(cat "$err")" 'blogserve: '
+	done
+	is 'what is left' "$(ls -A dir)" ''
+}
+
+t_begins_new_logs_on_SIGHUP_in_the_background() {
+	put src/post one
+	background -l "$dir/log" -d site -w src 'mkdir -p site; cp src/post site/a.txt'
+	is 'exit status' "$rc" 0
+	err=$dir/log.err
+	wait_for built 1
+	is 'a page' "$(get /a.txt)" one
+	wait_for says "$dir/log" 'GET /a.txt '
+	mv "$dir/log" "$dir/log.1"
+	mv "$err" "$err.1"
+	kill -HUP "$pid"
+	wait_for says "$err" 'build 2: asked for: ok'
+	is 'none' "$(status /none)" 404
+	wait_for says "$dir/log" 'GET /none '
+	! says "$dir/log.1" 'GET /none ' || fail 'it stands in the old log'
+	! says "$err.1" 'build 2' || fail 'the build stands in the old log'
+	# where no new one can be had it goes on with the old
+	mv "$dir/log" "$dir/log.2"
+	mkdir "$dir/log"
+	kill -HUP "$pid"
+	wait_for says "$err" "blogserve: $dir/log: "
+	wait_for built 2
+	is 'none' "$(status /still)" 404
+	wait_for says "$dir/log.2" 'GET /still '
+	end_background
+}
+
+t_lets_one_program_have_a_pid_file() {
+	put a.txt hello
+	start -P "$dir/pid"
+	is 'pid' "$(cat "$dir/pid")" "$pid"
+	first=$pid
+	try -p 0 -P "$dir/pid"
+	is 'exit status' "$rc" 1
+	is 'message' "$(cat "$err")" "blogserve: $dir/pid: a blogserve that runs has it"
+	is 'pid' "$(cat "$dir/pid")" "$first"
+	leave KILL
+	is 'after a sudden end' "$(cat "$dir/pid")" "$first"
+	start -P "$dir/pid"
+	is 'pid' "$(cat "$dir/pid")" "$pid"
+	leave INT
+	[ ! -e "$dir/pid" ] || fail 'it is still there'
+	put target other
+	ln -s target link
+	mkdir dir
+	mkfifo fifo
+	for file in link dir fifo none/pid; do
+		try -p 0 -P $file
+		is "exit status with $file" "$rc" 1
+		has "message with $file" "$(cat "$err")" "blogserve: $file: "
+	done
+	is 'what a link names' "$(cat target)" other
+	is 'what is left' "$(ls -A)" "a.txt${newline}dir${newline}fifo${newline}link${newline}target"
+}
+
+nobody_may() {
+	chmod 711 "$tmp" "$dir" .
+	"$helper" run -u nobody test -x . 2>/dev/null
+}
+
+t_becomes_the_user() {
+	[ "$(id -u)" -eq 0 ] || skip 'for root only'
+	nobody_may || skip 'nobody may not come here'
+	put src/post one
+	mkdir site private
+	chmod 700 private
+	chown nobody site
+	with=
+	start -u nobody -P private/pid -l private/log -d site -w src 'cp src/post site/a.txt; id -un; id -G; echo "$HOME $USER $LOGNAME"'
+	wait_for built 1
+	is 'a page' "$(get /a.txt)" one
+	is 'whose it is' "$(ls -l site/a.txt | awk '{ print $3 }')" nobody
+	is 'who built' "$(grep -v '^blogserve: ' "$err" | head -n 2)" "nobody$newline$(id -G nobody)"
+	is 'pid' "$(cat private/pid)" "$pid"
+	wait_for says private/log 'GET /a.txt '
+	leave INT
+	is 'exit status' "$rc" 0
+	is 'pid later' "$(cat private/pid 2>/dev/null)" ''
+	try -p 0 -u no-such-user
+	is 'exit status of another' "$rc" 1
+	is 'message of another' "$(cat "$err")" 'blogserve: -u no-such-user: no such user'
+	with="-u${newline}nobody"
+	try -p 0 -u root
+	is 'exit status of who is not root' "$rc" 1
+	is 'message of who is not root' "$(cat "$err")" 'blogserve: -u root: only root can become another user'
+}
+
+t_tells_the_service_manager_how_it_is() {
+	put src/post one
+	"$helper" datagrams notify >"$dir/told" &
+	note $!
+	wait_for [ -S notify ]
+	export NOTIFY_SOCKET=notify WATCHDOG_USEC=200000
+	start -d site -w src 'mkdir -p site; cp src/post site/a.txt; echo "env: ${NOTIFY_SOCKET-none} ${WATCHDOG_USEC-none}"'
+	wait_for built 1
+	says "$err" 'env: none none' || fail "$(cat "$err")"
+	wait_for says "$dir/told" "READY=1|STATUS=$url build 1: first build: ok"
+	wait_for says "$dir/told" WATCHDOG=1
+	# what such a manager calls a reload
+	kill -HUP "$pid"
+	wait_for says "$dir/told" 'RELOADING=1|MONOTONIC_USEC='
+	wait_for says "$dir/told" "READY=1|STATUS=$url build 2: asked for: ok"
+	is 'after that' "$(sed -n '/RELOADING/,$p' "$dir/told" | grep -v WATCHDOG | sed -n 2p | cut -c 1-8)" 'READY=1|'
+	leave TERM
+	is 'exit status' "$rc" 0
+	wait_for says "$dir/told" STOPPING=1
+}
+
+t_takes_the_listeners_that_it_is_given() {
+	put a.txt hello
+	with=-l
+	start -x '*' 'echo "env: ${LISTEN_FDS-none} ${LISTEN_PID-none}"; "$helper" fds'
+	wait_for built 1
+	says "$err" 'env: none none' || fail "$(cat "$err")"
+	says "$err" 'fds: 0 1 2 null' || fail "$(cat "$err")"
+	is 'a page' "$(get /a.txt)" hello
+	leave TERM
+	is 'exit status' "$rc" 0
+	refused || fail 'the port is still open'
+}
+
+# A pipe is full of what builds print; then it is read.
+t_says_later_what_it_could_not_say() {
+	mkdir src
+	mkfifo "$dir/err.1"
+	exec 5<>"$dir/err.1"
+	start -d . -w src '"$helper" fill 200000 x; echo; exit 1'
+	for build in 2 3 4; do
+		kill -USR1 "$pid"
+		wait_for state_of "$build" failed
+	done
+	cat <&5 >"$dir/seen" &
+	note $!
+	wait_for page_has /.blogserve/status 'build: 4'
+	kill -USR1 "$pid"
+	wait_for says "$dir/seen" 'build 5: asked for: exit status 1'
+	grep '^blogserve: standard error: [1-9] messages were dropped$' "$dir/seen" >/dev/null ||
+	    fail "$(grep blogserve "$dir/seen")"
+	leave INT
+	is 'exit status' "$rc" 0
+}
+
+# What a build prints before a reader has time must not be lost, nor may the line after it.
+t_copies_all_to_a_reader_that_is_slow() {
+	mkdir src
+	mkfifo "$dir/err.1"
+	exec 5<>"$dir/err.1"
+	start -d . -w src '"$helper" fill 400000 x; echo'
+	wait_for state_of 1 ok
+	cat <&5 >"$dir/seen" &
+	note $!
+	wait_for says "$dir/seen" 'build 1: first build: ok'
+	is 'what the build printed' "$(head -n 1 "$dir/seen" | wc -c | tr -d ' ')" 400001
+	leave INT
+	is 'exit status' "$rc" 0
+}
+
+state_of() { # build state
+	case $(get /.blogserve/status) in
+	"state: $2${newline}build: $1${newline}"*) ;;
+	*) return 1 ;;
+	esac
+}
+
+t_waits_longer_for_a_server_that_keeps_dying() {
+	put a.txt hello
+	start
+	for i in 1 2 3 4; do
+		wait_for server_killed
+		wait_for deaths "$i"
+	done
+	is 'messages' "$(sed 's/.*(Killed); //' "$err")" \
+	    "started again${newline}starting again in 0.1 s${newline}starting again in 0.2 s${newline}starting again in 0.4 s"
+	is 'a page' "$(get /a.txt)" hello
+	leave INT
+	is 'exit status' "$rc" 0
+}
+
+deaths() { # number
+	[ "$(grep -c 'server: killed by signal 9' "$err")" -ge "$1" ]
+}
+
+server_killed() {
+	kill -KILL $(server) 2>/dev/null
+}
+
+t_shows_how_long_a_build_takes_on_a_terminal_only() {
+	mkdir src
+	TERM=xterm; export TERM
+	build='echo line; "$helper" nap 1300; printf part; "$helper" nap 1300; echo whole'
+	terminal -- -p 0 -d . -w src "$build"
+	wait_for says "$out" 'build 1: first build: ok'
+	says "$out" 'blogserve: build 1: first build: 1 s' || fail 'no progress'
+	# what was begun stays, what is taken back is gone before the next line
+	has 'what the build printed' "$(cat "$out")" 'partwhole'
+	has 'the end' "$(cat "$out")" "whole${newline}blogserve: build 1"
+	type_ 03
+	left_terminal
+	TERM=dumb
+	terminal -- -p 0 -d . -w src "$build"
+	wait_for says "$out" 'build 1: first build: ok'
+	lacks 'a dumb terminal' "$(cat "$out")" 'build: 1 s'
+	type_ 03
+	left_terminal
+	TERM=xterm
+	start -d . -w src "$build"
+	wait_for built 1
+	is 'a file' "$(own_lines | wc -l | tr -d ' ')" 1
+	lacks 'a file' "$(cat "$err")" "$(printf '\033')"
+}
+
+# It takes the server's place and tries what a server that was taken over would.
+t_gives_up_what_its_server_does_not_need() {
+	mkdir "$dir/in"
+	put "$dir/in/site/a.txt" hello
+	put secret hidden
+	{
+		echo "#define main blogserve_main"
+		echo "#include \"$source/blogserve.c\""
+		echo "#undef main"
+		captive
+	} >captive.c
+	$HOSTCC -o captive captive.c 2>"$dir/warnings" || fail "$(cat "$dir/warnings")"
+	"$helper" listen 0 >"$dir/port" &
+	note $!
+	wait_for says "$dir/port" ''
+	./captive "$dir/in/site" "$(cat "$dir/port")" >"$dir/tried" 2>&1 || fail "$(cat "$dir/tried")"
+	case $(cat "$dir/tried") in
+	*Landlock*|*pledge*) ;;
+	*) skip 'this system has nothing of that kind' ;;
+	esac
+}
+
+captive() {
+	cat <<'END'
+static int wrong;
+
+/* What must not work when there is a sandbox, and what must. */
+static void
+tried(const char *what, bool worked, bool may)
+{
+	if (worked != may) {
+		printf("%s: %s\n", what, worked ? "it can" : strerror(errno));
+		wrong = 1;
+	}
+}
+
+int
+main(int argc, char **argv)
+{
+	static struct service sv;
+	static struct options opt;
+	struct sockaddr_in a = { .sin_family = AF_INET };
+	char *const cat[] = { (char *)"cat", NULL };
+	const char *holds;
+	int fd;
+
+	(void)argc;
+	opt.root = argv[1];
+	sv.opt = &opt;
+	service_confine(&sv);
+	/* again, to hear what holds; it can but grow stricter */
+	holds = extra_sandbox(argv[1], NULL);
+	printf("%s\n", holds);
+	if (strcmp(holds, "nothing") == 0 || strcmp(holds, "no new privileges") == 0)
+		return 0;
+	chdir(argv[1]);
+	tried("read a file of the site", open("a.txt", O_RDONLY) != -1, true);
+	tried("read the docroot", opendir(".") != NULL, true);
+	tried("write a file of the site", open("a.txt", O_WRONLY) != -1, false);
+	tried("make a file there", open("b.txt", O_WRONLY | O_CREAT, 0666) != -1, false);
+	tried("remove one", unlink("a.txt") == 0, false);
+	tried("read a file elsewhere", open("/etc/passwd", O_RDONLY) != -1, false);
+	tried("read a file beside it", open("../../here/secret", O_RDONLY) != -1, false);
+	tried("list the root", opendir("/") != NULL, false);
+	execvp(cat[0], cat);
+	tried("execute", false, false);
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	a.sin_port = htons((in_port_t)atoi(argv[2]));
+	/* since the fourth version of Landlock */
+	if (syscall(NR_LANDLOCK, NULL, 0, 1) >= 4)
+		tried("connect", connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0, false);
+	tried("fork", fork() > 0, getuid() == 0);
+	return wrong;
+}
+END
 }
 
 # --- many, slow and silent clients ---
