@@ -932,13 +932,12 @@ mix(uint64_t h, uint64_t v)
 }
 
 /*
- * What stat tells of a file's content, in one number: equal stamps, equal
- * files, but for a change within the same tick of the file system's clock
- * (RACY_TIME).  Of what is not a file only its mode: a directory's entries
+ * What stat tells of a file's bytes, in one number that links and owners
+ * leave alone.  Of what is not a file only its mode: a directory's entries
  * have stamps of their own.  Never 0.
  */
 static uint64_t
-stat_stamp(const struct stat *st)
+stat_bytes(const struct stat *st)
 {
 	uint64_t h = mix(0, (uint64_t)st->st_mode);
 
@@ -947,6 +946,21 @@ stat_stamp(const struct stat *st)
 		h = mix(h, (uint64_t)st->st_size);
 		h = mix(h, (uint64_t)st->st_mtim.tv_sec);
 		h = mix(h, (uint64_t)st->st_mtim.tv_nsec);
+	}
+	return h | 1;
+}
+
+/*
+ * The same with the time of the inode's last change, which nobody can set:
+ * equal stamps, equal files, but for a change within the same tick of the
+ * file system's clock (RACY_TIME).
+ */
+static uint64_t
+stat_stamp(const struct stat *st)
+{
+	uint64_t h = stat_bytes(st);
+
+	if (S_ISREG(st->st_mode) || S_ISLNK(st->st_mode)) {
 		h = mix(h, (uint64_t)st->st_ctim.tv_sec);
 		h = mix(h, (uint64_t)st->st_ctim.tv_nsec);
 	}
@@ -2173,7 +2187,7 @@ struct conn {
 	bool more;		/* it gave others their turn */
 	int file;		/* -1, or what conn.left is read from */
 	off_t at, left;
-	uint64_t stamp;		/* of the file when it was opened */
+	uint64_t bytes;		/* stat_bytes of the file when it was opened */
 	struct buf line;	/* of the log: up to where the bytes stand */
 	struct buf line_end;	/* and from there on */
 	off_t sent;		/* bytes of the reply, its head taken off */
@@ -3244,14 +3258,14 @@ conn_close(struct service *sv, struct conn *c)
 	c->state = CONN_CLOSED;
 }
 
-/* Whether the file that is sent is as it was; the log, stamp 0, may grow. */
+/* Whether the file that is sent is as it was; the log, 0, may grow. */
 static bool
 conn_unchanged(const struct conn *c)
 {
 	struct stat st;
 
-	return c->stamp == 0 ||
-	    (fstat(c->file, &st) == 0 && stat_stamp(&st) == c->stamp);
+	return c->bytes == 0 ||
+	    (fstat(c->file, &st) == 0 && stat_bytes(&st) == c->bytes);
 }
 
 /*
@@ -3436,10 +3450,10 @@ conn_answer(struct service *sv, struct conn *c, size_t len, int status)
 		error_reply(sv, status, &r);
 	else if (rq->own != NULL) {
 		c->file = own_reply(sv, &r);
-		c->stamp = 0;
+		c->bytes = 0;
 	} else if ((c->file = request_answer(sv, &r, &st, name, &kept,
 	    &location)) != -1)
-		c->stamp = stat_stamp(&st);
+		c->bytes = stat_bytes(&st);
 	conn_compose(sv, c, &r, kept, name);
 	buf_free(&location);
 	if (c->state == CONN_CLOSED)
@@ -6019,24 +6033,25 @@ supervise(struct super *s)
  * ------------------------------------------------------------------ */
 
 static const char help[] =
-    "  command     builds the site; a single operand is given to sh -c\n"
-    "  -d docroot  the site that is served (default: .)\n"
-    "  -w path     a file or directory to watch (default: .)\n"
-    "  -x pattern  not a source\n"
-    "  -i seconds  scan so often\n"
-    "  -k seconds  a build may take so long\n"
+    "  command     builds the site; one operand is given to sh -c\n"
+    "  -d docroot  serve this directory (default: .)\n"
+    "  -w path     watch this file or directory (default: .)\n"
+    "  -x pattern  do not watch what matches\n"
+    "  -A          builds make versions, in $BLOGSERVE_OUT\n"
     "  -a address  listen there (default: 127.0.0.1 and ::1)\n"
     "  -p port     and there (default: 8000 or the next free; 0: any)\n"
     "  -H host     answer to this Host, too; *: to any\n"
     "  -r prefix   the site's path on the host (default: /)\n"
+    "  -L, -n, -R  follow links outside; no listings; no live reload\n"
+    "  -i seconds  scan so often\n"
+    "  -k seconds  a build may take so long\n"
+    "  -t seconds  a client may take so long\n"
     "  -l logfile  log each request\n"
-    "  -t seconds  patience with slow clients\n"
-    "  -L          follow links out of the docroot\n"
-    "  -n          no listings of directories\n"
-    "  -R          no live reload\n"
+    "  -b          go to the background\n"
+    "  -P pidfile  keep the process id there\n"
+    "  -u user     become this user\n"
     "  -q, -v      say less, say more\n"
-    "  -h, -V      help, version\n"
-    "See also: man blogserve\n";
+    "  -h, -V      help, version\n";
 
 /* What was asked for, to standard output, and out. */
 static void

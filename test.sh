@@ -2428,17 +2428,20 @@ t_A_lets_the_build_finish_when_interrupt_is_typed() {
 	is 'what is left' "$(ls -A)" "site${newline}src"
 }
 
+# The file is longer than all that lies between the server and a client that does not read; it is
+# linked to by the next build, and removed with its version, while it is sent.
 t_A_answers_with_one_version_whole() {
 	put src/post one
-	start -A -d site -w src '"$helper" fill 3000000 "$BLOGSERVE_BUILD" >"$BLOGSERVE_OUT/a.txt"'
+	start -A -d site -w src '"$helper" fill 30000000 "$BLOGSERVE_BUILD" >"$BLOGSERVE_OUT/a.txt"
+		[ "$BLOGSERVE_BUILD" = 1 ] || ln site/a.txt "$BLOGSERVE_OUT/b.txt"'
 	wait_for built 1
-	printf 'GET /a.txt HTTP/1.0\r\n\r\n' | "$helper" raw -m "$dir/sent" -s 1500 / >"$dir/got" &
+	printf 'GET /a.txt HTTP/1.0\r\n\r\n' | "$helper" raw -m "$dir/sent" -s 3000 / >"$dir/got" &
 	client=$!
 	note $client
 	wait_for [ -e "$dir/sent" ]
 	# before it can be said to have come, another answer
-	is 'another' "$(get /a.txt | tr -d 1 | wc -c | tr -d ' ')" 0
-	for post in two three four; do
+	is 'another' "$(status -X HEAD /a.txt)" 200
+	for post in two three; do
 		put src/post $post
 		before=$(builds)
 		wait_for built $((before + 1))
@@ -2447,7 +2450,7 @@ t_A_answers_with_one_version_whole() {
 	wait "$client" || rc=$?
 	is 'exchange' "$rc" 0
 	sed '1,/^.$/d' "$dir/got" >"$dir/body"
-	is 'length' "$(wc -c <"$dir/body" | tr -d ' ')" 3000000
+	is 'length' "$(wc -c <"$dir/body" | tr -d ' ')" 30000000
 	is 'of other versions' "$(tr -d 1 <"$dir/body" | wc -c | tr -d ' ')" 0
 	leave INT
 	is 'what is left' "$(ls -A)" "site${newline}src"
@@ -2795,8 +2798,9 @@ main(int argc, char **argv)
 	fd = socket(AF_INET, SOCK_STREAM, 0);
 	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	a.sin_port = htons((in_port_t)atoi(argv[2]));
-	/* since the fourth version of Landlock */
+#if defined(NR_LANDLOCK)	/* it does that since its fourth version */
 	if (syscall(NR_LANDLOCK, NULL, 0, 1) >= 4)
+#endif
 		tried("connect", connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0, false);
 	tried("fork", fork() > 0, getuid() == 0);
 	return wrong;
