@@ -4993,13 +4993,13 @@ watch_settle(struct watch *w, struct changes *ch, uint32_t build, bool caused,
  * -A: a build makes a version of the site in the directory out, which then
  * changes places with the docroot.  All of ours stands beside the docroot in
  * one directory, work, that goes when we go: "lock", which a living program
- * holds; the version under way; "next", one that is to be the docroot, where
- * that takes two steps; and "old", what is to be removed.
+ * holds; the version under way; and "old", what is to be removed.  One that
+ * is whole, and so may be the docroot, has a file that says so, the mark.
  */
 struct versions {
 	const char *root;	/* the docroot */
 	char *work;		/* NULL: no -A */
-	char *lock, *out, *next, *old;	/* paths in it */
+	char *lock, *out, *old;	/* paths in it */
 	int lock_fd;
 	unsigned long count;	/* of what was put into old */
 	bool site;		/* the docroot has a version */
@@ -5079,35 +5079,31 @@ version_trash(struct versions *v, const char *path)
 	return r;
 }
 
-/*
- * Whether the docroot may be replaced: it is absent or empty, or we made it,
- * which a file in it says.
- */
+/* Whether path is a version that is whole. */
+static bool
+version_marked(const char *path)
+{
+	char *mark = path_join(path, ".blogserve");
+	struct stat st;
+	bool marked = lstat(path, &st) == 0 && S_ISDIR(st.st_mode) &&
+	    lstat(mark, &st) == 0;
+
+	free(mark);
+	return marked;
+}
+
+/* Whether the docroot may be replaced: we made it, or it is absent or empty. */
 static bool
 version_owned(struct versions *v)
 {
-	char *mark = path_join(v->root, ".blogserve");
-	struct stat st;
-
-	v->site = lstat(v->root, &st) == 0 && S_ISDIR(st.st_mode) &&
-	    lstat(mark, &st) == 0;
-	free(mark);
+	v->site = version_marked(v->root);
 	return v->site || rmdir(v->root) == 0 || errno == ENOENT;
-}
-
-/* Let next be the docroot.  If we die half way, the next start does it. */
-static bool
-version_advance(struct versions *v)
-{
-	if (v->site && version_trash(v, v->root) == -1)
-		return false;
-	v->site = rename(v->next, v->root) == 0;
-	return v->site;
 }
 
 /*
  * A build made a version: have it for the docroot.  Returns NULL, or why
- * that cannot be.
+ * that cannot be.  Where two steps are needed and we die between them, the
+ * next start takes the second.
  */
 static const char *
 version_switch(struct versions *v)
@@ -5129,9 +5125,10 @@ version_switch(struct versions *v)
 		version_trash(v, v->out);
 		return NULL;
 	}
-	version_trash(v, v->next);
-	if (rename(v->out, v->next) == -1 || !version_advance(v))
+	if ((v->site && version_trash(v, v->root) == -1) ||
+	    rename(v->out, v->root) == -1)
 		return strerror(errno);
+	v->site = true;
 	return NULL;
 }
 
@@ -5142,7 +5139,6 @@ versions_open(struct versions *v, const struct options *opt)
 	const char *name = strrchr(opt->root, '/') + 1;
 	char work[PATH_LEN], *path;
 	struct dirent *e;
-	struct stat st;
 	DIR *d;
 
 	v->root = opt->root;
@@ -5155,17 +5151,19 @@ versions_open(struct versions *v, const struct options *opt)
 		say_why(FATAL, work);
 	v->work = path_join(work, "");
 	v->lock = path_join(work, "lock");
-	v->next = path_join(work, "next");
 	v->old = path_join(work, "old");
 	v->out = must_alloc(PATH_LEN);
 	v->lock_fd = pidfile_open(v->lock);
-	if (lstat(v->next, &st) == 0)
-		version_advance(v);
 	for (d = dir_open(AT_FDCWD, work); d != NULL &&
 	    (e = readdir(d)) != NULL;) {
 		path = path_join(work, e->d_name);
-		if (e->d_name[0] != '.' && strcmp(path, v->lock) != 0 &&
-		    (v->litter = true) && strcmp(path, v->old) != 0)
+		if (e->d_name[0] == '.' || strcmp(path, v->lock) == 0)
+			;
+		else if (!v->site && version_marked(path))
+			v->site = rename(path, v->root) == 0;
+		else if (strcmp(path, v->old) == 0)
+			v->litter = true;
+		else
 			version_trash(v, path);
 		free(path);
 	}

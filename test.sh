@@ -2411,6 +2411,16 @@ t_A_leaves_no_trace_of_a_sudden_end() {
 	wait_for page_has /a.txt two
 	leave INT
 	is 'what is left' "$(ls -A)" "site${newline}src"
+	# where it takes two steps and the second was not taken
+	mkdir .site.blogserve .site.blogserve/1-1
+	put .site.blogserve/1-1/a.txt half
+	mv site .site.blogserve/1-2
+	rm "$dir/more"
+	start -A -d site -w src 'until [ -e "$dir/more" ]; do "$helper" nap 10; done; exit 1'
+	is 'the whole one' "$(get -t 5000 /a.txt)" two
+	put "$dir/more" now
+	leave INT
+	is 'what is left' "$(ls -A)" "site${newline}src"
 }
 
 t_A_lets_the_build_finish_when_interrupt_is_typed() {
