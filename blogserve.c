@@ -2182,20 +2182,20 @@ struct conn {
 	bool stream;		/* STREAM comes after SEND */
 	bool corked;		/* full segments only, till the reply is out */
 	bool no_sendfile;	/* it was tried, in vain */
-	int tries;		/* of composing, while the file changed */
 	bool stirred;		/* it moved since the last sweep */
 	bool more;		/* it gave others their turn */
+	int tries;		/* of composing, while the file changed */
 	int file;		/* -1, or what conn.left is read from */
 	off_t at, left;
 	uint64_t bytes;		/* stat_bytes of the file when it was opened */
-	struct buf line;	/* of the log: up to where the bytes stand */
-	struct buf line_end;	/* and from there on */
-	off_t sent;		/* bytes of the reply, its head taken off */
 	int64_t until;		/* when its patience ends */
 	int64_t held_until;	/* 0: the request was not held */
 	struct listing *listing;	/* NULL, or what makes the rest */
-	struct buf in, out;
+	struct buf out, in;
 	struct buf tail;	/* what follows the file */
+	struct buf line;	/* of the log: up to where the bytes stand */
+	struct buf line_end;	/* and from there on */
+	off_t sent;		/* bytes of the reply, its head taken off */
 };
 
 /* The docroot, open, and what proves that it is still the docroot. */
@@ -2212,34 +2212,34 @@ struct site {
 struct service {
 	const struct options *opt;
 	struct listeners *listeners;
-	struct orders orders;
-	struct orders told;	/* what the event streams were told of */
-	int orders_fd;
-	int builds_log;		/* what builds print, or -1 */
-	char start[24];		/* names this run of the program */
-	int64_t started_at;
-	char mark[64];		/* of pages with the script */
-	struct site site;
 	struct conn *conns;
 	struct pollfd *polls;	/* orders, the listeners, the connections */
 	size_t count, cap, max;
 	size_t busy;		/* the first so many are polled each turn */
-	int64_t sweep_at;	/* when the others are, too */
 	size_t first;		/* index in polls of the first connection */
+	int64_t now, until;	/* no connection's deadline is before until */
+	int64_t sweep_at;	/* when the quiet ones are polled, too */
 	bool draining;		/* no more clients, no next requests */
 	bool full;		/* no descriptor for another client */
 	bool holding;		/* some connection is held */
-	int64_t now, until;	/* no connection's deadline is before until */
-	struct request request;
-	struct buf page;	/* a body that is made here, ... */
-	struct listing *listing;	/* ... and what goes on making it */
+	int orders_fd;
+	int builds_log;		/* what builds print, or -1 */
+	struct listing *listing;	/* what goes on making page */
+	struct buf page;	/* a body that is made here */
 	struct buf spare;	/* an empty conn.out, to be used again */
 	struct buf log;		/* lines to be written */
 	struct buf path;	/* of the file that was kept */
+	int64_t started_at;
 	time_t date_at;		/* the second that date names */
-	char date[80];
-	struct cached *cache[CACHE_SLOTS];
 	size_t cache_bytes;
+	struct orders orders;
+	struct orders told;	/* what the event streams were told of */
+	struct site site;
+	char start[24];		/* names this run of the program */
+	char mark[64];		/* of pages with the script */
+	char date[80];
+	struct request request;
+	struct cached *cache[CACHE_SLOTS];
 	char in[HEAD_MAX + 1], head[HEAD_MAX + 1];
 };
 
@@ -5009,46 +5009,46 @@ struct versions {
 
 struct build {
 	const struct options *opt;
-	const struct signals *signals;
-	const char *url;
 	/* Wishes. */
-	struct changes changes;	/* since the latest build began */
 	bool wanted;
 	bool foreign;		/* ... not only for what the last one changed */
+	bool confirming;
 	int64_t since, due_at;	/* wanted since; to be started at */
 	int64_t confirm_at;	/* ... once more, to be sure of a drop */
-	bool confirming;
 	int64_t term_at;	/* -k, or now: stop it */
 	int64_t kill_at;	/* after SIGTERM */
 	/* Facts. */
 	bool announced;		/* orders say that it begins (R9) */
-	pid_t pid;		/* 0: none; its process group's number, too */
 	bool reaped;		/* though its group may live on */
 	bool killed;		/* SIGKILL was sent */
 	bool ended;		/* what it changed was not yet looked for */
 	bool caused;		/* the latest, by nothing but the one before */
-	int confirms;		/* ... how often in a row at confirm_at */
+	bool styles;		/* the changes since other were of no others */
 	bool mute;		/* that there is no docroot was said */
+	bool midline;		/* what was copied last lacks its newline */
+	pid_t pid;		/* 0: none; its process group's number, too */
 	uint32_t number;
-	int status;
-	int64_t started_at;
-	struct timespec ended_at;	/* by the clock of file systems */
-	int64_t took;		/* ms, by the latest that ended, -1: none has */
 	uint32_t done;		/* how many were good */
 	uint32_t other;		/* the latest not of stylesheets alone */
-	bool styles;		/* the changes since it were of no others */
-	char what[WHAT_LEN];
+	int status;
+	int confirms;		/* how often in a row at confirm_at */
+	int64_t started_at;
+	int64_t took;		/* ms, by the latest that ended, -1: none has */
+	int64_t show_at;	/* progress, on a terminal */
 	/* The log. */
 	int log;		/* -1: builds write to our standard error */
+	enum level level;	/* of line */
 	off_t copied;		/* bytes of it copied to standard error */
 	off_t end;		/* and to be, once it ended */
 	int64_t copy_at;
-	bool midline;		/* what was copied last lacks its newline */
-	char line[WHAT_LEN + 160];	/* how it went, to be said after that, */
-	enum level level;	/* as this; "": it was said */
-	int64_t line_until;	/* not later, though nobody takes the rest */
-	int64_t show_at;	/* progress, on a terminal */
+	int64_t line_until;	/* for line, though nobody takes the rest */
+	char line[WHAT_LEN + 160];	/* how it went, to be said; or "" */
+	char what[WHAT_LEN];
+	struct timespec ended_at;	/* by the clock of file systems */
+	struct changes changes;	/* since the latest build began */
 	struct versions versions;
+	const struct signals *signals;
+	const char *url;
 };
 
 static char *
@@ -6211,8 +6211,8 @@ path_absolute(const char *path)
 	char cwd[PATH_LEN] = "", *full;
 	size_t n;
 
-	if (path[0] != '/')
-		getcwd(cwd, sizeof(cwd));
+	if (path[0] != '/' && getcwd(cwd, sizeof(cwd)) == NULL)
+		say_why(FATAL, ".");
 	n = strlen(cwd) + strlen(path) + 2;
 	full = must_alloc(n);
 	snprintf(full, n, "%s/%s", cwd, strcmp(path, ".") == 0 ? "" :
@@ -6468,25 +6468,24 @@ background_begin(void)
 {
 	char byte;
 	ssize_t n;
+	pid_t pid;
 	int fd[2];
 
 	if (pipe(fd) == -1)
 		say_why(FATAL, "pipe");
 	fcntl(fd[1], F_SETFD, FD_CLOEXEC);
-	switch (fork()) {
-	case -1:
+	if ((pid = fork()) == -1)
 		say_why(FATAL, "fork");
-		break;
-	case 0:
+	if (pid != 0) {
+		close(fd[1]);
+		while ((n = read(fd[0], &byte, 1)) == -1 && errno == EINTR)
+			;
 		close(fd[0]);
-		setsid();
-		return fd[1];
+		_exit(n == 1 ? 0 : 1);
 	}
-	close(fd[1]);
-	while ((n = read(fd[0], &byte, 1)) == -1 && errno == EINTR)
-		;
 	close(fd[0]);
-	_exit(n == 1 ? 0 : 1);
+	setsid();
+	return fd[1];
 }
 
 /* Let go of the terminal: what is said goes beside the log, or to syslog. */
