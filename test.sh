@@ -2655,6 +2655,7 @@ t_says_later_what_it_could_not_say() {
 	mkfifo "$dir/err.1"
 	exec 5<>"$dir/err.1"
 	start -d . -w src '"$helper" fill 200000 x; echo; exit 1'
+	wait_for state_of 1 failed
 	for build in 2 3 4; do
 		kill -USR1 "$pid"
 		wait_for state_of "$build" failed
