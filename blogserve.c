@@ -225,29 +225,24 @@ extra_open_beneath(int dir, const char *path, int flags)
 }
 
 /*
- * Call fn with the text of each address of this machine that is of the
- * family and not loopback nor link-local.
+ * Call fn with each address of this machine that is of the family and not
+ * loopback nor link-local.
  */
 static void
-extra_addresses(int family, void (*fn)(const char *, void *), void *arg)
+extra_addresses(int family, void (*fn)(const struct sockaddr *, void *),
+    void *arg)
 {
 #if HAVE_GETIFADDRS
 	struct ifaddrs *all, *i;
-	char text[INET6_ADDRSTRLEN + 16];
-	socklen_t len;
 
 	if (getifaddrs(&all) == -1)
 		return;
-	for (i = all; i != NULL; i = i->ifa_next) {
-		if (i->ifa_addr == NULL || (i->ifa_flags & IFF_LOOPBACK) ||
-		    i->ifa_addr->sa_family != family)
-			continue;
-		len = family == AF_INET ? sizeof(struct sockaddr_in) :
-		    sizeof(struct sockaddr_in6);
-		if (getnameinfo(i->ifa_addr, len, text, sizeof(text), NULL, 0,
-		    NI_NUMERICHOST) == 0 && strchr(text, '%') == NULL)
-			fn(text, arg);
-	}
+	for (i = all; i != NULL; i = i->ifa_next)
+		if (i->ifa_addr != NULL && !(i->ifa_flags & IFF_LOOPBACK) &&
+		    i->ifa_addr->sa_family == family && (family == AF_INET ||
+		    !IN6_IS_ADDR_LINKLOCAL(&((const struct sockaddr_in6 *)
+		    (const void *)i->ifa_addr)->sin6_addr)))
+			fn(i->ifa_addr, arg);
 	freeifaddrs(all);
 #else
 	(void)family, (void)fn, (void)arg;
@@ -776,6 +771,24 @@ must_alloc(size_t n)
 	if (p == NULL)
 		say_why(FATAL, "memory");
 	return p;
+}
+
+/* An address as text, "-" for one without; returns its port. */
+static int
+address_text(const struct sockaddr *sa, char text[INET6_ADDRSTRLEN])
+{
+	const struct sockaddr_in *v4 = (const void *)sa;
+	const struct sockaddr_in6 *v6 = (const void *)sa;
+
+	strcpy(text, "-");
+	if (sa->sa_family == AF_INET6) {
+		inet_ntop(AF_INET6, &v6->sin6_addr, text, INET6_ADDRSTRLEN);
+		return ntohs(v6->sin6_port);
+	}
+	if (sa->sa_family != AF_INET)
+		return 0;
+	inet_ntop(AF_INET, &v4->sin_addr, text, INET6_ADDRSTRLEN);
+	return ntohs(v4->sin_port);
 }
 
 static void
@@ -3178,7 +3191,7 @@ conn_log(struct service *sv, struct conn *c, int status)
 {
 	const char *const *f = sv->request.field;
 	const char *line = sv->in + strspn(sv->in, "\r\n");
-	char host[INET6_ADDRSTRLEN + 16] = "-", date[64] = "-";
+	char host[INET6_ADDRSTRLEN] = "-", date[64] = "-";
 	const char *referer = f[FIELD_REFERER] ? f[FIELD_REFERER] : "-";
 	const char *agent = f[FIELD_USER_AGENT] ? f[FIELD_USER_AGENT] : "-";
 	struct sockaddr_storage ss;
@@ -3187,8 +3200,7 @@ conn_log(struct service *sv, struct conn *c, int status)
 	struct tm tm;
 
 	if (getpeername(c->fd, (struct sockaddr *)&ss, &len) == 0)
-		getnameinfo((struct sockaddr *)&ss, len, host, sizeof(host),
-		    NULL, 0, NI_NUMERICHOST);
+		address_text((struct sockaddr *)&ss, host);
 	if (localtime_r(&now, &tm) != NULL)
 		strftime(date, sizeof(date), "%d/%b/%Y:%H:%M:%S %z", &tm);
 	buf_clear(&c->line);
@@ -6290,28 +6302,24 @@ listener_open(const struct addrinfo *ai)
 
 /* The port of a bound socket, its address as text in host. */
 static int
-listener_name(int fd, char *host, size_t size)
+listener_name(int fd, char host[INET6_ADDRSTRLEN])
 {
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
-	char port[16] = "";
 
-	host[0] = '\0';
-	if (getsockname(fd, (struct sockaddr *)&ss, &len) == 0)
-		getnameinfo((struct sockaddr *)&ss, len, host,
-		    (socklen_t)size, port, sizeof(port),
-		    NI_NUMERICHOST | NI_NUMERICSERV);
-	return (int)strtol(port, NULL, 10);
+	memset(&ss, 0, sizeof(ss));
+	getsockname(fd, (struct sockaddr *)&ss, &len);
+	return address_text((struct sockaddr *)&ss, host);
 }
 
 /* fd is a listener. */
 static void
 listener_add(struct listeners *l, int fd)
 {
-	char text[INET6_ADDRSTRLEN + 16];
+	char text[INET6_ADDRSTRLEN];
 
 	l->fd[l->count++] = fd;
-	l->port = listener_name(fd, text, sizeof(text));
+	l->port = listener_name(fd, text);
 	l->loopback = l->loopback && is_loopback(text);
 }
 
@@ -6409,7 +6417,7 @@ static void
 listeners_open(struct listeners *l, const struct options *o)
 {
 	const char *host = o->address;
-	char text[INET6_ADDRSTRLEN + 16];
+	char text[INET6_ADDRSTRLEN];
 	int port = o->port == -1 ? PORT_FIRST : o->port, tries, why = 0;
 
 	for (tries = listeners_inherit(l) > 0 ? PORT_TRIES : 0;
@@ -6422,7 +6430,7 @@ listeners_open(struct listeners *l, const struct options *o)
 	if (why != 0)
 		say(FATAL, "%s%sport %d: %s", host != NULL ? host : "",
 		    host != NULL ? ", " : "", port, strerror(why));
-	listener_name(l->fd[0], text, sizeof(text));
+	listener_name(l->fd[0], text);
 	if (host == NULL || strcmp(text, "0.0.0.0") == 0)
 		host = strcmp(text, "0.0.0.0") == 0 ? "127.0.0.1" : text;
 	else if (strcmp(text, "::") == 0)
@@ -6435,10 +6443,12 @@ listeners_open(struct listeners *l, const struct options *o)
 
 /* A URL for other devices. */
 static void
-address_tell(const char *address, void *arg)
+address_tell(const struct sockaddr *sa, void *arg)
 {
 	const struct listeners *l = arg;
+	char address[INET6_ADDRSTRLEN];
 
+	address_text(sa, address);
 	say(NOTICE, strchr(address, ':') != NULL ? "also http://[%s]:%d%s/" :
 	    "also http://%s:%d%s/", address, l->port, l->prefix);
 }
@@ -6447,12 +6457,12 @@ address_tell(const char *address, void *arg)
 static void
 listeners_tell(struct listeners *l)
 {
-	char text[INET6_ADDRSTRLEN + 16], line[sizeof(l->url) + 1];
+	char text[INET6_ADDRSTRLEN], line[sizeof(l->url) + 1];
 
 	snprintf(line, sizeof(line), "%s\n", l->url);
 	if (!print(STDOUT_FILENO, line))
 		say_why(WARNING, "standard output");
-	listener_name(l->fd[0], text, sizeof(text));
+	listener_name(l->fd[0], text);
 	if (strcmp(text, "0.0.0.0") == 0 || strcmp(text, "::") == 0)
 		extra_addresses(AF_INET, address_tell, l);
 	if (strcmp(text, "::") == 0)
