@@ -617,8 +617,8 @@ static void
 say(enum level level, const char *fmt, ...)
 {
 	char line[1024] = "blogserve: ";
+	size_t at = 11, len, room = level == PROGRESS ? 80 : sizeof(line) - 1;
 	unsigned long dropped;
-	size_t at = 11, len;
 	va_list ap;
 	int n;
 
@@ -632,11 +632,11 @@ say(enum level level, const char *fmt, ...)
 			unsaid = dropped;
 	}
 	va_start(ap, fmt);
-	n = vsnprintf(line + at, sizeof(line) - at - 1, fmt, ap);
+	n = vsnprintf(line + at, room - at, fmt, ap);
 	va_end(ap);
 	len = at + (n < 0 ? 0 : (size_t)n);
-	if (len > (level == PROGRESS ? 79 : sizeof(line) - 2))
-		len = level == PROGRESS ? 79 : sizeof(line) - 2;
+	if (len >= room)
+		len = room - 1;
 	for (; at < len; at++)
 		if ((unsigned char)line[at] < ' ' || line[at] == 0x7f)
 			line[at] = '?';
@@ -780,7 +780,7 @@ address_text(const struct sockaddr *sa, char text[INET6_ADDRSTRLEN])
 	const struct sockaddr_in *v4 = (const void *)sa;
 	const struct sockaddr_in6 *v6 = (const void *)sa;
 
-	strcpy(text, "-");
+	memcpy(text, "-", 2);
 	if (sa->sa_family == AF_INET6) {
 		inet_ntop(AF_INET6, &v6->sin6_addr, text, INET6_ADDRSTRLEN);
 		return ntohs(v6->sin6_port);
@@ -5286,10 +5286,22 @@ build_say(struct build *b, enum level level, const char *text)
 static void
 build_tell(struct build *b)
 {
-	if (b->line[0] != '\0')
-		build_say(b, b->level, b->line);
-	b->line[0] = '\0';
+	struct stat st;
+
 	b->copy_at = 0;
+	if (b->line[0] == '\0')
+		return;
+	build_say(b, b->level, b->line);
+	b->line[0] = '\0';
+	if (b->status != 0)
+		return;
+	if (stat(b->opt->root, &st) == 0)
+		b->mute = false;
+	else if (!b->mute) {
+		b->mute = true;
+		say(WARNING, "%s: %s: the build did not make it",
+		    b->opt->docroot, strerror(errno));
+	}
 }
 
 /* Go on copying; a build that is over is told of behind what it printed. */
@@ -5497,7 +5509,6 @@ build_finish(struct build *b, int64_t now)
 	char how[128];
 	struct versions *v = &b->versions;
 	const char *why = NULL;
-	struct stat st;
 
 	/* What we stopped is not whole, whatever it says. */
 	if (b->kill_at != 0 && b->status == 0)
@@ -5523,13 +5534,6 @@ build_finish(struct build *b, int64_t now)
 	b->level = *how != '\0' ? WARNING : NOTICE;
 	b->line_until = now + TAKE_TIME;
 	b->copy_at = now;
-	if (*how == '\0' && stat(b->opt->root, &st) == -1) {
-		if (!b->mute)
-			say(WARNING, "%s: %s: the build did not make it",
-			    b->opt->docroot, strerror(errno));
-		b->mute = true;
-	} else if (*how == '\0')
-		b->mute = false;
 }
 
 /* waitpid says that the build ended. */
@@ -6183,7 +6187,7 @@ option_set(struct options *o, int c, const char *arg)
 static void
 options_parse(struct options *o, int argc, char **argv)
 {
-	static const char forms[] = "+AbhLnqRVva:d:H:i:k:l:P:p:r:t:u:w:x:";
+	static const char forms[] = "+:AbhLnqRVva:d:H:i:k:l:P:p:r:t:u:w:x:";
 	size_t n = ((size_t)argc + 1) * sizeof(*o->watch);
 	int c;
 
@@ -6193,7 +6197,6 @@ options_parse(struct options *o, int argc, char **argv)
 	o->watch = must_alloc(n);
 	o->exclude = must_alloc(n);
 	o->hosts = must_alloc(n);
-	opterr = 0;
 	while ((c = getopt(argc, argv, forms)) != -1)
 		switch (c) {
 		case 'h': tell(synopsis, help); break;
@@ -6204,8 +6207,7 @@ options_parse(struct options *o, int argc, char **argv)
 		case 'v': verbosity = 1; break;
 		default:
 			if (!option_set(o, c, optarg))
-				say(USAGE, optopt > 'A' && strchr(forms, optopt)
-				    != NULL ? "-%c: needs an argument" :
+				say(USAGE, c == ':' ? "-%c: needs an argument" :
 				    "-%c: unknown option", optopt);
 		}
 	if (optind < argc)
