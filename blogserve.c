@@ -1055,10 +1055,8 @@ static const int signal_list[] = {
 	SIGCHLD, SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGUSR1,
 };
 
-#define SIGNALS	(sizeof(signal_list) / sizeof(signal_list[0]))
-
 struct signals {
-	struct sigaction were[SIGNALS];
+	struct sigaction were[COUNT(signal_list)];
 };
 
 /* R4 */
@@ -1073,6 +1071,19 @@ signal_caught(int sig)
 	errno = e;
 }
 
+/* Block every signal, or none. */
+static void
+signals_block(bool all)
+{
+	sigset_t mask;
+
+	if (all)
+		sigfillset(&mask);
+	else
+		sigemptyset(&mask);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
+}
+
 /*
  * Catch what is ours, from now on.  What was ignored stays so (nohup, "&"
  * in a script), but SIGTERM and SIGCHLD; the mask we got is dropped.
@@ -1080,18 +1091,12 @@ signal_caught(int sig)
 static void
 signals_open(struct signals *s)
 {
-	struct sigaction act;
-	sigset_t mask;
+	struct sigaction act = { .sa_flags = SA_RESTART | SA_NOCLDSTOP };
 	size_t i;
 	int sig;
 
-	sigfillset(&mask);
-	sigprocmask(SIG_SETMASK, &mask, NULL);
 	pipe_open(self_pipe);
-	memset(&act, 0, sizeof(act));
-	sigfillset(&act.sa_mask);
-	act.sa_flags = SA_RESTART | SA_NOCLDSTOP;
-	for (i = 0; i < SIGNALS; i++) {
+	for (i = 0; i < COUNT(signal_list); i++) {
 		sig = signal_list[i];
 		sigaction(sig, NULL, &s->were[i]);
 		if (s->were[i].sa_handler == SIG_IGN && sig != SIGTERM &&
@@ -1100,35 +1105,30 @@ signals_open(struct signals *s)
 		act.sa_handler = sig == SIGPIPE ? SIG_IGN : signal_caught;
 		sigaction(sig, &act, NULL);
 	}
-	sigemptyset(&mask);
-	sigprocmask(SIG_SETMASK, &mask, NULL);
+	signals_block(false);
 }
 
 /* In a child: everything as the program found it, and nothing blocked. */
 static void
 signals_restore(const struct signals *s)
 {
-	sigset_t none;
 	size_t i;
 
-	for (i = 0; i < SIGNALS; i++)
+	for (i = 0; i < COUNT(signal_list); i++)
 		sigaction(signal_list[i], &s->were[i], NULL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	signals_block(false);
 }
 
 /* In the server: orders tell it to stop, not the terminal's signals. */
 static void
 signals_ignore(void)
 {
-	struct sigaction act = { .sa_handler = SIG_IGN };
-	sigset_t none;
+	const struct sigaction ignore = { .sa_handler = SIG_IGN };
 	size_t i;
 
-	for (i = 0; i < SIGNALS; i++)
-		sigaction(signal_list[i], &act, NULL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	for (i = 0; i < COUNT(signal_list); i++)
+		sigaction(signal_list[i], &ignore, NULL);
+	signals_block(false);
 }
 
 /*
@@ -1138,16 +1138,14 @@ signals_ignore(void)
 static pid_t
 fork_blocked(void)
 {
-	sigset_t all, old;
 	pid_t pid;
 	int e;
 
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, &old);
+	signals_block(true);
 	if ((pid = fork()) == 0)
 		return 0;
 	e = errno;
-	sigprocmask(SIG_SETMASK, &old, NULL);
+	signals_block(false);
 	errno = e;
 	return pid;
 }
