@@ -1172,24 +1172,14 @@ status_text(char *text, size_t size, int status)
 
 enum method { METHOD_GET, METHOD_HEAD, METHOD_KNOWN, METHOD_UNKNOWN };
 
-/* The fields of a request that we look at. */
+/* The fields of a request that we look at; field_names has theirs. */
 enum field {
 	FIELD_ACCEPT_ENCODING, FIELD_CONNECTION, FIELD_CONTENT_LENGTH,
 	FIELD_HOST, FIELD_IF_MATCH, FIELD_IF_MODIFIED_SINCE,
 	FIELD_IF_NONE_MATCH, FIELD_IF_RANGE, FIELD_IF_UNMODIFIED_SINCE,
 	FIELD_RANGE, FIELD_REFERER, FIELD_SEC_FETCH_DEST,
-	FIELD_TRANSFER_ENCODING,
-	FIELD_USER_AGENT,
+	FIELD_TRANSFER_ENCODING, FIELD_USER_AGENT,
 	FIELDS
-};
-
-static const char field_names[FIELDS][20] = {
-	"Accept-Encoding", "Connection", "Content-Length",
-	"Host", "If-Match", "If-Modified-Since",
-	"If-None-Match", "If-Range", "If-Unmodified-Since",
-	"Range", "Referer", "Sec-Fetch-Dest",
-	"Transfer-Encoding",
-	"User-Agent",
 };
 
 /* A request; its strings lie in the head it was parsed from. */
@@ -1242,10 +1232,15 @@ struct cached {
 	char data[];
 };
 
-/*
- * Tables are one string each: pointers would be relocated at each start.
- * Statuses as RFC 9110, section 15, has them.
- */
+/* Tables are one string each: pointers would be relocated at each start. */
+static const char field_names[] =
+    "Accept-Encoding\0" "Connection\0" "Content-Length\0"
+    "Host\0" "If-Match\0" "If-Modified-Since\0"
+    "If-None-Match\0" "If-Range\0" "If-Unmodified-Since\0"
+    "Range\0" "Referer\0" "Sec-Fetch-Dest\0"
+    "Transfer-Encoding\0" "User-Agent";
+
+/* RFC 9110, section 15. */
 static const char statuses[] =
     "200 OK\0"
     "206 Partial Content\0"
@@ -1306,8 +1301,9 @@ static const char types[] =
     "gz\0" "application/gzip\0"
     "wasm\0" "application/wasm\0";
 
-/* RFC 9110, section 9.1: not served, but not unknown either. */
-static const char known_methods[][8] = {
+/* RFC 9110, section 9.1: the first two are served. */
+static const char methods[][8] = {
+	"GET", "HEAD",
 	"POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "CONNECT",
 };
 
@@ -1455,13 +1451,9 @@ method_of(const char *name)
 {
 	size_t i;
 
-	if (strcmp(name, "GET") == 0)
-		return METHOD_GET;
-	if (strcmp(name, "HEAD") == 0)
-		return METHOD_HEAD;
-	for (i = 0; i < COUNT(known_methods); i++)
-		if (strcmp(name, known_methods[i]) == 0)
-			return METHOD_KNOWN;
+	for (i = 0; i < COUNT(methods); i++)
+		if (strcmp(name, methods[i]) == 0)
+			return i < METHOD_KNOWN ? (enum method)i : METHOD_KNOWN;
 	return METHOD_UNKNOWN;
 }
 
@@ -1500,6 +1492,7 @@ request_line_parse(struct request *rq, char *line)
 static int
 field_parse(struct request *rq, char *line)
 {
+	const char *name = field_names;
 	char *value, *end;
 	int i;
 
@@ -1513,26 +1506,23 @@ field_parse(struct request *rq, char *line)
 	    (end[-1] == ' ' || end[-1] == '\t'); end--)
 		;
 	*end = '\0';
-	for (i = 0; i < FIELDS; i++) {
-		if (strcasecmp(line, field_names[i]) != 0)
-			continue;
-		if ((i == FIELD_HOST && !host_valid(value)) ||
-		    (rq->field[i] != NULL && (i == FIELD_HOST ||
-		    i == FIELD_CONTENT_LENGTH)))
-			return 400;
-		if (i == FIELD_CONTENT_LENGTH &&
-		    (*value == '\0' || strspn(value, "0123456789") !=
-		    strlen(value)))
-			return 400;
-		if (i == FIELD_TRANSFER_ENCODING &&
-		    strcasecmp(value, "chunked") != 0)
-			return 501;
-		if (i == FIELD_CONNECTION && token_listed(value, "close"))
-			rq->close = true;
-		if (rq->field[i] == NULL)
-			rq->field[i] = value;
-		break;
-	}
+	for (i = 0; strcasecmp(line, name) != 0; name += strlen(name) + 1)
+		if (++i == FIELDS)
+			return 0;
+	if (rq->field[i] != NULL && (i == FIELD_HOST ||
+	    i == FIELD_CONTENT_LENGTH))
+		return 400;
+	if (i == FIELD_HOST && !host_valid(value))
+		return 400;
+	if (i == FIELD_CONTENT_LENGTH && (*value == '\0' ||
+	    value[strspn(value, "0123456789")] != '\0'))
+		return 400;
+	if (i == FIELD_TRANSFER_ENCODING && strcasecmp(value, "chunked") != 0)
+		return 501;
+	if (i == FIELD_CONNECTION && token_listed(value, "close"))
+		rq->close = true;
+	if (rq->field[i] == NULL)
+		rq->field[i] = value;
 	return 0;
 }
 
