@@ -1480,9 +1480,7 @@ request_line_parse(struct request *rq, char *line)
 	if ((version = strchr(target, ' ')) == NULL)
 		return rq->method == METHOD_GET && *target == '/' ? 0 : 400;
 	*version++ = '\0';
-	if (strncmp(version, "HTTP/", 5) != 0 || version[5] < '0' ||
-	    version[5] > '9' || version[6] != '.' || version[7] < '0' ||
-	    version[7] > '9' || version[8] != '\0')
+	if (fnmatch("HTTP/[0-9].[0-9]", version, 0) != 0)
 		return 400;
 	rq->minor = version[5] == '0' ? 0 : version[7] - '0';
 	return version[5] > '1' ? 505 : 0;
