@@ -2192,8 +2192,7 @@ struct conn {
 	struct listing *listing;	/* NULL, or what makes the rest */
 	struct buf out, in;
 	struct buf tail;	/* what follows the file */
-	struct buf line;	/* of the log: up to where the bytes stand */
-	struct buf line_end;	/* and from there on */
+	struct buf line;	/* of the log; the bytes go in at line.at */
 	off_t sent;		/* bytes of the reply, its head taken off */
 };
 
@@ -3170,15 +3169,15 @@ conn_log(struct service *sv, struct conn *c, int status)
 	if (localtime_r(&now, &tm) != NULL)
 		strftime(date, sizeof(date), "%d/%b/%Y:%H:%M:%S %z", &tm);
 	buf_clear(&c->line);
-	buf_clear(&c->line_end);
 	buf_printf(&c->line, "%s - - [%s] \"", host, date);
 	log_add(&c->line, line, strcspn(line, "\r\n"));
 	buf_printf(&c->line, "\" %d ", status);
-	buf_puts(&c->line_end, " \"");
-	log_add(&c->line_end, referer, strlen(referer));
-	buf_puts(&c->line_end, "\" \"");
-	log_add(&c->line_end, agent, strlen(agent));
-	buf_puts(&c->line_end, "\"\n");
+	c->line.at = c->line.len;
+	buf_puts(&c->line, " \"");
+	log_add(&c->line, referer, strlen(referer));
+	buf_puts(&c->line, "\" \"");
+	log_add(&c->line, agent, strlen(agent));
+	buf_puts(&c->line, "\"\n");
 }
 
 /* Write the log's lines, whole. */
@@ -3197,11 +3196,10 @@ conn_logged(struct service *sv, struct conn *c)
 {
 	if (c->line.len == 0)
 		return;
-	buf_add(&sv->log, c->line.data, c->line.len);
+	buf_add(&sv->log, c->line.data, c->line.at);
 	buf_printf(&sv->log, "%jd", (intmax_t)(c->sent > 0 ? c->sent : 0));
-	buf_add(&sv->log, c->line_end.data, c->line_end.len);
+	buf_add(&sv->log, c->line.data + c->line.at, buf_left(&c->line));
 	buf_free(&c->line);
-	buf_free(&c->line_end);
 	if (sv->log.len > INLINE_MAX)
 		log_flush(sv);
 }
