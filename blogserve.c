@@ -2228,6 +2228,7 @@ struct service {
 	struct buf log;		/* lines to be written */
 	struct buf path;	/* of the file that was kept */
 	int64_t started_at;
+	struct timespec clock;	/* when the reply was begun */
 	time_t date_at;		/* the second that date names */
 	size_t cache_bytes;
 	struct orders orders;
@@ -2748,7 +2749,7 @@ static int
 file_reply(struct service *sv, struct reply *r, const struct stat *st, int fd)
 {
 	const struct request *rq = &sv->request;
-	time_t now = time(NULL);
+	time_t now = sv->clock.tv_sec;
 
 	r->st = st;
 	r->length = r->size = st->st_size;
@@ -3161,12 +3162,11 @@ conn_log(struct service *sv, struct conn *c, int status)
 	const char *agent = f[FIELD_USER_AGENT] ? f[FIELD_USER_AGENT] : "-";
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
-	time_t now = time(NULL);
 	struct tm tm;
 
 	if (getpeername(c->fd, (struct sockaddr *)&ss, &len) == 0)
 		address_text((struct sockaddr *)&ss, host);
-	if (localtime_r(&now, &tm) != NULL)
+	if (localtime_r(&sv->clock.tv_sec, &tm) != NULL)
 		strftime(date, sizeof(date), "%d/%b/%Y:%H:%M:%S %z", &tm);
 	buf_clear(&c->line);
 	buf_printf(&c->line, "%s - - [%s] \"", host, date);
@@ -3320,11 +3320,9 @@ conn_compose(struct service *sv, struct conn *c, struct reply *r,
     const struct cached *kept, const char *name)
 {
 	struct buf *page = &sv->page;
-	struct timespec clock;
-	time_t now = time(NULL);
+	time_t now = sv->clock.tv_sec;
 	size_t fields;
 
-	clock_gettime(CLOCK_REALTIME, &clock);
 	buf_free(&c->out);
 	if (r->insert && c->file != -1 && r->status != 304 &&
 	    !conn_insert(sv, c, r)) {
@@ -3362,7 +3360,7 @@ conn_compose(struct service *sv, struct conn *c, struct reply *r,
 		c->out.failed = c->state != CONN_HOLD;
 	} else if (*name != '\0' && r->status == 200 && !r->simple &&
 	    r->length <= CACHE_FILE && !c->out.failed &&
-	    !is_racy(&r->st->st_ctim, &clock))
+	    !is_racy(&r->st->st_ctim, &sv->clock))
 		cache_add(sv, name, r->st, c->out.data + fields,
 		    c->out.len - fields - (size_t)r->length);
 	listing_free(&sv->listing);
@@ -3405,6 +3403,7 @@ conn_answer(struct service *sv, struct conn *c, size_t len, int status)
 	char name[PATH_LEN + 16] = "";
 	struct stat st;
 
+	clock_gettime(CLOCK_REALTIME, &sv->clock);
 	if (status == 0)
 		status = request_parse(rq, sv->head, len);
 	else

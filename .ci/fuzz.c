@@ -159,10 +159,10 @@ fuzz_file_reply(struct service *sv, uint64_t n)
 {
 	struct reply r = { .status = 200, .size = -1, .mark = "" };
 	struct buf head = { 0 };
-	time_t now = time(NULL);
 	struct stat st;
 	char date[64];
 
+	clock_gettime(CLOCK_REALTIME, &sv->clock);
 	memset(&st, 0, sizeof(st));
 	st.st_mode = S_IFREG | 0644;
 	st.st_ino = (ino_t)(n % 1000);
@@ -189,8 +189,8 @@ fuzz_file_reply(struct service *sv, uint64_t n)
 	default:
 		MUST(r.status == 0);
 	}
-	date_format(date, now);
-	reply_head(&head, &r, now, date);
+	date_format(date, sv->clock.tv_sec);
+	reply_head(&head, &r, sv->clock.tv_sec, date);
 	head_check(&head);
 	buf_free(&head);
 }
