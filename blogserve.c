@@ -994,6 +994,13 @@ is_racy(const struct timespec *t, const struct timespec *now)
 	return age > -1000 && age <= (t->tv_nsec == 0 ? 2000 : RACY_TIME);
 }
 
+static bool
+is_later(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec > b->tv_sec ||
+	    (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
+}
+
 /* Read a directory; NULL with errno. */
 static DIR *
 dir_open(int at, const char *path)
@@ -1212,6 +1219,7 @@ struct reply {
 	const struct stat *st;	/* of the file, for validators, or NULL */
 	const char *mark;	/* what the tag has beside that of the file */
 	const struct cached *kept;	/* has the fields already, or NULL */
+	bool cachable;		/* the file may be kept for the next one */
 };
 
 /*
@@ -1336,12 +1344,6 @@ type_of(const char *path)
 		ends += 1 + strlen(ends + 1);
 	}
 	return "application/octet-stream";
-}
-
-static bool
-is_html(const char *path)
-{
-	return strncmp(type_of(path), "text/html", 9) == 0;
 }
 
 /* Whether a request line of n bytes names its version. */
@@ -2224,6 +2226,7 @@ struct service {
 	int builds_log;		/* what builds print, or -1 */
 	struct listing *listing;	/* what goes on making page */
 	struct buf page;	/* a body that is made here */
+	struct buf location;	/* where else the client is sent to */
 	struct buf spare;	/* an empty conn.out, to be used again */
 	struct buf log;		/* lines to be written */
 	struct buf path;	/* of the file that was kept */
@@ -2237,6 +2240,8 @@ struct service {
 	char start[24];		/* names this run of the program */
 	char mark[64];		/* of pages with the script */
 	char date[80];
+	struct stat st;		/* of the file that answers the request, ... */
+	char name[PATH_LEN + 16];	/* ... and its name, if it may be kept */
 	struct request request;
 	struct cached *cache[CACHE_SLOTS];
 	char in[HEAD_MAX + 1], head[HEAD_MAX + 1];
@@ -2577,6 +2582,7 @@ error_reply(struct service *sv, int status, struct reply *r)
 	r->type = type_of(".html");
 	r->st = NULL;
 	r->location = r->encoding = NULL;
+	r->kept = NULL;
 	r->insert = false;
 	r->retry = status == 503 ? 1 : 0;
 	page_begin(&sv->page, status_line(status), "", r->retry);
@@ -2589,9 +2595,11 @@ error_reply(struct service *sv, int status, struct reply *r)
 
 /* A redirect to a path below the prefix, the query kept. */
 static void
-redirect_reply(struct service *sv, struct reply *r, const char *path,
-    struct buf *location)
+redirect_reply(struct service *sv, struct reply *r, const char *path)
 {
+	struct buf *location = &sv->location;
+
+	buf_clear(location);
 	url_add(location, sv->opt->prefix);
 	buf_puts(location, "/");
 	url_add(location, path);
@@ -2613,21 +2621,21 @@ cache_slot(struct service *sv, const char *name)
 	return &sv->cache[h % CACHE_SLOTS];
 }
 
-/* The file of that name, if it is kept and current; *st is its stat. */
+/* The file sv->name, if it is kept and current; sv->st becomes its stat. */
 static const struct cached *
-cache_find(struct service *sv, const char *name, struct stat *st)
+cache_find(struct service *sv)
 {
-	const struct cached *c = *cache_slot(sv, name);
+	const struct cached *c = *cache_slot(sv, sv->name);
 	struct buf *path = &sv->path;
 
-	if (c == NULL || sv->now >= c->until || strcmp(c->name, name) != 0)
+	if (c == NULL || sv->now >= c->until || strcmp(c->name, sv->name) != 0)
 		return NULL;
 	buf_clear(path);
 	buf_puts(path, sv->site.root);
 	buf_puts(path, "/");
-	buf_add(path, name, strlen(name) + 1);
-	if (path->failed || stat(path->data, st) == -1 || st->st_dev != c->dev ||
-	    stat_stamp(st) != c->stamp)
+	buf_add(path, c->name, strlen(c->name) + 1);
+	if (path->failed || stat(path->data, &sv->st) == -1 ||
+	    sv->st.st_dev != c->dev || stat_stamp(&sv->st) != c->stamp)
 		return NULL;
 	return c;
 }
@@ -2641,114 +2649,118 @@ cache_drop(struct service *sv, struct cached **slot)
 	*slot = NULL;
 }
 
-/* Keep a file that was sent whole: data is its part of the head, its bytes. */
+/* Keep sv->name, sent whole: data is its part of the head, its bytes. */
 static void
-cache_add(struct service *sv, const char *name, const struct stat *st,
-    const char *data, size_t fields)
+cache_add(struct service *sv, const char *data, size_t fields)
 {
-	struct cached **slot = cache_slot(sv, name), *c;
-	size_t length = (size_t)st->st_size, n = strlen(name) + 1;
+	struct cached **slot = cache_slot(sv, sv->name), *c;
+	size_t length = (size_t)sv->st.st_size, n = strlen(sv->name) + 1;
 
 	cache_drop(sv, slot);
 	if (sv->cache_bytes + length > CACHE_MAX ||
 	    (c = calloc(1, sizeof(*c) + fields + length + n)) == NULL)
 		return;
-	c->stamp = stat_stamp(st);
-	c->dev = st->st_dev;
+	c->stamp = stat_stamp(&sv->st);
+	c->dev = sv->st.st_dev;
 	c->until = sv->now + CACHE_TIME;
 	c->validators = (size_t)(strstr(data, "Content-Type:") - data);
 	c->fields = fields;
 	c->length = length;
 	memcpy(c->data, data, fields + length);
-	c->name = memcpy(c->data + fields + length, name, n);
+	c->name = memcpy(c->data + fields + length, sv->name, n);
 	sv->cache_bytes += fields + length;
 	*slot = c;
 }
 
 /*
- * Open name below the docroot or, for a client that takes it, name.gz if
- * that is not older.  Returns a descriptor or -1 with errno.
+ * Say of a reply what the file's name tells.  Returns whether the same with
+ * ".gz" would do, too.
+ */
+static bool
+reply_named(struct service *sv, struct reply *r)
+{
+	r->type = type_of(sv->name);
+	r->insert = strcmp(r->type, "text/html") == 0 && is_live(sv);
+	return !r->insert &&
+	    gzip_accepted(sv->request.field[FIELD_ACCEPT_ENCODING]);
+}
+
+/*
+ * Open sv->name below the docroot or, for a client that takes it, the same
+ * with ".gz", if that is not older.  Returns a descriptor or -1 with errno.
  */
 static int
-site_open_encoded(struct service *sv, const char *name, struct stat *st,
-    const char **encoding)
+site_open_encoded(struct service *sv, struct reply *r)
 {
-	int fd = site_open(&sv->site, name, st), gz;
-	char path[PATH_LEN + 32];
+	char path[sizeof(sv->name) + 4];
+	bool packable = reply_named(sv, r);
+	int fd = site_open(&sv->site, sv->name, &sv->st), gz;
 	struct stat packed;
 
-	if (fd == -1 || !S_ISREG(st->st_mode) ||
-	    (is_html(name) && is_live(sv)) || !gzip_accepted(sv->request.field[FIELD_ACCEPT_ENCODING]))
+	if (fd == -1 || !S_ISREG(sv->st.st_mode) || !packable)
 		return fd;
-	snprintf(path, sizeof(path), "%s.gz", name);
+	snprintf(path, sizeof(path), "%s.gz", sv->name);
 	if ((gz = site_open(&sv->site, path, &packed)) == -1)
 		return fd;
 	if (!S_ISREG(packed.st_mode) ||
-	    packed.st_mtim.tv_sec < st->st_mtim.tv_sec ||
-	    (packed.st_mtim.tv_sec == st->st_mtim.tv_sec &&
-	    packed.st_mtim.tv_nsec < st->st_mtim.tv_nsec)) {
+	    is_later(&sv->st.st_mtim, &packed.st_mtim)) {
 		close(gz);
 		return fd;
 	}
 	close(fd);
-	*st = packed;
-	*encoding = "gzip";
+	sv->st = packed;
+	r->encoding = "gzip";
 	return gz;
 }
 
 /*
- * Find what a path names: the file itself, a directory's index.html, or
- * path.html for a path without an end.  Returns a descriptor or -1 with
- * errno; name, the first that was tried, becomes the name of what was found.
+ * Find what the request's path names: the file itself, a directory's
+ * index.html, or path.html for a path without an end.  Returns a descriptor
+ * or -1 with errno; sv->name, the first that was tried, becomes the name of
+ * what was found, if that is a file.
  */
 static int
-site_find(struct service *sv, const char *path, char *name, size_t size,
-    struct stat *st, const char **encoding)
+site_find(struct service *sv, struct reply *r, bool slash)
 {
-	size_t len = strlen(path);
-	int fd, why;
+	const char *path = sv->request.path;
+	int fd = site_open_encoded(sv, r);
 
-	fd = site_open_encoded(sv, name, st, encoding);
-	if (len == 0 || path[len - 1] == '/') {
-		if (fd != -1 && S_ISREG(st->st_mode))
+	if (slash) {
+		if (fd != -1 && S_ISREG(sv->st.st_mode))
 			return fd;
-		if (fd != -1)
-			close(fd);
-		snprintf(name, size, "%s", path);
-		return site_open(&sv->site, name, st);
+		fd_close(&fd);
+		return site_open(&sv->site, path, &sv->st);
 	}
 	if (fd != -1 || errno != ENOENT)
 		return fd;
-	why = errno;
-	snprintf(name, size, "%s.html", path);
-	if ((fd = site_open_encoded(sv, name, st, encoding)) == -1)
-		errno = why;
-	return fd;
+	snprintf(sv->name, sizeof(sv->name), "%s.html", path);
+	return site_open_encoded(sv, r);
 }
 
 /* The reply to a path that names nothing: the site's page, or ours. */
 static int
-missing_reply(struct service *sv, struct reply *r, struct stat *st)
+missing_reply(struct service *sv, struct reply *r)
 {
-	int fd = site_open(&sv->site, "404.html", st);
+	int fd = site_open(&sv->site, "404.html", &sv->st);
 
-	if (fd == -1 || !S_ISREG(st->st_mode)) {
+	if (fd == -1 || !S_ISREG(sv->st.st_mode)) {
 		fd_close(&fd);
 		error_reply(sv, 404, r);
 		return -1;
 	}
 	r->status = 404;
 	r->type = type_of(".html");
-	r->length = st->st_size;
+	r->length = sv->st.st_size;
 	r->insert = is_live(sv);
 	return fd;
 }
 
 /* The reply with a file: with some of it, or none, if that is asked for. */
 static int
-file_reply(struct service *sv, struct reply *r, const struct stat *st, int fd)
+file_reply(struct service *sv, struct reply *r, int fd)
 {
 	const struct request *rq = &sv->request;
+	const struct stat *st = &sv->st;
 	time_t now = sv->clock.tv_sec;
 
 	r->st = st;
@@ -2760,8 +2772,7 @@ file_reply(struct service *sv, struct reply *r, const struct stat *st, int fd)
 		    &r->length);
 	if (r->status < 400)
 		return fd;
-	if (fd != -1)
-		close(fd);
+	fd_close(&fd);
 	error_reply(sv, r->status, r);
 	return -1;
 }
@@ -2791,52 +2802,44 @@ listing_reply(struct service *sv, struct reply *r, int fd)
 
 /*
  * Decide what a good request for sv->request.path gets.  Returns the file
- * to send, or -1 if the body, such as it is, lies in sv->page or is *kept.
- * name becomes that of the file, if it may be kept.
+ * to send, or -1 if the body, such as it is, lies in sv->page or is kept.
  */
 static int
-request_answer(struct service *sv, struct reply *r, struct stat *st,
-    char name[PATH_LEN + 16], const struct cached **kept, struct buf *location)
+request_answer(struct service *sv, struct reply *r)
 {
 	const struct request *rq = &sv->request;
 	size_t len = strlen(rq->path);
-	bool slash = len == 0 || rq->path[len - 1] == '/';
+	bool slash = len == 0 || rq->path[len - 1] == '/', packable;
 	int fd, status;
 
-	memcpy(name, rq->path, len + 1);
+	memcpy(sv->name, rq->path, len + 1);
 	if (slash)
-		memcpy(name + len, "index.html", 11);
-	r->insert = is_html(name) && is_live(sv);
-	if (rq->field[FIELD_RANGE] == NULL && !r->insert &&
-	    !gzip_accepted(rq->field[FIELD_ACCEPT_ENCODING]) &&
-	    (*kept = cache_find(sv, name, st)) != NULL)
-		return file_reply(sv, r, st, -1);
+		memcpy(sv->name + len, "index.html", 11);
+	packable = reply_named(sv, r);
+	if (rq->field[FIELD_RANGE] == NULL && !r->insert && !packable &&
+	    (r->kept = cache_find(sv)) != NULL)
+		return file_reply(sv, r, -1);
 	site_enter(&sv->site);
-	fd = site_find(sv, rq->path, name, PATH_LEN + 16, st, &r->encoding);
+	fd = site_find(sv, r, slash);
 	status = fd == -1 ? status_of_errno() : 200;
-	r->type = type_of(name);
-	r->insert = is_html(name) && is_live(sv);
-	if ((!slash && strcmp(name, rq->path) != 0) || r->encoding != NULL)
-		name[0] = '\0';
-	if (fd != -1 && S_ISDIR(st->st_mode)) {
-		name[0] = '\0';
+	if (fd != -1 && S_ISDIR(sv->st.st_mode)) {
 		if (slash && !sv->opt->no_listings) {
 			listing_reply(sv, r, fd);
 			return -1;
 		}
 		close(fd);
-		if (!slash) {
-			redirect_reply(sv, r, rq->path, location);
-			return -1;
-		}
-		status = 404;
+		status = slash ? 404 : 301;
 	}
+	r->cachable = r->encoding == NULL &&
+	    (slash || strcmp(sv->name, rq->path) == 0);
 	if (status == 200)
-		return file_reply(sv, r, st, fd);
-	name[0] = '\0';
+		return file_reply(sv, r, fd);
 	if (status == 404)
-		return missing_reply(sv, r, st);
-	error_reply(sv, status, r);
+		return missing_reply(sv, r);
+	if (status == 301)
+		redirect_reply(sv, r, rq->path);
+	else
+		error_reply(sv, status, r);
 	return -1;
 }
 
@@ -3062,7 +3065,7 @@ static int
 own_reply(struct service *sv, struct reply *r)
 {
 	const struct request *rq = &sv->request;
-	struct stat st;
+	const struct stat *st = &sv->st;
 	int fd;
 
 	buf_clear(&sv->page);
@@ -3072,12 +3075,12 @@ own_reply(struct service *sv, struct reply *r)
 	} else if (strcmp(rq->own, "log") == 0) {
 		if (sv->builds_log == -1 ||
 		    (fd = fcntl(sv->builds_log, F_DUPFD_CLOEXEC, 0)) == -1 ||
-		    fstat(fd, &st) == -1)
+		    fstat(fd, &sv->st) == -1)
 			return -1;
-		r->length = r->size = st.st_size;
-		if (rq->field[FIELD_RANGE] != NULL && st.st_size > 0)
+		r->length = r->size = st->st_size;
+		if (rq->field[FIELD_RANGE] != NULL && st->st_size > 0)
 			r->status = range_parse(rq->field[FIELD_RANGE],
-			    st.st_size, &r->first, &r->length);
+			    st->st_size, &r->first, &r->length);
 		if (r->status != 416)
 			return fd;
 		close(fd);
@@ -3310,14 +3313,20 @@ conn_insert(struct service *sv, struct conn *c, struct reply *r)
 	return ok;
 }
 
+/* What we read changed meanwhile: answer once more, but not for ever. */
+static void
+conn_retry(struct conn *c)
+{
+	c->state = c->tries++ < TRIES_MAX && !c->out.failed ? CONN_HOLD :
+	    CONN_CLOSED;
+}
+
 /*
  * Compose the reply: its head, then as much of its body as is sent with
  * it, which is what was kept, sv->page, or the first piece of the file.
- * A file that fits in is kept under name, if that is not "".
  */
 static void
-conn_compose(struct service *sv, struct conn *c, struct reply *r,
-    const struct cached *kept, const char *name)
+conn_compose(struct service *sv, struct conn *c, struct reply *r)
 {
 	struct buf *page = &sv->page;
 	time_t now = sv->clock.tv_sec;
@@ -3326,12 +3335,11 @@ conn_compose(struct service *sv, struct conn *c, struct reply *r,
 	buf_free(&c->out);
 	if (r->insert && c->file != -1 && r->status != 304 &&
 	    !conn_insert(sv, c, r)) {
-		c->state = c->tries++ < TRIES_MAX ? CONN_HOLD : CONN_CLOSED;
+		conn_retry(c);
 		return;
 	}
 	c->out = sv->spare;
 	memset(&sv->spare, 0, sizeof(sv->spare));
-	r->kept = r->status < 400 ? kept : NULL;
 	if (c->file == -1 && r->kept == NULL)
 		r->length = (off_t)buf_left(page);
 	if (now != sv->date_at) {
@@ -3348,25 +3356,23 @@ conn_compose(struct service *sv, struct conn *c, struct reply *r,
 	if (sv->request.method == METHOD_HEAD || r->status == 304)
 		c->left = 0;
 	else if (r->kept != NULL)
-		buf_add(&c->out, kept->data + kept->fields, kept->length);
+		buf_add(&c->out, r->kept->data + r->kept->fields,
+		    r->kept->length);
 	else if (c->file == -1) {
 		buf_add(&c->out, page->data, buf_left(page));
 		c->listing = sv->listing;
 		sv->listing = NULL;
-	}
-	else if (c->left > 0 && !conn_fill(c)) {
-		if (c->tries++ < TRIES_MAX && !c->out.failed)
-			c->state = CONN_HOLD;
-		c->out.failed = c->state != CONN_HOLD;
-	} else if (*name != '\0' && r->status == 200 && !r->simple &&
+	} else if (c->left > 0 && !conn_fill(c))
+		conn_retry(c);
+	else if (r->cachable && r->status == 200 && !r->simple &&
 	    r->length <= CACHE_FILE && !c->out.failed &&
 	    !is_racy(&r->st->st_ctim, &sv->clock))
-		cache_add(sv, name, r->st, c->out.data + fields,
+		cache_add(sv, c->out.data + fields,
 		    c->out.len - fields - (size_t)r->length);
 	listing_free(&sv->listing);
 	conn_bear(sv, c, IDLE_TIME);
 	if (c->out.failed || page->failed)
-		conn_close(sv, c);
+		c->state = CONN_CLOSED;
 	if (page->cap > INLINE_MAX || page->failed)
 		buf_free(page);
 }
@@ -3398,10 +3404,6 @@ conn_answer(struct service *sv, struct conn *c, size_t len, int status)
 {
 	struct request *rq = &sv->request;
 	struct reply r = { .status = 200, .size = -1, .mark = "" };
-	const struct cached *kept = NULL;
-	struct buf location = { 0 };
-	char name[PATH_LEN + 16] = "";
-	struct stat st;
 
 	clock_gettime(CLOCK_REALTIME, &sv->clock);
 	if (status == 0)
@@ -3420,17 +3422,17 @@ conn_answer(struct service *sv, struct conn *c, size_t len, int status)
 		status = 503;
 	}
 	if (status == 301)
-		redirect_reply(sv, &r, "", &location);
+		redirect_reply(sv, &r, "");
 	else if (status != 0)
 		error_reply(sv, status, &r);
 	else if (rq->own != NULL) {
 		c->file = own_reply(sv, &r);
 		c->bytes = 0;
-	} else if ((c->file = request_answer(sv, &r, &st, name, &kept,
-	    &location)) != -1)
-		c->bytes = stat_bytes(&st);
-	conn_compose(sv, c, &r, kept, name);
-	buf_free(&location);
+	} else {
+		c->file = request_answer(sv, &r);
+		c->bytes = stat_bytes(&sv->st);
+	}
+	conn_compose(sv, c, &r);
 	if (c->state == CONN_CLOSED)
 		conn_close(sv, c);
 	if (status == 0 && rq->own == NULL && sv->opt->command != NULL &&
@@ -4558,13 +4560,6 @@ entry_is_own(const struct watch *w, const struct stat *st)
 		    st->st_ino == w->own[i].st_ino)
 			return true;
 	return false;
-}
-
-static bool
-is_later(const struct timespec *a, const struct timespec *b)
-{
-	return a->tv_sec > b->tv_sec ||
-	    (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
 }
 
 /*

@@ -159,27 +159,27 @@ fuzz_file_reply(struct service *sv, uint64_t n)
 {
 	struct reply r = { .status = 200, .size = -1, .mark = "" };
 	struct buf head = { 0 };
-	struct stat st;
+	struct stat *st = &sv->st;
 	char date[64];
 
 	clock_gettime(CLOCK_REALTIME, &sv->clock);
-	memset(&st, 0, sizeof(st));
-	st.st_mode = S_IFREG | 0644;
-	st.st_ino = (ino_t)(n % 1000);
-	st.st_size = (off_t)(n >> 2);
-	st.st_mtim.tv_sec = (time_t)(n % 2000000000);
+	memset(st, 0, sizeof(*st));
+	st->st_mode = S_IFREG | 0644;
+	st->st_ino = (ino_t)(n % 1000);
+	st->st_size = (off_t)(n >> 2);
+	st->st_mtim.tv_sec = (time_t)(n % 2000000000);
 	r.type = type_of("a.txt");
 	r.insert = n % 3 == 0;
 	r.encoding = n % 2 != 0 ? "gzip" : NULL;
-	MUST(file_reply(sv, &r, &st, -1) == -1);
+	MUST(file_reply(sv, &r, -1) == -1);
 	switch (r.status) {
 	case 200:
 	case 304:
-		MUST(r.length == st.st_size && r.first == 0);
+		MUST(r.length == st->st_size && r.first == 0);
 		break;
 	case 206:
 		MUST(r.first >= 0 && r.length > 0);
-		MUST(r.first < st.st_size && r.length <= st.st_size - r.first);
+		MUST(r.first < st->st_size && r.length <= st->st_size - r.first);
 		break;
 	case 412:
 	case 416:
@@ -204,7 +204,7 @@ fuzz_request(struct service *sv, const uint8_t *data, size_t size)
 {
 	struct reply r = { .size = -1, .mark = "" };
 	struct request *rq = &sv->request;
-	struct buf location = { 0 }, out = { 0 };
+	struct buf out = { 0 };
 	size_t len = fuzz_head_length((const char *)data, size);
 	char *head = text_of(data, len);
 	int status;
@@ -226,9 +226,9 @@ fuzz_request(struct service *sv, const uint8_t *data, size_t size)
 		} else if (status == 0) {
 			path_check(rq->path, sizeof(rq->path));
 			fuzz_file_reply(sv, number_of(data, size));
-			redirect_reply(sv, &r, rq->path, &location);
-			MUST(location.data[0] == '/');
-			MUST(location.data[1] != '/');
+			redirect_reply(sv, &r, rq->path);
+			MUST(r.location[0] == '/');
+			MUST(r.location[1] != '/');
 			reply_head(&out, &r, 0, "");
 			head_check(&out);
 		} else {
@@ -238,7 +238,6 @@ fuzz_request(struct service *sv, const uint8_t *data, size_t size)
 			    memchr(sv->page.data, MARK, sv->page.len) == NULL);
 		}
 	}
-	buf_free(&location);
 	buf_free(&out);
 	free(head);
 }
