@@ -2045,29 +2045,21 @@ reply_head(struct buf *out, const struct reply *r, time_t now,
 static void
 page_begin(struct buf *b, const char *title, const char *rest, int refresh)
 {
-	buf_puts(b, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n"
+	buf_puts(b, "<!DOCTYPE html>\n<html lang=\"en\">\n"
 	    "<meta charset=\"utf-8\">\n"
-	    "<meta name=\"viewport\" content=\"width=device-width\">\n"
-	    "<meta name=\"color-scheme\" content=\"light dark\">\n");
+	    "<meta name=\"viewport\" content=\"width=device-width\">\n");
 	if (refresh > 0)
 		buf_printf(b, "<noscript><meta http-equiv=\"refresh\" "
 		    "content=\"%d\"></noscript>\n", refresh);
 	buf_puts(b, "<title>");
 	html_add(b, title);
 	html_add(b, rest);
-	buf_puts(b, "</title>\n<style>body{font-family:sans-serif;"
-	    "max-width:50em;margin:2em auto}"
-	    "td{padding-right:1em}.n{text-align:right}</style>\n"
-	    "</head>\n<body>\n<h1>");
+	buf_puts(b, "</title>\n<style>html{color-scheme:light dark;"
+	    "font-family:sans-serif;max-width:50em;margin:2em auto}"
+	    "td{padding-right:1em}.n{text-align:right}</style>\n<h1>");
 	html_add(b, title);
 	html_add(b, rest);
 	buf_puts(b, "</h1>\n");
-}
-
-static void
-page_end(struct buf *b)
-{
-	buf_puts(b, "</body>\n</html>\n");
 }
 
 /* Whether html, len bytes at a tag's '<', has this name, and the tag's end. */
@@ -2540,7 +2532,6 @@ listing_write(struct buf *page, struct service *sv, struct listing *l)
 	buf_puts(page, "</table>\n");
 	if (l->live)
 		script_add(page, sv, "");
-	page_end(page);
 	return false;
 }
 
@@ -2590,7 +2581,6 @@ error_reply(struct service *sv, int status, struct reply *r)
 	if (is_live(sv))
 		script_add(&sv->page, sv, r->retry > 0 && sv->orders.hold ?
 		    " data-wait" : "");
-	page_end(&sv->page);
 }
 
 /* A redirect to a path below the prefix, the query kept. */
