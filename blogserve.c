@@ -83,9 +83,8 @@
  * kept from what makes ours larger.
  */
 #if defined(__OPTIMIZE_SIZE__) && !defined(__clang__) && __GNUC__ >= 12
-#pragma GCC optimize("Oz", "no-thread-jumps", "no-move-loop-invariants", \
-    "no-caller-saves", "no-tree-fre", "no-jump-tables", "no-tree-tail-merge", \
-    "no-tree-vrp", "optimize-strlen")
+#pragma GCC optimize("Oz", "no-thread-jumps", "no-tree-fre", \
+    "no-tree-tail-merge", "no-move-loop-invariants")
 #endif
 
 #include <sys/types.h>
