@@ -2534,6 +2534,16 @@ listing_write(struct buf *page, struct service *sv, struct listing *l)
 	return false;
 }
 
+/* Whether a loopback's request is for a name that is not this machine's. */
+static bool
+is_stranger(const struct service *sv)
+{
+	const char *host = sv->request.field[FIELD_HOST];
+
+	return sv->listeners->loopback && host != NULL &&
+	    !host_allowed(host, sv->opt);
+}
+
 /* Say in a sentence what is wrong, for each status that has one. */
 static void
 error_explain(struct buf *page, int status, const struct service *sv)
@@ -2541,21 +2551,19 @@ error_explain(struct buf *page, int status, const struct service *sv)
 	const struct request *rq = &sv->request;
 	const struct orders *o = &sv->orders;
 
-	if (status == 403 && rq->field[FIELD_HOST] != NULL && sv->listeners->
-	    loopback && !host_allowed(rq->field[FIELD_HOST], sv->opt)) {
-		buf_puts(page, "<p>This server listens on loopback and "
-		    "answers only to names of this machine, not to <code>");
+	if (status == 403 && is_stranger(sv)) {
+		buf_puts(page, "<p>Only names of this machine are answered, "
+		    "not <code>");
 		html_add(page, rq->field[FIELD_HOST]);
-		buf_puts(page, "</code>, lest pages elsewhere read it. If "
-		    "the name is yours, add <code>-H</code> and the name to "
-		    "the options of blogserve.</p>\n");
+		buf_puts(page, "</code>, lest pages elsewhere read this. If "
+		    "the name is yours, give it to blogserve with "
+		    "<code>-H</code>.</p>\n");
 	} else if (status == 503 && o->hold) {
 		buf_printf(page, "<p>Build %lu (", (unsigned long)o->build);
 		html_add(page, o->what);
-		buf_printf(page, ") has been running for %jd s. This page "
-		    "reloads itself.</p>\n",
-		    (intmax_t)(o->started_at > 0 ?
-		    (sv->now - o->started_at) / 1000 : 0));
+		buf_printf(page, ") has been running for %d s. This page "
+		    "reloads itself.</p>\n", o->started_at > 0 ?
+		    (int)((sv->now - o->started_at) / 1000) : 0);
 	} else if (status == 404 && rq->path[0] != '\0') {
 		buf_puts(page, "<p>There is no <code>/");
 		html_add(page, rq->path);
@@ -2848,8 +2856,7 @@ request_refused(struct service *sv, int status)
 		return 405;
 	if (rq->method == METHOD_UNKNOWN)
 		return 501;
-	if (sv->listeners->loopback && rq->field[FIELD_HOST] != NULL &&
-	    !host_allowed(rq->field[FIELD_HOST], sv->opt))
+	if (is_stranger(sv))
 		return 403;
 	if (n > 0 && rq->target[0] == '/') {
 		if (strcmp(rq->target, "/") == 0)
@@ -3022,9 +3029,10 @@ event_add(struct buf *b, const struct service *sv)
 	buf_printf(b, "data: {\"start\":\"%s\",\"done\":%lu,\"other\":%lu,"
 	    "\"build\":%lu,\"building\":%jd,\"took\":%jd,\"failed\":\"%s\"}\n\n",
 	    sv->start, (unsigned long)o->done, (unsigned long)o->other,
-	    (unsigned long)o->build, o->building ?
-	    (intmax_t)(o->started_at > 0 ? sv->now - o->started_at : 0) :
-	    (intmax_t)-1, (intmax_t)o->took, how);
+	    (unsigned long)o->build,
+	    (intmax_t)(!o->building ? -1 : o->started_at > 0 ?
+	    sv->now - o->started_at : 0),
+	    (intmax_t)o->took, how);
 }
 
 /* What /.blogserve/status says, for scripts: a line for each, "key: value". */
