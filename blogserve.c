@@ -444,7 +444,7 @@ enum {
 	CACHE_MAX = 16 * 1024 * 1024,	/* ... and of all of them */
 	LISTING_PIECE = 1000,	/* lines of a listing made at a time */
 	LISTEN_MAX = 16,	/* listeners */
-	LOOP_MAX = 5,		/* builds in a row that a build may cause */
+	LOOP_MAX = 5,		/* builds in a row that a build may cause; said so */
 	PORT_FIRST = 8000,	/* the port, if nobody names one, ... */
 	PORT_TRIES = 100,	/* ... or one of the next that are free */
 	CHANGED_MAX = 64 * 1024,/* bytes of BLOGSERVE_CHANGED */
@@ -4180,14 +4180,14 @@ path_add(struct buf *b, const struct dir *d, const char *name)
 	buf_add(b, name, strlen(name) + 1);
 }
 
-/* A warning about name in d. */
+/* A warning about name in d: what is wrong with it. */
 static void
-path_warn(const struct dir *d, const char *name, int why)
+path_warn(const struct dir *d, const char *name, const char *what)
 {
 	struct buf path = { 0 };
 
 	path_add(&path, d, name);
-	say(WARNING, "%s: %s", path.failed ? name : path.data, strerror(why));
+	say(WARNING, "%s: %s", path.failed ? name : path.data, what);
 	buf_free(&path);
 }
 
@@ -4250,8 +4250,6 @@ static bool
 habit_counts(struct watch *w, struct habit *h, const struct dir *d,
     const char *name)
 {
-	struct buf path = { 0 };
-
 	if (h->build != w->build) {
 		if (h->build + 1 != w->build)
 			h->own = false;
@@ -4263,11 +4261,8 @@ habit_counts(struct watch *w, struct habit *h, const struct dir *d,
 	}
 	if (!h->own && h->row > LOOP_MAX) {
 		h->own = true;
-		path_add(&path, d, name);
-		say(WARNING, "%s: changed by %d builds in a row: "
-		    "no longer a source (see -x)",
-		    path.failed ? name : path.data, LOOP_MAX);
-		buf_free(&path);
+		path_warn(d, name, "changed by 5 builds in a row: "
+		    "no longer a source (see -x)");
 	}
 	w->dropped = w->dropped || h->own;
 	return !h->own;
@@ -4324,32 +4319,35 @@ numbered_add(struct watch *w, int number, struct dir *d)
 	return true;
 }
 
+/* Take out number i. */
+static void
+numbered_cut(struct watch *w, size_t i)
+{
+	w->numbered[i].dir->number = 0;
+	memmove(w->numbered + i, w->numbered + i + 1,
+	    (--w->numbered_count - i) * sizeof(*w->numbered));
+}
+
 /* d is to be told of no more. */
 static void
 numbered_remove(struct watch *w, struct dir *d)
 {
-	size_t i, first = numbered_find(w, d->number), same = 0;
+	size_t i = numbered_find(w, d->number), same = 0, at = i;
 
-	for (i = first; i < w->numbered_count &&
-	    w->numbered[i].number == d->number; i++)
-		same++;
-	for (i = first; i < first + same; i++)
-		if (w->numbered[i].dir == d) {
-			if (same == 1)
-				extra_notify_remove(w->notify, d->number);
-			memmove(w->numbered + i, w->numbered + i + 1,
-			    (--w->numbered_count - i) * sizeof(*w->numbered));
-			break;
-		}
-	d->number = 0;
+	for (; i < w->numbered_count &&
+	    w->numbered[i].number == d->number; i++, same++)
+		if (w->numbered[i].dir == d)
+			at = i;
+	if (same == 1)
+		extra_notify_remove(w->notify, d->number);
+	numbered_cut(w, at);
 }
 
-/* Notification cannot go on: let it go, and scan. */
+/* Say what notification cannot do, and which limit that is. */
 static void
-notify_close(struct watch *w)
+notify_warn(const char *what, const char *limit)
 {
-	fd_close(&w->notify);
-	w->scan_at = clock_ms() + SCAN_MIN;
+	say(WARNING, "inotify: %s (sysctl fs.inotify.max_%s)", what, limit);
 }
 
 /*
@@ -4365,9 +4363,9 @@ notify_add(struct watch *w, struct dir *d, const char *path)
 		return 0;
 	if (number != -1 && numbered_add(w, number, d))
 		return number;
-	say(WARNING, "inotify: no more watches: scanning instead "
-	    "(sysctl fs.inotify.max_user_watches)");
-	notify_close(w);
+	notify_warn("no more watches: scanning instead", "user_watches");
+	fd_close(&w->notify);
+	w->scan_at = clock_ms() + SCAN_MIN;
 	return 0;
 }
 
@@ -4423,8 +4421,8 @@ notify_heard(void *arg, int number, const char *name)
 
 	if (number == -1) {
 		if (!w->overflowed)
-			say(WARNING, "inotify: events were lost: scanning all "
-			    "(sysctl fs.inotify.max_queued_events)");
+			notify_warn("events were lost: scanning all",
+			    "queued_events");
 		w->overflowed = true;
 		w->scan_at = clock_ms();
 		return;
@@ -4433,10 +4431,7 @@ notify_heard(void *arg, int number, const char *name)
 	    w->numbered[i].number == number; i++) {
 		d = w->numbered[i].dir;
 		if (name != NULL && *name == '\0') {
-			memmove(w->numbered + i, w->numbered + i + 1,
-			    (--w->numbered_count - i) * sizeof(*w->numbered));
-			d->number = 0;
-			i--;
+			numbered_cut(w, i--);
 		} else if (d->up == NULL ?
 		    name == NULL || !name_is_root(w->opt, name) :
 		    name != NULL && name_ignored(w->opt, name, NULL))
@@ -4753,7 +4748,8 @@ dir_scan(struct watch *w, struct dir *d, int fd)
 			why = dir_merge(w, d, &names);
 		names_free(&names);
 		if (why != 0 && !d->mute)
-			path_warn(d->up != NULL ? d->up : d, d->name, why);
+			path_warn(d->up != NULL ? d->up : d, d->name,
+			    strerror(why));
 		d->mute = why != 0;
 	}
 	for (i = 0; i < d->count; i++) {
@@ -4772,7 +4768,7 @@ dir_scan(struct watch *w, struct dir *d, int fd)
 			close(sub);
 		} else if (errno != ENOENT && !e->dir->mute) {
 			e->dir->mute = true;
-			path_warn(d, e->name, errno);
+			path_warn(d, e->name, strerror(errno));
 		}
 	}
 }
@@ -4866,10 +4862,11 @@ watch_open(struct watch *w, const struct options *opt)
 		memcpy(w->out_dir, opt->root, (size_t)(slash - opt->root) + 1);
 	}
 	w->notify = opt->interval > 0 ? -1 : extra_notify_open();
-	if (w->notify == -1 && opt->interval == 0 && errno != 0)
-		say(WARNING, "inotify: %s: scanning instead%s", strerror(errno),
-		    errno == EMFILE ?
-		    " (sysctl fs.inotify.max_user_instances)" : "");
+	if (w->notify == -1 && opt->interval == 0 && errno == EMFILE)
+		notify_warn("no more instances: scanning instead",
+		    "user_instances");
+	else if (w->notify == -1 && opt->interval == 0 && errno != 0)
+		say_why(WARNING, "inotify");
 	watch_scan(w, true);
 	say(DETAIL, "watching %zu files and directories", w->files);
 }
