@@ -1799,10 +1799,8 @@ preconditions(const struct request *rq, const struct stat *st,
 	const char *const *f = rq->field;
 	char etag[128];
 
-	if (f[FIELD_IF_MATCH] == NULL && f[FIELD_IF_UNMODIFIED_SINCE] == NULL &&
-	    f[FIELD_IF_NONE_MATCH] == NULL && f[FIELD_IF_MODIFIED_SINCE] == NULL)
-		return 0;
-	etag_format(etag, st, mark);
+	if (f[FIELD_IF_MATCH] != NULL || f[FIELD_IF_NONE_MATCH] != NULL)
+		etag_format(etag, st, mark);
 	if (f[FIELD_IF_MATCH] != NULL) {
 		if (!etag_listed(f[FIELD_IF_MATCH], etag, false))
 			return 412;
