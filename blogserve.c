@@ -3096,6 +3096,13 @@ own_reply(struct service *sv, struct reply *r)
 	return -1;
 }
 
+/* Whether read's result ends what it read from: not that nothing came. */
+static bool
+is_end(ssize_t n)
+{
+	return n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR);
+}
+
 /*
  * Take the latest orders.  Returns how many snapshots came, or -1 when the
  * parent is gone.  Writes of up to PIPE_BUF bytes are whole, so a read of
@@ -3112,9 +3119,7 @@ orders_drain(struct service *sv)
 		count += (int)((size_t)n / sizeof(got[0]));
 		sv->orders = got[(size_t)n / sizeof(got[0]) - 1];
 	}
-	if (n == 0 || (errno != EAGAIN && errno != EINTR))
-		return -1;
-	return count;
+	return is_end(n) ? -1 : count;
 }
 
 /* Set when a connection's patience ends; sv->until must not be later. */
@@ -3460,15 +3465,15 @@ conn_input(struct service *sv, struct conn *c, bool *may_read)
 			return false;
 		*may_read = false;
 		n = read(c->fd, sv->in + have, HEAD_MAX - have);
-		if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR)) {
+		if (is_end(n)) {
 			conn_close(sv, c);
 			return false;
 		}
-		if (n == -1)
+		if (n == -1 && (have == 0 || sv->now < c->until))
 			return false;
 		if (have == 0)
 			conn_bear(sv, c, HEAD_TIME);
-		have += (size_t)n;
+		have += n > 0 ? (size_t)n : 0;
 		len = head_length(sv->in, have);
 	}
 	sv->in[have] = '\0';
@@ -3482,6 +3487,8 @@ conn_input(struct service *sv, struct conn *c, bool *may_read)
 	else if (have == HEAD_MAX)
 		conn_answer(sv, c, 0, memchr(sv->in, '\n', have) == NULL ?
 		    414 : 431);
+	else if (sv->now >= c->until)
+		conn_answer(sv, c, 0, 408);
 	if (c->state == CONN_CLOSED)
 		return false;
 	if (c->state == CONN_HOLD)
@@ -3594,9 +3601,7 @@ conn_output(struct service *sv, struct conn *c)
 static bool
 conn_discard(struct service *sv, struct conn *c)
 {
-	ssize_t n = read(c->fd, sv->in, sizeof(sv->in));
-
-	if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR))
+	if (is_end(read(c->fd, sv->in, sizeof(sv->in))))
 		conn_close(sv, c);
 	return false;
 }
@@ -3651,21 +3656,16 @@ conn_events(const struct conn *c)
 	return 0;
 }
 
-/* A connection's patience has ended. */
+/* A connection's patience has ended; READ tells a slow one so itself. */
 static void
 conn_expire(struct service *sv, struct conn *c)
 {
-	if (c->state == CONN_READ && buf_left(&c->in) > 0) {
-		memcpy(sv->in, c->in.data + c->in.at, buf_left(&c->in));
-		sv->in[buf_left(&c->in)] = '\0';
-		buf_free(&c->in);
-		conn_answer(sv, c, 0, 408);
-	} else if (c->state == CONN_STREAM) {
+	if (c->state == CONN_STREAM) {
 		buf_puts(&c->out, ":\n\n");
 		c->state = CONN_SEND;
-	} else if (c->state != CONN_HOLD)
+	} else if (c->state != CONN_HOLD &&
+	    (c->state != CONN_READ || buf_left(&c->in) == 0))
 		conn_close(sv, c);
-	conn_step(sv, c);
 }
 
 /* Connections i and j change places. */
