@@ -500,7 +500,9 @@ struct options {
 	int64_t build_time;	/* ms that a build may take; 0: any */
 	int64_t patience;	/* ms for clients, 0: HEAD_TIME, IDLE_TIME */
 	int port;		/* -1: PORT_FIRST or one of the next */
-	int log;		/* the access log, -1: none */
+	int log;		/* the access log, -1: none; it may be reopened */
+	int err;		/* what is said with -b, -1: to syslog */
+	int pid;		/* the pid file, locked; -1: none */
 	bool atomic;		/* each build makes a directory of its own */
 	bool background;
 	bool follow;		/* symlinks out of the docroot */
@@ -642,8 +644,7 @@ say(enum level level, const char *fmt, ...)
 	if (level != PROGRESS)
 		line[len++] = '\n';
 	if (to_syslog)
-		syslog(LOG_DAEMON | (level < NOTICE ? LOG_WARNING : LOG_INFO),
-		    "%.*s", (int)len - 11, line + 11);
+		syslog(level < NOTICE ? LOG_WARNING : LOG_INFO, "%.*s", (int)len - 11, line + 11);
 	else if (err_write(line, len) != len)
 		unsaid++;
 	progress = level == PROGRESS;
@@ -818,6 +819,17 @@ pipe_open(int fd[2])
 		say_why(FATAL, "pipe");
 }
 
+/* No descriptor that is worth a look is as high as this. */
+static int
+fd_limit(void)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) == -1 || lim.rlim_cur > 65536)
+		return 65536;
+	return (int)lim.rlim_cur;
+}
+
 /*
  * Standard descriptors that came closed are opened, lest a socket takes
  * their number; any other that came open is kept from our children.
@@ -825,7 +837,6 @@ pipe_open(int fd[2])
 static void
 fds_sanitize(void)
 {
-	struct rlimit lim;
 	int fd, null;
 
 	do {
@@ -836,9 +847,7 @@ fds_sanitize(void)
 		close(null);
 	if (extra_cloexec_from(STDERR_FILENO + 1) == 0)
 		return;
-	if (getrlimit(RLIMIT_NOFILE, &lim) == -1 || lim.rlim_cur > 65536)
-		lim.rlim_cur = 65536;
-	for (fd = STDERR_FILENO + 1; fd < (int)lim.rlim_cur; fd++)
+	for (fd = fd_limit(); --fd > STDERR_FILENO;)
 		fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
@@ -901,13 +910,16 @@ pidfile_open(const char *name)
 	return fd;
 }
 
-/* Remove it or, where a user we became may not, empty it. */
+/* Remove it or, where a user we became may not, empty it; but not another's. */
 static void
-pidfile_close(int *fd, const char *name)
+pidfile_close(int fd, const char *name)
 {
-	if (*fd != -1 && unlink(name) == -1 && ftruncate(*fd, 0) == -1)
+	if (fd == -1)
+		return;
+	if ((file_lock(fd, name) != 0 || unlink(name) == -1) &&
+	    ftruncate(fd, 0) == -1)
 		say_why(WARNING, name);
-	fd_close(fd);
+	close(fd);
 }
 
 /* Have fd be a log, to append to; -1 with errno, then it is what it was. */
@@ -915,7 +927,7 @@ static int
 log_reopen(int fd, const char *name)
 {
 	int log = open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC |
-	    O_NOCTTY, 0644);
+	    O_NOCTTY | O_NONBLOCK, 0644);
 
 	if (log == -1 || log == fd)
 		return log;
@@ -1114,14 +1126,22 @@ signals_open(struct signals *s)
 	signals_block(false);
 }
 
-/* In a child: everything as the program found it, and nothing blocked. */
+/*
+ * In a child that has a session of its own: everything as the program found
+ * it, and nothing blocked.  What the terminal sent before is forgotten; a
+ * SIGTERM is from us.
+ */
 static void
 signals_restore(const struct signals *s)
 {
+	const struct sigaction ignore = { .sa_handler = SIG_IGN };
 	size_t i;
 
-	for (i = 0; i < COUNT(signal_list); i++)
+	for (i = 0; i < COUNT(signal_list); i++) {
+		if (signal_list[i] != SIGTERM)
+			sigaction(signal_list[i], &ignore, NULL);
 		sigaction(signal_list[i], &s->were[i], NULL);
+	}
 	signals_block(false);
 }
 
@@ -2208,6 +2228,7 @@ struct service {
 	size_t first;		/* index in polls of the first connection */
 	int64_t now, until;	/* no connection's deadline is before until */
 	int64_t sweep_at;	/* when the quiet ones are polled, too */
+	int64_t drain_until;	/* when answers in flight are given up */
 	bool draining;		/* no more clients, no next requests */
 	bool full;		/* no descriptor for another client */
 	bool holding;		/* some connection is held */
@@ -2244,6 +2265,7 @@ static void
 site_enter(struct site *site)
 {
 	struct stat st;
+	int fd;
 
 	if (stat(site->root, &st) == -1) {
 		if (!site->keep)
@@ -2253,10 +2275,12 @@ site_enter(struct site *site)
 	if (site->fd != -1 && st.st_dev == site->dev &&
 	    st.st_ino == site->ino)
 		return;
+	fd = open(site->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	site->moved = fd == -1 && errno == EACCES;
+	if (fd == -1 && site->keep)
+		return;
 	fd_close(&site->fd);
-	site->fd = open(site->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	site->moved = site->fd == -1 && errno == EACCES &&
-	    (st.st_dev != site->dev || st.st_ino != site->ino);
+	site->fd = fd;
 	if (site->fd != -1 && fstat(site->fd, &st) == 0) {
 		site->dev = st.st_dev;
 		site->ino = st.st_ino;
@@ -2361,7 +2385,7 @@ site_open(struct site *site, const char *name, struct stat *st)
 	int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
 	int fd, tries;
 
-	errno = ENOENT;
+	errno = site->moved ? EMFILE : ENOENT;	/* the next server can */
 	if (site->fd == -1)
 		return -1;
 	if (*name == '\0')
@@ -3832,6 +3856,7 @@ service_drain(struct service *sv)
 	size_t i;
 
 	sv->draining = true;
+	sv->drain_until = sv->now + DRAIN_TIME;
 	for (i = 0; i < sv->listeners->count; i++) {
 		fd_close(&sv->listeners->fd[i]);
 		sv->polls[1 + i].fd = -1;
@@ -3927,8 +3952,8 @@ path_parent(char *path)
 
 /*
  * Give up what serving does not need.  A docroot that builds make again must
- * stay in reach, so what is allowed is the directory that holds it, if that
- * is not the root; one that goes elsewhere needs a server with other rights.
+ * stay in reach, so what is allowed is the directory that holds it; one that
+ * goes elsewhere needs a server with other rights.
  */
 static void
 service_confine(struct service *sv)
@@ -3936,7 +3961,6 @@ service_confine(struct service *sv)
 	const struct options *opt = sv->opt;
 	const struct rlimit none = { 0, 0 };
 	char root[PATH_LEN], log[PATH_LEN], *real;
-	struct stat st;
 
 	tzset();
 #ifdef RLIMIT_NPROC
@@ -3946,12 +3970,8 @@ service_confine(struct service *sv)
 	real = realpath(opt->root, NULL);
 	snprintf(root, sizeof(root), "%s", real != NULL ? real : opt->root);
 	free(real);
-	if (opt->command != NULL && strchr(root + 1, '/') != NULL)
+	if (opt->command != NULL)
 		path_parent(root);
-	if (stat(opt->root, &st) == 0) {
-		sv->site.dev = st.st_dev;
-		sv->site.ino = st.st_ino;
-	}
 	if (opt->logfile != NULL)
 		snprintf(log, sizeof(log), "%s", opt->logfile);
 	say(DETAIL, "server: confined by %s", extra_sandbox(opt->follow ?
@@ -3989,7 +4009,7 @@ service_open(struct service *sv)
 static int
 service_wait(struct service *sv)
 {
-	int64_t until = sv->until;
+	int64_t until = sooner(sv->until, sv->drain_until);
 	bool all = sv->busy == 0 || sv->now >= sv->sweep_at;
 	size_t i, count = sv->first + (all ? sv->count : sv->busy);
 	int ready;
@@ -4039,7 +4059,8 @@ serve(struct service *sv)
 	for (;;) {
 		service_obey(sv);
 		log_flush(sv);
-		if (sv->draining && sv->count == 0)
+		if (sv->draining && (sv->count == 0 ||
+		    sv->now >= sv->drain_until))
 			return;
 		ready = service_wait(sv);
 		if (sv->polls[0].revents != 0) {
@@ -4136,8 +4157,7 @@ struct watch {
 	bool caused;		/* by nothing but the one before */
 	bool dropped;		/* a change was held to be the build's own */
 	/* What the walk leaves out: what we write ourselves, ... */
-	struct stat own[3];
-	size_t own_count;
+	struct stat own[4];
 	/* ... and the docroot, if a command makes it. */
 	struct stat out, out_parent;
 	bool out_known, out_parent_known;
@@ -4545,7 +4565,7 @@ entry_is_own(const struct watch *w, const struct stat *st)
 {
 	size_t i;
 
-	for (i = 0; i < w->own_count; i++)
+	for (i = 0; i < COUNT(w->own); i++)
 		if (st->st_dev == w->own[i].st_dev &&
 		    st->st_ino == w->own[i].st_ino)
 			return true;
@@ -4822,8 +4842,13 @@ watch_interval(const struct watch *w)
 static void
 watch_scan(struct watch *w, bool all)
 {
+	const int own[] = { STDOUT_FILENO, STDERR_FILENO, w->opt->log,
+	    w->opt->pid };
 	int64_t began = cpu_ms();
+	size_t i;
 
+	for (i = 0; i < COUNT(own); i++)	/* a log may have been reopened */
+		fstat(own[i], &w->own[i]);
 	w->all = all;
 	w->heard_at = w->first_at = 0;
 	w->files = 0;
@@ -4844,15 +4869,9 @@ watch_scan(struct watch *w, bool all)
 static void
 watch_open(struct watch *w, const struct options *opt)
 {
-	const int own[] = { STDOUT_FILENO, STDERR_FILENO, opt->log };
 	const char *slash = strrchr(opt->root, '/');
-	size_t i;
 
 	w->opt = opt;
-	for (i = 0; i < COUNT(own); i++)
-		if (fstat(own[i], &w->own[w->own_count]) == 0 &&
-		    S_ISREG(w->own[w->own_count].st_mode))
-			w->own_count++;
 	w->top = must_alloc(sizeof(*w->top) + 1);
 	if (opt->command != NULL && slash[1] != '\0') {
 		w->out_name = slash + 1;
@@ -4955,18 +4974,19 @@ watch_settle(struct watch *w, struct changes *ch, uint32_t build, bool caused,
  * -A: a build makes a version of the site in the directory out, which then
  * changes places with the docroot.  All of ours stands beside the docroot in
  * one directory, work, that goes when we go: "lock", which a living program
- * holds; the version under way; and "old", what is to be removed.  One that
+ * holds; the version under way; and "*.old", what is to be removed.  One that
  * is whole, and so may be the docroot, has a file that says so, the mark.
  */
 struct versions {
 	const char *root;	/* the docroot */
 	char *work;		/* NULL: no -A */
-	char *lock, *out, *old;	/* paths in it */
+	char *lock, *out;	/* paths in it */
 	int lock_fd;
 	unsigned long count;	/* of what was put into old */
 	bool site;		/* the docroot has a version */
-	bool litter;		/* there is something in old */
-	pid_t remover;		/* it removes old; 0: none does */
+	bool litter;		/* there is something to remove */
+	bool swept;		/* for the last time */
+	pid_t remover;		/* which does that; 0: none */
 };
 
 struct build {
@@ -5023,20 +5043,16 @@ path_join(const char *dir, const char *name)
 	return path;
 }
 
-/* Put what path names among what is to be removed. */
+/* Have what path names removed. */
 static int
 version_trash(struct versions *v, const char *path)
 {
 	char to[PATH_LEN];
-	int tries, r = -1;
+	int r;
 
-	snprintf(to, sizeof(to), "%s/%ld-%lu", v->old, (long)getpid(),
+	snprintf(to, sizeof(to), "%s%ld-%lu.old", v->work, (long)getpid(),
 	    ++v->count);
-	/* The remover may have just taken the directory away. */
-	for (tries = 0; r == -1 && tries < 2; tries++) {
-		mkdir(v->old, 0777);
-		r = rename(path, to);
-	}
+	r = rename(path, to);
 	v->litter = v->litter || r == 0;
 	return r;
 }
@@ -5054,14 +5070,6 @@ version_marked(const char *path)
 	return marked;
 }
 
-/* Whether the docroot may be replaced: we made it, or it is absent or empty. */
-static bool
-version_owned(struct versions *v)
-{
-	v->site = version_marked(v->root);
-	return v->site || rmdir(v->root) == 0 || errno == ENOENT;
-}
-
 /*
  * A build made a version: have it for the docroot.  Returns NULL, or why
  * that cannot be.  Where two steps are needed and we die between them, the
@@ -5076,55 +5084,70 @@ version_switch(struct versions *v)
 	if (rmdir(v->out) == 0 || errno == ENOENT || errno == ENOTDIR)
 		return "nothing is in BLOGSERVE_OUT";
 	mark = path_join(v->out, ".blogserve");
-	fd = open(mark, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+	fd = open(mark, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK |
+	    O_CLOEXEC, 0666);
 	free(mark);
 	if (fd == -1)
 		return strerror(errno);
 	close(fd);
-	if (!version_owned(v))
-		return "not empty, and not made by blogserve -A";
+	v->site = version_marked(v->root);
 	if (v->site && extra_exchange(v->out, v->root) == 0) {
 		version_trash(v, v->out);
 		return NULL;
 	}
 	if ((v->site && version_trash(v, v->root) == -1) ||
 	    rename(v->out, v->root) == -1)
-		return strerror(errno);
+		return errno == ENOTEMPTY || errno == EEXIST ?
+		    "not empty, and not made by blogserve -A" : strerror(errno);
 	v->site = true;
 	return NULL;
 }
 
-/* Refuse a docroot that may not be replaced; clear up after a sudden end. */
+/*
+ * Refuse a docroot that may not be replaced: that we did not make and that
+ * is not absent, nor an empty directory, or that we are in.
+ */
 static void
-versions_open(struct versions *v, const struct options *opt)
+versions_check(struct versions *v, const struct options *opt)
 {
 	const char *name = strrchr(opt->root, '/') + 1;
-	char work[PATH_LEN], *path;
-	struct dirent *e;
+	struct stat st, here;
+	int entries = 0;
 	DIR *d;
 
 	v->root = opt->root;
-	if (name[strspn(name, ".")] == '\0' || !version_owned(v))
+	v->site = version_marked(v->root);
+	if (lstat(v->root, &st) == -1 && errno == ENOENT)
+		return;
+	d = dir_open(AT_FDCWD, v->root);
+	while (d != NULL && readdir(d) != NULL)
+		entries++;
+	if (name[strspn(name, ".")] == '\0' || !S_ISDIR(st.st_mode) ||
+	    (!v->site && entries > 2) || stat(".", &here) == -1 ||
+	    (st.st_dev == here.st_dev && st.st_ino == here.st_ino))
 		say(FATAL, "%s: -A replaces only a directory that is empty or "
 		    "that it made", opt->docroot);
-	snprintf(work, sizeof(work), "%.*s.%s.blogserve",
-	    (int)(name - opt->root), opt->root, name);
-	if (mkdir(work, 0777) == -1 && errno != EEXIST)
-		say_why(FATAL, work);
-	v->work = path_join(work, "");
-	v->lock = path_join(work, "lock");
-	v->old = path_join(work, "old");
-	v->out = must_alloc(PATH_LEN);
-	v->lock_fd = pidfile_open(v->lock);
-	for (d = dir_open(AT_FDCWD, work); d != NULL &&
-	    (e = readdir(d)) != NULL;) {
-		path = path_join(work, e->d_name);
-		if (e->d_name[0] == '.' || strcmp(path, v->lock) == 0)
+	if (d != NULL)
+		closedir(d);
+}
+
+/*
+ * Have all that is left over removed.  A version that is whole is the
+ * docroot, if there is none: a sudden end came between two steps.
+ */
+static void
+versions_sweep(struct versions *v)
+{
+	DIR *d = dir_open(AT_FDCWD, v->work);
+	struct dirent *e;
+	char *path;
+
+	while (d != NULL && (e = readdir(d)) != NULL) {
+		path = path_join(v->work, e->d_name);
+		if (e->d_name[0] == '.' || strcmp(e->d_name, "lock") == 0)
 			;
 		else if (!v->site && version_marked(path))
 			v->site = rename(path, v->root) == 0;
-		else if (strcmp(path, v->old) == 0)
-			v->litter = true;
 		else
 			version_trash(v, path);
 		free(path);
@@ -5133,11 +5156,30 @@ versions_open(struct versions *v, const struct options *opt)
 		closedir(d);
 }
 
-/* Remove what is old, one at a time, behind everyone's back. */
+/* Have a place for versions; clear up after a sudden end. */
+static void
+versions_open(struct versions *v)
+{
+	const char *name = strrchr(v->root, '/') + 1;
+	char work[PATH_LEN];
+
+	snprintf(work, sizeof(work), "%.*s.%s.blogserve",
+	    (int)(name - v->root), v->root, name);
+	if (mkdir(work, 0777) == -1 && errno != EEXIST)
+		say_why(FATAL, work);
+	v->work = path_join(work, "");	/* with its slash */
+	v->lock = path_join(work, "lock");
+	v->out = must_alloc(PATH_LEN);
+	v->lock_fd = pidfile_open(v->lock);
+	versions_sweep(v);
+}
+
+/* Remove what is old, behind everyone's back. */
 static void
 versions_step(struct versions *v, const struct signals *signals)
 {
-	char *rm[] = { (char *)"rm", (char *)"-rf", v->old, NULL };
+	char *rm[] = { (char *)"sh", (char *)"-c",
+	    (char *)"rm -rf \"$0\"*.old 2>/dev/null", v->work, NULL };
 
 	if (!v->litter || v->remover != 0)
 		return;
@@ -5154,13 +5196,23 @@ versions_step(struct versions *v, const struct signals *signals)
 	}
 }
 
+/* Whether nothing is left over, or all was tried: at the end. */
+static bool
+versions_ended(struct versions *v)
+{
+	if (v->work == NULL || v->swept)
+		return true;
+	v->swept = true;
+	versions_sweep(v);
+	return !v->litter;
+}
+
 static void
 versions_close(struct versions *v)
 {
 	if (v->work == NULL)
 		return;
-	rmdir(v->old);
-	pidfile_close(&v->lock_fd, v->lock);
+	pidfile_close(v->lock_fd, v->lock);
 	rmdir(v->work);
 }
 
@@ -5372,6 +5424,7 @@ build_exec(struct build *b)
 	setenv("BLOGSERVE_CHANGED", ch->inexact || ch->paths.len == 0 ? "" :
 	    ch->paths.data, 1);
 	signals_restore(b->signals);
+	to_syslog = false;
 	if (opt->command[1] == NULL)
 		execvp("/bin/sh", shell);
 	else
@@ -5414,6 +5467,7 @@ build_start(struct build *b, int64_t now)
 	if (v->work != NULL) {
 		snprintf(v->out, PATH_LEN, "%s%ld-%lu", v->work, (long)getpid(),
 		    (unsigned long)b->number);
+		mkdir(v->work, 0777);	/* somebody may have tidied up */
 		if (mkdir(v->out, 0777) == -1) {
 			say_why(WARNING, v->out);
 			b->number = number;
@@ -5492,6 +5546,9 @@ build_reap(struct build *b, int status)
 {
 	struct stat st;
 
+	/* What it leaves behind must not write beside the next one. */
+	if (WIFSIGNALED(status) && b->kill_at == 0)
+		kill(-b->pid, SIGKILL);
 	b->status = status;
 	b->reaped = true;
 	b->end = b->log != -1 && fstat(b->log, &st) == 0 ? st.st_size : 0;
@@ -5715,7 +5772,7 @@ server_reap(struct super *s, int status, int64_t now)
 
 	sr->pid = 0;
 	fd_close(&sr->orders_fd);
-	if (s->stopping != 0)
+	if (s->stopping != 0 || status == 0)	/* it went where it may not */
 		return;
 	if (now - sr->started_at >= RESPAWN_MAX)
 		sr->delay = 0;
@@ -5877,10 +5934,14 @@ manager_open(struct super *s)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
 	const char *usec = getenv("WATCHDOG_USEC");
-	const char *pid = getenv("WATCHDOG_PID");
+	const char *pid = getenv("WATCHDOG_PID"), *own;
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	size_t n = path != NULL ? strlen(path) : 0;
 
+	for (own = "NOTIFY_SOCKET\0WATCHDOG_USEC\0WATCHDOG_PID\0LISTEN_FDS\0"
+	    "LISTEN_PID\0LISTEN_FDNAMES\0"; *own != '\0';
+	    own += strlen(own) + 1)
+		unsetenv(own);
 	s->manager = -1;
 	if (n == 0 || n > sizeof(sa.sun_path))
 		return;
@@ -5894,9 +5955,6 @@ manager_open(struct super *s)
 		say_why(WARNING, "NOTIFY_SOCKET");
 	if (usec != NULL && (pid == NULL || strtol(pid, NULL, 10) == getpid()))
 		s->watchdog = strtol(usec, NULL, 10) / 2000;
-	unsetenv("NOTIFY_SOCKET");
-	unsetenv("WATCHDOG_USEC");
-	unsetenv("WATCHDOG_PID");
 }
 
 /* Tell it what the server is told, and that we live. */
@@ -5915,7 +5973,8 @@ manager_tell(struct super *s, const struct orders *o, int64_t now)
 		return;
 	if (o->reopen != s->reported.reopen) {
 		snprintf(text, sizeof(text),
-		    "RELOADING=1\nMONOTONIC_USEC=%jd", (intmax_t)now * 1000);
+		    "RELOADING=1\nMONOTONIC_USEC=%jd",
+		    ((intmax_t)now + 1) * 1000);
 		print(s->manager, text);
 	}
 	if (o->took >= 0 && !o->building)
@@ -5979,11 +6038,12 @@ supervise(struct super *s)
 		orders_now(&orders, s);
 		told = server_step(s, &orders, now);
 		manager_tell(s, &orders, now);
-		versions_step(&s->build.versions, &s->signals);
 		if (s->stopping != 0 && s->build.pid == 0 &&
 		    s->server.pid == 0 && s->build.versions.remover == 0 &&
-		    s->build.line[0] == '\0')
+		    s->build.line[0] == '\0' &&
+		    versions_ended(&s->build.versions))
 			return s->hurry != 0 ? 128 + s->hurry : 0;
+		versions_step(&s->build.versions, &s->signals);
 		super_wait(s, told, now);
 		now = clock_ms();
 		signals_drain(s, now);
@@ -6143,7 +6203,7 @@ options_parse(struct options *o, int argc, char **argv)
 
 	o->docroot = ".";
 	o->prefix = "";
-	o->port = o->log = -1;
+	o->port = o->log = o->err = o->pid = -1;
 	o->watch = must_alloc(n);
 	o->exclude = must_alloc(n);
 	o->hosts = must_alloc(n);
@@ -6270,8 +6330,11 @@ listener_add(struct listeners *l, int fd)
 {
 	char text[INET6_ADDRSTRLEN];
 
+	int port = listener_name(fd, text);
+
+	if (l->count == 0)
+		l->port = port;
 	l->fd[l->count++] = fd;
-	l->port = listener_name(fd, text);
 	l->loopback = l->loopback && is_loopback(text);
 }
 
@@ -6350,14 +6413,13 @@ static size_t
 listeners_inherit(struct listeners *l)
 {
 	const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
-	int fd, max = count != NULL ? 3 + (int)strtol(count, NULL, 10) : 0;
+	long left = count != NULL ? strtol(count, NULL, 10) : 0;
+	int fd;
 
 	if (pid == NULL || strtol(pid, NULL, 10) != getpid())
 		return 0;
-	unsetenv("LISTEN_PID");
-	unsetenv("LISTEN_FDS");
 	l->loopback = true;
-	for (fd = 3; fd < max && l->count < LISTEN_MAX; fd++) {
+	for (fd = 3; left-- > 0 && l->count < LISTEN_MAX; fd++) {
 		if (listen(fd, SOMAXCONN) == -1 || fd_prepare(fd) == -1)
 			say(FATAL, "LISTEN_FDS: %d: %s", fd, strerror(errno));
 		listener_add(l, fd);
@@ -6422,8 +6484,8 @@ listeners_tell(struct listeners *l)
 }
 
 /*
- * Go on in a process of its own session, while the one that was called waits
- * until that serves.  Returns where to say so.
+ * Go on in a process of its own session, without what came open, while the
+ * one that was called waits until that serves.  Returns where to say so.
  */
 static int
 background_begin(void)
@@ -6431,7 +6493,7 @@ background_begin(void)
 	char byte;
 	ssize_t n;
 	pid_t pid;
-	int fd[2];
+	int fd[2], i;
 
 	if (pipe(fd) == -1)
 		say_why(FATAL, "pipe");
@@ -6445,24 +6507,26 @@ background_begin(void)
 		close(fd[0]);
 		_exit(n == 1 ? 0 : 1);
 	}
-	close(fd[0]);
+	for (i = fd_limit(); --i > STDERR_FILENO;)
+		if (i != fd[1] && i != self_pipe[0] && i != self_pipe[1])
+			close(i);
 	setsid();
 	return fd[1];
 }
 
 /* Let go of the terminal: what is said goes beside the log, or to syslog. */
 static void
-background_detach(const struct options *o)
+background_detach(struct options *o)
 {
 	int null = open("/dev/null", O_RDWR);
 
 	dup2(null, STDIN_FILENO);
 	dup2(null, STDOUT_FILENO);
-	if (o->errfile == NULL) {
-		dup2(null, STDERR_FILENO);
-		to_syslog = true;
-	} else if (log_reopen(STDERR_FILENO, o->errfile) == -1)
-		say_why(FATAL, o->errfile);
+	dup2(o->err != -1 ? o->err : null, STDERR_FILENO);
+	if (o->err == -1)
+		openlog("blogserve", LOG_PID, LOG_DAEMON);
+	to_syslog = o->err == -1;
+	fd_close(&o->err);
 	if (null > STDERR_FILENO)
 		close(null);
 }
@@ -6485,23 +6549,34 @@ user_become(const char *name)
 	setenv("USER", name, 1);
 }
 
+/* A log to append to. */
+static int
+log_first(const char *name)
+{
+	int fd = log_reopen(-1, name);
+
+	if (fd == -1)
+		say_why(FATAL, name);
+	return fd;
+}
+
 /* All that a user who is not root may not open. */
 static void
-files_open(struct options *o, int *pidfile)
+files_open(struct options *o)
 {
 	char *err;
 	size_t n;
 
-	*pidfile = o->pidfile != NULL ? pidfile_open(o->pidfile) : -1;
-	if (o->logfile == NULL)
-		return;
-	if ((o->log = log_reopen(-1, o->logfile)) == -1)
-		say_why(FATAL, o->logfile);
-	if (o->background) {
+	if (o->logfile != NULL)
+		o->log = log_first(o->logfile);
+	if (o->logfile != NULL && o->background) {
 		n = strlen(o->logfile) + 5;
 		o->errfile = err = must_alloc(n);
 		snprintf(err, n, "%s.err", o->logfile);
+		o->err = log_first(err);
 	}
+	if (o->pidfile != NULL)
+		o->pid = pidfile_open(o->pidfile);
 }
 
 int
@@ -6509,20 +6584,22 @@ main(int argc, char **argv)
 {
 	static struct super super;
 	static struct options options;
-	int status, pidfile, ready = -1;
+	int status, ready = -1;
 
 	fds_sanitize();
 	signals_open(&super.signals);
 	options_parse(&options, argc, argv);
 	options_check(&options);
+	if (options.atomic)
+		versions_check(&super.build.versions, &options);
 	if (options.background)
 		ready = background_begin();
 	listeners_open(&super.listeners, &options);
-	files_open(&options, &pidfile);
+	files_open(&options);
 	if (options.user != NULL)
 		user_become(options.user);
 	if (options.atomic)
-		versions_open(&super.build.versions, &options);
+		versions_open(&super.build.versions);
 	manager_open(&super);
 	listeners_tell(&super.listeners);
 	if (options.background)
@@ -6532,6 +6609,6 @@ main(int argc, char **argv)
 		fd_close(&ready);
 	status = supervise(&super);
 	super_close(&super);
-	pidfile_close(&pidfile, options.pidfile);
+	pidfile_close(options.pid, options.pidfile);
 	return status;
 }

@@ -2362,7 +2362,7 @@ t_A_replaces_nothing_that_it_did_not_make() {
 	put site/a.txt mine
 	ln -s empty link
 	mkdir empty "$dir/other"
-	for docroot in site link . ..; do
+	for docroot in site link . .. "$PWD"; do
 		try -A -p 0 -d $docroot -w src true
 		is "exit status of $docroot" "$rc" 1
 		is "message of $docroot" "$(cat "$err")" "blogserve: $docroot: -A replaces only a directory that is empty or that it made"
@@ -2380,6 +2380,16 @@ t_A_replaces_nothing_that_it_did_not_make() {
 	is 'the site' "$(ls empty)" b.txt
 	leave INT
 	is 'what is left' "$(ls -A)" "empty${newline}link${newline}site${newline}src"
+}
+
+# What only an open would notice.
+t_A_is_not_held_up_by_a_strange_mark() {
+	mkdir src
+	start -A -d site -w src 'mkfifo "$BLOGSERVE_OUT/.blogserve"'
+	wait_for built 1
+	leave TERM
+	is 'exit status' "$rc" 0
+	is 'what is left' "$(ls -A)" src
 }
 
 t_A_lets_no_two_programs_have_one_docroot() {
@@ -2419,6 +2429,32 @@ t_A_leaves_no_trace_of_a_sudden_end() {
 	start -A -d site -w src 'until [ -e "$dir/more" ]; do "$helper" nap 10; done; exit 1'
 	is 'the whole one' "$(get -t 5000 /a.txt)" two
 	put "$dir/more" now
+	leave INT
+	is 'what is left' "$(ls -A)" "site${newline}src"
+}
+
+# The first process of a build is killed, another makes again what was removed.
+t_A_leaves_nothing_that_a_build_left_behind() {
+	mkdir src
+	start -A -d site -w src '[ "$BLOGSERVE_BUILD" -gt 1 ] || { echo one >"$BLOGSERVE_OUT/a.txt"; exit; }
+		exec "$helper" run sh -c '\''setsid=1; "$helper" nap 300; mkdir -p "$BLOGSERVE_OUT/sub"; echo done >"$dir/made"'\'' &
+		exit 1'
+	wait_for page_has /a.txt one
+	kill -USR1 "$pid"
+	wait_for [ -e "$dir/made" ]
+	[ -n "$(ls .site.blogserve | grep -v lock)" ] || fail 'nothing is left over'
+	leave INT
+	is 'exit status' "$rc" 0
+	is 'what is left' "$(ls -A)" "site${newline}src"
+}
+
+t_A_goes_on_when_somebody_tidies_up() {
+	put src/post one
+	start -A -d site -w src 'cp src/post "$BLOGSERVE_OUT/a.txt"'
+	wait_for page_has /a.txt one
+	rm -r .site.blogserve
+	put src/post two
+	wait_for page_has /a.txt two
 	leave INT
 	is 'what is left' "$(ls -A)" "site${newline}src"
 }
@@ -2469,15 +2505,17 @@ t_A_answers_with_one_version_whole() {
 # --- in the background, and other ways of a daemon ---
 
 # Starts it with -b, and waits for what it was called with.
+pidfile=
 background() { # [argument ...]
+	pidfile=${pidfile:-$dir/pid}
 	out=$dir/out.b
 	err=$dir/err.b
 	rc=0
-	( IFS=$newline; set -f; exec "$helper" run -t 10000 $with $program -p 0 -b -P "$dir/pid" "$@" ) \
+	( IFS=$newline; set -f; exec "$helper" run -t 10000 $with $program -p 0 -b -P "$pidfile" "$@" ) \
 	    >"$out" 2>"$err" </dev/null || rc=$?
 	[ "$rc" -eq 0 ] || return 0
 	read -r url <"$out"
-	pid=$(cat "$dir/pid")
+	pid=$(cat "$pidfile")
 	note "$pid"
 }
 
@@ -2485,7 +2523,7 @@ end_background() {
 	kill -TERM "$pid"
 	wait_for dead "$pid"
 	note "-$pid"
-	[ ! -e "$dir/pid" ] || fail 'the pid file is still there'
+	[ ! -e "${pidfile:-$dir/pid}" ] || fail 'the pid file is still there'
 	refused || fail 'the port is still open'
 }
 
@@ -2555,6 +2593,39 @@ t_begins_new_logs_on_SIGHUP_in_the_background() {
 	end_background
 }
 
+# Its logs and pid file lie among the sources, and stay out of the count when they are new.
+t_does_not_count_its_logs_after_SIGHUP() {
+	put src/post one
+	pidfile=src/pid
+	background -l src/log -w . 'echo built'
+	err=src/log.err
+	wait_for built 1
+	mv src/log "$dir/log.1"
+	mv src/log.err "$dir/err.1"
+	kill -HUP "$pid"
+	wait_for says "$err" 'build 2: asked for: ok'
+	is 'none' "$(status /none)" 404
+	nap 500
+	is 'builds' "$(builds)" 1
+	# a lock goes with any descriptor of its file that is closed
+	try -p 0 -P src/pid -w src true
+	is 'exit status' "$rc" 1
+	has 'message' "$(cat "$err")" 'a blogserve that runs has it'
+	end_background
+}
+
+t_holds_no_descriptor_in_the_background() {
+	mkfifo pipe
+	( cat <pipe; echo end >"$dir/end" ) &
+	note $!
+	( exec 7>pipe; background -l "$dir/log" ) 7>&1
+	pid=$(cat "$dir/pid")
+	note "$pid"
+	wait_for [ -e "$dir/end" ]
+	url=$(cat "$dir/out.b")
+	end_background
+}
+
 t_lets_one_program_have_a_pid_file() {
 	put a.txt hello
 	start -P "$dir/pid"
@@ -2574,6 +2645,8 @@ t_lets_one_program_have_a_pid_file() {
 	ln -s target link
 	mkdir dir
 	mkfifo fifo
+	try -p 0 -l fifo
+	is 'exit status with a fifo for a log' "$rc" 1
 	for file in link dir fifo none/pid; do
 		try -p 0 -P $file
 		is "exit status with $file" "$rc" 1
@@ -2588,6 +2661,7 @@ nobody_may() {
 	"$helper" run -u nobody test -x . 2>/dev/null
 }
 
+# Logs and pid file are where only root may write.
 t_becomes_the_user() {
 	[ "$(id -u)" -eq 0 ] || skip 'for root only'
 	nobody_may || skip 'nobody may not come here'
@@ -2595,17 +2669,20 @@ t_becomes_the_user() {
 	mkdir site private
 	chmod 700 private
 	chown nobody site
-	with=
-	start -u nobody -P private/pid -l private/log -d site -w src 'cp src/post site/a.txt; id -un; id -G; echo "$HOME $USER $LOGNAME"'
+	pidfile=private/pid
+	background -u nobody -l private/log -d site -w src 'cp src/post site/a.txt; id -un; id -G; echo "$HOME $USER $LOGNAME"'
+	! says "$err" 'Function not implemented' || skip 'it cannot, without what is not in POSIX'
+	is 'exit status' "$rc" 0
+	err=private/log.err
 	wait_for built 1
 	is 'a page' "$(get /a.txt)" one
 	is 'whose it is' "$(ls -l site/a.txt | awk '{ print $3 }')" nobody
 	is 'who built' "$(grep -v '^blogserve: ' "$err" | head -n 2)" "nobody$newline$(id -G nobody)"
-	is 'pid' "$(cat private/pid)" "$pid"
 	wait_for says private/log 'GET /a.txt '
-	leave INT
-	is 'exit status' "$rc" 0
-	is 'pid later' "$(cat private/pid 2>/dev/null)" ''
+	kill -TERM "$pid"
+	wait_for dead "$pid"
+	note "-$pid"
+	is 'pid later' "$(cat private/pid)" ''
 	try -p 0 -u no-such-user
 	is 'exit status of another' "$rc" 1
 	is 'message of another' "$(cat "$err")" 'blogserve: -u no-such-user: no such user'
@@ -2691,6 +2768,32 @@ state_of() { # build state
 	"state: $2${newline}build: $1${newline}"*) ;;
 	*) return 1 ;;
 	esac
+}
+
+# The directory that holds the docroot is another one after each build, and so out of the reach of
+# a server that was confined to the one before.
+t_reaches_a_docroot_whose_parent_was_made_again() {
+	put src/post one
+	start -d build/site -w src 'rm -rf build; mkdir -p build/site; cp src/post build/site/a.txt'
+	wait_for page_has /a.txt one
+	for post in two three four; do
+		put src/post $post
+		wait_for page_has /a.txt $post
+	done
+	lacks 'what it said' "$(cat "$err")" 'server: '
+	leave INT
+	is 'exit status' "$rc" 0
+}
+
+t_gives_up_on_who_does_not_read_when_its_parent_is_gone() {
+	"$helper" fill 30000000 x >a.txt
+	start
+	child=$(server)
+	printf 'GET /a.txt HTTP/1.0\r\n\r\n' | "$helper" raw -m "$dir/sent" -s 12000 -t 20000 / >"$dir/got" &
+	note $!
+	wait_for [ -e "$dir/sent" ]
+	leave KILL
+	wait_for dead "$child"
 }
 
 t_waits_longer_for_a_server_that_keeps_dying() {
