@@ -1871,8 +1871,6 @@ range_parse(const char *text, off_t size, off_t *first, off_t *length)
 		if (size == 0 && to > 0)
 			return 200;
 		from = to < size ? size - to : 0;
-		if (to == 0)
-			from = size;
 		to = size - 1;
 	} else if (to < from)
 		return 200;
@@ -3917,7 +3915,7 @@ service_obey(struct service *sv)
 
 /*
  * How many connections there may be: as many as descriptors, less those for
- * files.  The soft limit is raised for that.
+ * files.  The soft limit is set to that, if it can be.
  */
 static size_t
 conn_limit(void)
@@ -3927,15 +3925,13 @@ conn_limit(void)
 
 	if (getrlimit(RLIMIT_NOFILE, &lim) == -1)
 		return CONN_MAX;
-	if (lim.rlim_cur < want && lim.rlim_cur < lim.rlim_max) {
-		lim.rlim_cur = lim.rlim_max < want ? lim.rlim_max : want;
-		if (setrlimit(RLIMIT_NOFILE, &lim) == -1)
-			getrlimit(RLIMIT_NOFILE, &lim);
-	}
+	lim.rlim_cur = lim.rlim_max < want ? lim.rlim_max : want;
+	setrlimit(RLIMIT_NOFILE, &lim);
+	getrlimit(RLIMIT_NOFILE, &lim);
 	if (lim.rlim_cur >= want)
 		return CONN_MAX;
 	return lim.rlim_cur < 2 * FD_SPARE ? FD_SPARE / 4 :
-	    (size_t)lim.rlim_cur - FD_SPARE - (size_t)lim.rlim_cur / 8;
+	    (size_t)(lim.rlim_cur - FD_SPARE) / 9 * 8;
 }
 
 /* The directory that holds what path names: path itself, cut. */
