@@ -621,7 +621,6 @@ say(enum level level, const char *fmt, ...)
 	size_t at = 11, len, room = level == PROGRESS ? 80 : sizeof(line) - 1;
 	unsigned long dropped;
 	va_list ap;
-	int n;
 
 	if (verbosity < (int)level && level != PROGRESS)
 		return;
@@ -633,18 +632,16 @@ say(enum level level, const char *fmt, ...)
 			unsaid = dropped;
 	}
 	va_start(ap, fmt);
-	n = vsnprintf(line + at, room - at, fmt, ap);
+	vsnprintf(line + at, room - at, fmt, ap);
 	va_end(ap);
-	len = at + (n < 0 ? 0 : (size_t)n);
-	if (len >= room)
-		len = room - 1;
+	len = strlen(line);
 	for (; at < len; at++)
 		if ((unsigned char)line[at] < ' ' || line[at] == 0x7f)
 			line[at] = '?';
 	if (level != PROGRESS)
 		line[len++] = '\n';
 	if (to_syslog)
-		syslog(level < NOTICE ? LOG_WARNING : LOG_INFO, "%.*s", (int)len - 11, line + 11);
+		syslog(level < NOTICE ? LOG_WARNING : LOG_INFO, "%s", line + 11);
 	else if (err_write(line, len) != len)
 		unsaid++;
 	progress = level == PROGRESS;
@@ -799,16 +796,13 @@ fd_close(int *fd)
 	*fd = -1;
 }
 
-/* Close-on-exec and non-blocking; -1 with errno. */
+/* A new descriptor: close-on-exec and non-blocking; -1 with errno. */
 static int
 fd_prepare(int fd)
 {
-	int flags;
-
-	if (fcntl(fd, F_SETFD, FD_CLOEXEC) == -1 ||
-	    (flags = fcntl(fd, F_GETFL)) == -1)
+	if (fcntl(fd, F_SETFD, FD_CLOEXEC) == -1)
 		return -1;
-	return fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+	return fcntl(fd, F_SETFL, O_NONBLOCK);
 }
 
 static void
