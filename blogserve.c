@@ -4605,7 +4605,7 @@ entry_look(struct watch *w, struct dir *d, int fd, struct entry *e)
 {
 	uint64_t stamp, content;
 	struct stat st, link = { 0 };
-	bool changed, racy, fresh, built;
+	bool changed, racy, fresh, built, docroot;
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
@@ -4617,13 +4617,13 @@ entry_look(struct watch *w, struct dir *d, int fd, struct entry *e)
 	}
 	if (entry_is_own(w, &st))
 		return;
-	if (e->dir != NULL && (!S_ISDIR(st.st_mode) ||
-	    entry_is_docroot(w, d, e->name, &st)))
+	docroot = S_ISDIR(st.st_mode) && entry_is_docroot(w, d, e->name, &st);
+	if (e->dir != NULL && (docroot || !S_ISDIR(st.st_mode)))
 		entry_gone(w, d, e);
+	if (docroot)
+		return;
 	stamp = stat_stamp(&st);
 	if (S_ISDIR(st.st_mode)) {
-		if (entry_is_docroot(w, d, e->name, &st))
-			return;
 		if (fstatat(fd, e->name, &link, AT_SYMLINK_NOFOLLOW) == 0 &&
 		    S_ISLNK(link.st_mode))
 			stamp = mix(stamp, stat_stamp(&link)) | 1;
