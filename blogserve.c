@@ -2562,13 +2562,12 @@ is_stranger(const struct service *sv)
 static void
 error_explain(struct buf *page, int status, const struct service *sv)
 {
-	const struct request *rq = &sv->request;
 	const struct orders *o = &sv->orders;
 
 	if (status == 403 && is_stranger(sv)) {
 		buf_puts(page, "<p>Only names of this machine are answered, "
 		    "not <code>");
-		html_add(page, rq->field[FIELD_HOST]);
+		html_add(page, sv->request.field[FIELD_HOST]);
 		buf_puts(page, "</code>, lest pages elsewhere read this. If "
 		    "the name is yours, give it to blogserve with "
 		    "<code>-H</code>.</p>\n");
@@ -2578,10 +2577,6 @@ error_explain(struct buf *page, int status, const struct service *sv)
 		buf_printf(page, ") has been running for %d s. This page "
 		    "reloads itself.</p>\n", o->started_at > 0 ?
 		    (int)((sv->now - o->started_at) / 1000) : 0);
-	} else if (status == 404 && rq->path[0] != '\0') {
-		buf_puts(page, "<p>There is no <code>/");
-		html_add(page, rq->path);
-		buf_puts(page, "</code> here.</p>\n");
 	}
 }
 
@@ -2890,11 +2885,7 @@ request_refused(struct service *sv, int status)
 		rq->target[strcspn(rq->target, "?")] = '\0';
 		return 0;
 	}
-	status = target_path(rq->target, rq->path, sizeof(rq->path),
-	    &rq->query);
-	if (status != 0)
-		rq->path[0] = '\0';
-	return status;
+	return target_path(rq->target, rq->path, sizeof(rq->path), &rq->query);
 }
 
 /*
