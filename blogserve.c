@@ -2268,7 +2268,8 @@ site_enter(struct site *site)
 	    st.st_ino == site->ino)
 		return;
 	fd = open(site->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	site->moved = fd == -1 && errno == EACCES;
+	site->moved = fd == -1 && errno == EACCES &&
+	    (st.st_dev != site->dev || st.st_ino != site->ino);
 	if (fd == -1 && site->keep)
 		return;
 	fd_close(&site->fd);
@@ -3112,20 +3113,17 @@ is_end(ssize_t n)
 
 /*
  * Take the latest orders.  Returns how many snapshots came, or -1 when the
- * parent is gone.  Writes of up to PIPE_BUF bytes are whole, so a read of
- * whole snapshots is, too.
+ * parent is gone.  Writes of up to PIPE_BUF bytes are whole, so reads of
+ * what was written are, too.
  */
 static int
 orders_drain(struct service *sv)
 {
-	struct orders got[8];
 	int count = 0;
 	ssize_t n;
 
-	while ((n = read(sv->orders_fd, got, sizeof(got))) > 0) {
-		count += (int)((size_t)n / sizeof(got[0]));
-		sv->orders = got[(size_t)n / sizeof(got[0]) - 1];
-	}
+	while ((n = read(sv->orders_fd, &sv->orders, sizeof(sv->orders))) > 0)
+		count++;
 	return is_end(n) ? -1 : count;
 }
 
@@ -3953,6 +3951,7 @@ service_confine(struct service *sv)
 	free(real);
 	if (opt->command != NULL)
 		path_parent(root);
+	site_enter(&sv->site);
 	if (opt->logfile != NULL)
 		snprintf(log, sizeof(log), "%s", opt->logfile);
 	say(DETAIL, "server: confined by %s", extra_sandbox(opt->follow ?
