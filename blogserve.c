@@ -433,18 +433,18 @@ enum {
 	CHUNK = 64 * 1024,	/* others are sent in pieces of this */
 	SENDFILE_MAX = 1024 * 1024,	/* or of this, by sendfile */
 	LOG_MAX = 1000,		/* bytes of a client's text in the log */
-	ACCEPT_MAX = 64,	/* clients taken before the others have a turn */
+	ACCEPT_MAX = 64,	/* clients taken in a turn */
 	TRIES_MAX = 100,	/* to read a file that changes meanwhile */
 	TURN_MAX = 8,		/* pieces a connection may send in its turn */
 	LINKS_MAX = 40,	/* symlinks followed in one path */
-	INSERT_MAX = 1024 * 1024,	/* pages up to here get the script inside */
+	INSERT_MAX = 1024 * 1024,	/* longer pages get the script behind */
 	STREAM_MAX = 64 * 1024,	/* events that a client may leave unread */
 	CACHE_SLOTS = 32768,	/* small files kept in memory ... */
 	CACHE_FILE = 16 * 1024,	/* ... bytes of one, at most */
 	CACHE_MAX = 16 * 1024 * 1024,	/* ... and of all of them */
 	LISTING_PIECE = 1000,	/* lines of a listing made at a time */
 	LISTEN_MAX = 16,	/* listeners */
-	LOOP_MAX = 5,		/* builds in a row that a build may cause; said so */
+	LOOP_MAX = 5,		/* builds in a row that a build may cause */
 	PORT_FIRST = 8000,	/* the port, if nobody names one, ... */
 	PORT_TRIES = 100,	/* ... or one of the next that are free */
 	CHANGED_MAX = 64 * 1024,/* bytes of BLOGSERVE_CHANGED */
@@ -463,7 +463,7 @@ enum {
 	DRAIN_TIME = 5 * 1000,	/* for responses in flight when stopping */
 	KILL_TIME = 3 * 1000,	/* between SIGTERM and SIGKILL */
 	QUIET_TIME = 10,	/* without a change, before a build starts */
-	QUIET_MAX = 500,	/* a stream of changes delays a build no longer */
+	QUIET_MAX = 500,	/* changes delay a build no longer */
 	SCAN_MIN = 100,		/* between scans, at least */
 	SCAN_MAX = 60 * 1000,	/* ... and at most */
 	SCAN_SHARE = 50,	/* a scan may take one part in so many */
@@ -476,11 +476,11 @@ enum {
 	TAKE_TIME = 1000,	/* for a reader to take it, after the end */
 	REAP_TIME = 10,		/* between looks at a group being killed */
 	RETRY_TIME = 1000,	/* after a fork that failed */
-	CONFIRM_TIME = 1000,	/* before a build that shows whose a change is */
+	CONFIRM_TIME = 1000,	/* before a build to see whose a change is */
 	CONFIRM_LATE = 10 * 1000,	/* and before another */
 	SHOW_TIME = 1000,	/* between signs of life on a terminal */
-	SWEEP_TIME = 5,		/* between looks at quiet connections, at most */
-	RESPAWN_MIN = 100,	/* before a server that keeps dying is replaced */
+	SWEEP_TIME = 5,		/* between looks at quiet connections */
+	RESPAWN_MIN = 100,	/* before one that keeps dying is replaced */
 	RESPAWN_MAX = 5000
 };
 
@@ -923,9 +923,7 @@ log_reopen(int fd, const char *name)
 	int log = open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC |
 	    O_NOCTTY | O_NONBLOCK, 0644);
 
-	if (log == -1 || log == fd)
-		return log;
-	if (fd == -1)
+	if (log == -1 || log == fd || fd == -1)
 		return log;
 	dup2(log, fd);
 	close(log);
@@ -1991,8 +1989,8 @@ content_write(struct buf *out, const struct reply *r)
 {
 	buf_printf(out, "Content-Type: %s%s\r\n"
 	    "X-Content-Type-Options: nosniff\r\n", r->type,
-	    strncmp(r->type, "text/", 5) == 0 || strstr(r->type, "xml") != NULL ?
-	    "; charset=utf-8" : "");
+	    strncmp(r->type, "text/", 5) == 0 ||
+	    strstr(r->type, "xml") != NULL ? "; charset=utf-8" : "");
 	if (!r->endless)
 		buf_printf(out, "Content-Length: %jd\r\n",
 		    (intmax_t)r->length);
@@ -2201,11 +2199,9 @@ struct conn {
 
 /* The docroot, open, and what proves that it is still the docroot. */
 struct site {
-	const char *root;
-	bool follow;
-	bool keep;		/* it may be away while it is replaced */
-	bool moved;		/* to where the sandbox does not let us */
+	const struct options *opt;
 	int fd;
+	bool moved;		/* to where the sandbox does not let us */
 	dev_t dev;
 	ino_t ino;
 };
@@ -2259,18 +2255,19 @@ site_enter(struct site *site)
 	struct stat st;
 	int fd;
 
-	if (stat(site->root, &st) == -1) {
-		if (!site->keep)
+	if (stat(site->opt->root, &st) == -1) {
+		/* With -A it may be away while it is replaced. */
+		if (!site->opt->atomic)
 			fd_close(&site->fd);
 		return;
 	}
 	if (site->fd != -1 && st.st_dev == site->dev &&
 	    st.st_ino == site->ino)
 		return;
-	fd = open(site->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = open(site->opt->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	site->moved = fd == -1 && errno == EACCES &&
 	    (st.st_dev != site->dev || st.st_ino != site->ino);
-	if (fd == -1 && site->keep)
+	if (fd == -1 && site->opt->atomic)
 		return;
 	fd_close(&site->fd);
 	site->fd = fd;
@@ -2302,7 +2299,7 @@ site_relink(const struct site *site, int dir, char path[PATH_LEN], size_t at,
 	snprintf(tail, sizeof(tail), "%s", path + at + strlen(name));
 	why = EAGAIN;
 	if (target[0] == '/') {
-		real = realpath(site->root, NULL);
+		real = realpath(site->opt->root, NULL);
 		n = real != NULL ? strlen(real) : 0;
 		if (n == 0 || strncmp(target, real, n) != 0 ||
 		    (target[n] != '/' && target[n] != '\0'))
@@ -2383,11 +2380,12 @@ site_open(struct site *site, const char *name, struct stat *st)
 		return -1;
 	if (*name == '\0')
 		name = ".";
-	if (site->follow)
+	if (site->opt->follow)
 		fd = openat(site->fd, name, flags);
 	else
 		fd = extra_open_beneath(site->fd, name, flags);
-	if (fd == -1 && !site->follow && errno != ENOENT && errno != EMFILE) {
+	if (fd == -1 && !site->opt->follow && errno != ENOENT &&
+	    errno != EMFILE) {
 		snprintf(path, sizeof(path), "%s", name);
 		for (tries = 0; tries < LINKS_MAX; tries++)
 			if ((fd = site_walk(site, site->fd, path)) != -1 ||
@@ -2638,7 +2636,7 @@ cache_find(struct service *sv)
 	if (c == NULL || sv->now >= c->until || strcmp(c->name, sv->name) != 0)
 		return NULL;
 	buf_clear(path);
-	buf_puts(path, sv->site.root);
+	buf_puts(path, sv->opt->root);
 	buf_puts(path, "/");
 	buf_add(path, c->name, strlen(c->name) + 1);
 	if (path->failed || stat(path->data, &sv->st) == -1 ||
@@ -3346,7 +3344,7 @@ conn_compose(struct service *sv, struct conn *c, struct reply *r)
 	c->out = sv->spare;
 	memset(&sv->spare, 0, sizeof(sv->spare));
 	if (c->file == -1 && r->kept == NULL)
-		r->length = (off_t)buf_left(page);
+		r->length = (off_t)page->len;
 	if (now != sv->date_at) {
 		sv->date_at = now;
 		date_format(sv->date, now);
@@ -3364,7 +3362,7 @@ conn_compose(struct service *sv, struct conn *c, struct reply *r)
 		buf_add(&c->out, r->kept->data + r->kept->fields,
 		    r->kept->length);
 	else if (c->file == -1) {
-		buf_add(&c->out, page->data, buf_left(page));
+		buf_add(&c->out, page->data, page->len);
 		c->listing = sv->listing;
 		sv->listing = NULL;
 	} else if (c->left > 0 && !conn_fill(c))
@@ -3512,8 +3510,8 @@ conn_input(struct service *sv, struct conn *c, bool *may_read)
  * that is possible.  But a build may write while we send, so the last piece
  * goes through conn_fill, which sees that: a file that changed before it
  * was sent is never sent to its end.  (What sendfile has queued shares the
- * file's memory until the client has it.)  Returns what write(2) does, and in *size what was to be
- * sent.
+ * file's memory until the client has it.)  Returns what write(2) does, and
+ * in *size what was to be sent.
  */
 static ssize_t
 conn_send(struct service *sv, struct conn *c, size_t *size)
@@ -3808,8 +3806,9 @@ service_accept(struct service *sv, int listener)
 			sv->full = true;
 			return;
 		}
-		if ((fd = extra_accept(listener)) == -1 && (errno == ENOSYS ||
-		    errno == EPERM) && (fd = accept(listener, NULL, NULL)) != -1)
+		fd = extra_accept(listener);
+		if (fd == -1 && (errno == ENOSYS || errno == EPERM) &&
+		    (fd = accept(listener, NULL, NULL)) != -1)
 			fd_prepare(fd);
 		if (fd == -1 && (errno == EMFILE || errno == ENFILE ||
 		    errno == ENOBUFS || errno == ENOMEM))
@@ -3971,9 +3970,7 @@ service_open(struct service *sv)
 	sv->polls[0].events = POLLIN;
 	for (i = 0; i < sv->listeners->count; i++)
 		sv->polls[1 + i].fd = sv->listeners->fd[i];
-	sv->site.root = sv->opt->root;
-	sv->site.follow = sv->opt->follow;
-	sv->site.keep = sv->opt->atomic;
+	sv->site.opt = sv->opt;
 	sv->site.fd = -1;
 	service_confine(sv);
 	sv->now = clock_ms();
@@ -4000,7 +3997,7 @@ service_wait(struct service *sv)
 		until = sooner(until, sv->now + RETRY_TIME);
 	if (sv->busy > 0)
 		until = sooner(until, sv->sweep_at);
-	else if (!sv->site.keep)
+	else if (!sv->opt->atomic)
 		fd_close(&sv->site.fd);	/* so that it can be unmounted */
 	ready = poll(sv->polls, (nfds_t)count, poll_time(until, sv->now));
 	sv->now = clock_ms();
@@ -4259,6 +4256,7 @@ habit_counts(struct watch *w, struct habit *h, const struct dir *d,
 	}
 	if (!h->own && h->row > LOOP_MAX) {
 		h->own = true;
+		/* LOOP_MAX */
 		path_warn(d, name, "changed by 5 builds in a row: "
 		    "no longer a source (see -x)");
 	}
