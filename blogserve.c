@@ -427,6 +427,7 @@ enum {
 	HEAD_MAX = 16 * 1024,	/* bytes of a request's head */
 	FIELDS_MAX = 200,	/* fields in it */
 	PATH_LEN = 4096,	/* bytes of a path that a client may name */
+	URL_LEN = 1024,		/* and of the site's own URL */
 	CONN_MAX = 10000,	/* connections at a time */
 	FD_SPARE = 16,		/* descriptors that are not connections */
 	INLINE_MAX = 64 * 1024,	/* files up to here are sent with their head */
@@ -523,7 +524,7 @@ struct listeners {
 	int port;
 	bool loopback;		/* all of them: strangers are kept out */
 	const char *prefix;
-	char url[1024];
+	char url[URL_LEN];
 };
 
 /* What the parent tells the server; a snapshot (R2), so fixed in size. */
@@ -1895,29 +1896,20 @@ range_wanted(const struct request *rq, const struct stat *st, time_t now)
 	    date_compare(st->st_mtim.tv_sec, condition) == 0;
 }
 
-/* Whether Accept-Encoding takes gzip: with a q-value that is not 0. */
+/* Whether Accept-Encoding names gzip, and with no q-value that is 0. */
 static bool
 gzip_accepted(const char *value)
 {
-	bool any = false, is_any;
-	size_t n;
-
-	while (value != NULL && *value != '\0') {
+	for (; value != NULL && *value != '\0'; value += strcspn(value, ",")) {
 		value += strspn(value, " \t,");
-		n = strcspn(value, " \t,;");
-		is_any = n == 1 && *value == '*';
-		if (is_any || (n == 4 && strncasecmp(value, "gzip", 4) == 0)) {
-			value += n;
-			value += strspn(value, " \t;");
-			n = strcspn(value, ",");
-			any = strncasecmp(value, "q=", 2) != 0 ||
-			    strcspn(value, "123456789") < n;
-			if (!is_any)
-				return any;
-		}
-		value += strcspn(value, ",");
+		if (strncasecmp(value, "gzip", 4) != 0 ||
+		    strchr(" \t,;", value[4]) == NULL)
+			continue;
+		value += 4 + strspn(value + 4, " \t;");
+		return strncasecmp(value, "q=", 2) != 0 ||
+		    strcspn(value, "123456789") < strcspn(value, ",");
 	}
-	return any;
+	return false;
 }
 
 /* Whether text is a loopback address. */
@@ -3938,18 +3930,20 @@ service_confine(struct service *sv)
 {
 	const struct options *opt = sv->opt;
 	const struct rlimit none = { 0, 0 };
-	char root[PATH_LEN], log[PATH_LEN], *real;
+	char root[PATH_LEN], log[PATH_LEN];
+	struct stat st;
 
 	tzset();
 #ifdef RLIMIT_NPROC
 	setrlimit(RLIMIT_NPROC, &none);
 #endif
 	setrlimit(RLIMIT_CORE, &none);
-	real = realpath(opt->root, NULL);
-	snprintf(root, sizeof(root), "%s", real != NULL ? real : opt->root);
-	free(real);
-	if (opt->command != NULL)
+	snprintf(root, sizeof(root), opt->command == NULL ? "%s" : "%s/..",
+	    opt->root);
+	if (stat(root, &st) == -1) {	/* the first build is to make it */
+		snprintf(root, sizeof(root), "%s", opt->root);
 		path_parent(root);
+	}
 	site_enter(&sv->site);
 	if (opt->logfile != NULL)
 		snprintf(log, sizeof(log), "%s", opt->logfile);
@@ -5301,25 +5295,20 @@ static void
 build_explain(struct build *b)
 {
 	const struct changes *ch = &b->changes;
-	size_t first = 0;
+	const char *path = "a change";	/* with a name that is not for a line */
+	size_t n = 8;
 
-	if (ch->paths.len > 0)
-		first = (size_t)((char *)memchr(ch->paths.data, '\n',
-		    ch->paths.len) - ch->paths.data);
-	if (b->number == 0)
-		snprintf(b->what, sizeof(b->what), "first build");
-	else if (ch->count == 0)
-		snprintf(b->what, sizeof(b->what), "%s", b->confirming ?
-		    "once more" : "asked for");
-	else if (first == 0 || first > sizeof(b->what) - 32)
-		snprintf(b->what, sizeof(b->what), "%zu change%s", ch->count,
-		    ch->count == 1 ? "" : "s");
-	else if (ch->count == 1)
-		snprintf(b->what, sizeof(b->what), "%.*s", (int)first,
-		    ch->paths.data);
+	if (ch->paths.len > 0 && (n = (size_t)((char *)memchr(ch->paths.data,
+	    '\n', ch->paths.len) - ch->paths.data)) < WHAT_LEN - 32)
+		path = ch->paths.data;
 	else
-		snprintf(b->what, sizeof(b->what), "%.*s and %zu more",
-		    (int)first, ch->paths.data, ch->count - 1);
+		n = 8;
+	if (ch->count > 0 && b->number > 0)
+		snprintf(b->what, WHAT_LEN, ch->count == 1 ? "%.*s" :
+		    "%.*s and %zu more", (int)n, path, ch->count - 1);
+	else
+		snprintf(b->what, WHAT_LEN, "%s", b->number == 0 ?
+		    "first build" : b->confirming ? "once more" : "asked for");
 }
 
 /*
@@ -5399,8 +5388,8 @@ build_exec(struct build *b)
 	setenv("BLOGSERVE_URL", b->url, 1);
 	if (b->versions.work != NULL)
 		setenv("BLOGSERVE_OUT", b->versions.out, 1);
-	setenv("BLOGSERVE_CHANGED", ch->inexact || ch->paths.len == 0 ? "" :
-	    ch->paths.data, 1);
+	setenv("BLOGSERVE_CHANGED", ch->inexact || ch->paths.failed ||
+	    b->number == 1 ? "" : ch->paths.data, 1);
 	signals_restore(b->signals);
 	to_syslog = false;
 	if (opt->command[1] == NULL)
@@ -5439,20 +5428,9 @@ build_show(struct build *b, int64_t now)
 static void
 build_start(struct build *b, int64_t now)
 {
-	uint32_t number = b->number++;
 	struct versions *v = &b->versions;
+	const char *failed = NULL;
 
-	if (v->work != NULL) {
-		snprintf(v->out, PATH_LEN, "%s%ld-%lu", v->work, (long)getpid(),
-		    (unsigned long)b->number);
-		mkdir(v->work, 0777);	/* somebody may have tidied up */
-		if (mkdir(v->out, 0777) == -1) {
-			say_why(WARNING, v->out);
-			b->number = number;
-			b->due_at = now + RETRY_TIME;
-			return;
-		}
-	}
 	if (b->log != -1)
 		log_copy(b, now);
 	build_tell(b);
@@ -5460,12 +5438,24 @@ build_start(struct build *b, int64_t now)
 		b->copied = 0;
 	b->end = 0;
 	buf_add(&b->changes.paths, "", 1);
-	if ((b->pid = fork_blocked()) == 0)
+	b->number++;
+	if (v->work != NULL) {
+		snprintf(v->out, PATH_LEN, "%s%ld-%lu", v->work, (long)getpid(),
+		    (unsigned long)b->number);
+		mkdir(v->work, 0777);	/* somebody may have tidied up */
+		if (mkdir(v->out, 0777) == -1)
+			failed = v->out;
+	}
+	if (failed == NULL && (b->pid = fork_blocked()) == 0)
 		build_exec(b);
+	if (b->pid == -1)
+		failed = "fork";
 	b->changes.paths.len -= b->changes.paths.len > 0;
-	if (b->pid == -1) {
-		say_why(WARNING, "fork");
-		b->number = number;
+	if (failed != NULL) {
+		say_why(WARNING, failed);
+		if (v->work != NULL)
+			rmdir(v->out);
+		b->number--;
 		b->pid = 0;
 		b->due_at = now + RETRY_TIME;
 		return;
@@ -5939,7 +5929,7 @@ manager_open(struct super *s)
 static void
 manager_tell(struct super *s, const struct orders *o, int64_t now)
 {
-	char text[sizeof(s->listeners.url) + WHAT_LEN + 200], how[128] = "";
+	char text[sizeof(s->listeners.url) + WHAT_LEN + 200];
 
 	if (s->manager == -1)
 		return;
@@ -5955,12 +5945,10 @@ manager_tell(struct super *s, const struct orders *o, int64_t now)
 		    ((intmax_t)now + 1) * 1000);
 		print(s->manager, text);
 	}
-	if (o->took >= 0 && !o->building)
-		status_text(how, sizeof(how), o->status);
 	snprintf(text, sizeof(text), "%s=1\nSTATUS=%s build %lu: %s: %s",
 	    o->stopping ? "STOPPING" : "READY", s->listeners.url,
 	    (unsigned long)o->build, o->what, o->building ? "under way" :
-	    *how != '\0' ? how : "ok");
+	    o->status != 0 ? "failed" : "ok");
 	print(s->manager, text);
 	s->reported = *o;
 }
@@ -6035,25 +6023,21 @@ supervise(struct super *s)
  * ------------------------------------------------------------------ */
 
 static const char help[] =
-    "  command     builds the site; one operand is given to sh -c\n"
-    "  -d docroot  serve this directory (default: .)\n"
-    "  -w path     watch this file or directory (default: .)\n"
+    "  -d docroot  serve this directory (.)\n"
+    "  -w path     watch this file or directory (.)\n"
     "  -x pattern  do not watch what matches\n"
     "  -A          builds make versions, in $BLOGSERVE_OUT\n"
-    "  -a address  listen there (default: 127.0.0.1 and ::1)\n"
-    "  -p port     and there (default: 8000 or the next free; 0: any)\n"
+    "  -a address  listen there (127.0.0.1 and ::1)\n"
+    "  -p port     and there (8000 or the next free; 0: any)\n"
     "  -H host     answer to this Host, too; *: to any\n"
-    "  -r prefix   the site's path on the host (default: /)\n"
-    "  -L, -n, -R  follow links outside; no listings; no live reload\n"
+    "  -r prefix   the site's path on the host (/)\n"
+    "  -L, -n, -R  follow links outside, list nothing, reload nothing\n"
     "  -i seconds  scan so often\n"
-    "  -k seconds  a build may take so long\n"
-    "  -t seconds  a client may take so long\n"
+    "  -k, -t      a build, a client may take so long\n"
     "  -l logfile  log each request\n"
-    "  -b          go to the background\n"
-    "  -P pidfile  keep the process id there\n"
-    "  -u user     become this user\n"
+    "  -b, -P, -u  go to the background, keep the pid, become a user\n"
     "  -q, -v      say less, say more\n"
-    "  -h, -V      help, version\n";
+    "A single operand is given to sh -c, more are executed as they are.\n";
 
 /* What was asked for, to standard output, and out. */
 static void
@@ -6405,6 +6389,14 @@ listeners_inherit(struct listeners *l)
 	return l->count;
 }
 
+/* The site's URL, by a name or an address of this machine. */
+static void
+url_format(char url[URL_LEN], const struct listeners *l, const char *host)
+{
+	snprintf(url, URL_LEN, strchr(host, ':') != NULL ?
+	    "http://[%s]:%d%s/" : "http://%s:%d%s/", host, l->port, l->prefix);
+}
+
 static void
 listeners_open(struct listeners *l, const struct options *o)
 {
@@ -6427,32 +6419,28 @@ listeners_open(struct listeners *l, const struct options *o)
 		host = strcmp(text, "0.0.0.0") == 0 ? "127.0.0.1" : text;
 	else if (strcmp(text, "::") == 0)
 		host = "::1";
-	snprintf(l->url, sizeof(l->url), strchr(host, ':') != NULL ?
-	    "http://[%s]:%d%s/" : "http://%s:%d%s/", host, l->port,
-	    o->prefix);
 	l->prefix = o->prefix;
+	url_format(l->url, l, host);
 }
 
 /* A URL for other devices. */
 static void
 address_tell(const struct sockaddr *sa, void *arg)
 {
-	const struct listeners *l = arg;
-	char address[INET6_ADDRSTRLEN];
+	char address[INET6_ADDRSTRLEN], url[URL_LEN];
 
 	address_text(sa, address);
-	say(NOTICE, strchr(address, ':') != NULL ? "also http://[%s]:%d%s/" :
-	    "also http://%s:%d%s/", address, l->port, l->prefix);
+	url_format(url, arg, address);
+	say(NOTICE, "also %s", url);
 }
 
 /* Tell where the site is: first of all, and even to a pipe at once. */
 static void
 listeners_tell(struct listeners *l)
 {
-	char text[INET6_ADDRSTRLEN], line[sizeof(l->url) + 1];
+	char text[INET6_ADDRSTRLEN];
 
-	snprintf(line, sizeof(line), "%s\n", l->url);
-	if (!print(STDOUT_FILENO, line))
+	if (!print(STDOUT_FILENO, l->url) || !print(STDOUT_FILENO, "\n"))
 		say_why(WARNING, "standard output");
 	listener_name(l->fd[0], text);
 	if (strcmp(text, "0.0.0.0") == 0 || strcmp(text, "::") == 0)

@@ -2891,7 +2891,8 @@ main(int argc, char **argv)
 
 	(void)argc;
 	opt.root = argv[1];
-	sv.opt = &opt;
+	sv.opt = sv.site.opt = &opt;
+	sv.site.fd = -1;
 	service_confine(&sv);
 	/* again, to hear what holds; it can but grow stricter */
 	holds = extra_sandbox(argv[1], NULL);
@@ -3977,8 +3978,7 @@ codings(void)
 		{ "GZip", true },
 		{ "deflate, gzip;q=0.1, br", true },
 		{ "gzip ; q=1", true },
-		{ "*", true },
-		{ "br, *;q=0.5", true },
+		{ "*", false },		/* it may be sent as it is */
 		{ "", false },
 		{ "identity", false },
 		{ "gzipped", false },
