@@ -10,9 +10,9 @@
  *	Whether the file is a whole page; prints its version.
  * soak server PID PORT PATH
  *	Kills the server; prints the microseconds till PATH is answered again.
- * soak parent PID PORT
+ * soak parent PID PORT [PATH]
  *	Kills the parent; prints the milliseconds till the port is free, and till the
- *	server is gone.
+ *	server is gone.  A client that asked for PATH then reads none of it.
  *
  * A page is so many lines of "VERSION.BUILD PATH LINE of LINES" and 60 times x; that of
  * a page .html ends with </body></html>, and blogserve may have put its script before.
@@ -632,11 +632,21 @@ port_taken(void)
 }
 
 static void
-kill_parent(void)
+kill_parent(const char *path)
 {
 	pid_t server = server_find();
-	long begin = now(), freed = -1, gone = -1;
+	long begin, freed = -1, gone = -1;
+	char text[200];
+	int fd = -1;
 
+	if (path != NULL) {
+		fd = dial(1);
+		snprintf(text, sizeof text, "GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n", path);
+		if (write(fd, text, strlen(text)) < 0)
+			fail("%s: %s", path, strerror(errno));
+		nap(200000);
+	}
+	begin = now();
 	kill(pid, SIGKILL);
 	while (freed < 0 || gone < 0) {
 		if (freed < 0 && !port_taken())
@@ -648,6 +658,8 @@ kill_parent(void)
 			    "the port is not free" : "the server is not gone");
 		nap(500);
 	}
+	if (fd >= 0)
+		close(fd);
 	printf("%ld %ld\n", freed / 1000, gone / 1000);
 }
 
@@ -796,7 +808,7 @@ static void
 grown(void)
 {
 	static const char *const name[] = { "parent", "server" };
-	long v[4][MARKS + 1], slack = 32;
+	long v[4][MARKS + 1], slack = 16;
 	int which, i, n, first;
 
 	if (getenv("SOAK_SLACK") != NULL)
@@ -945,7 +957,7 @@ main(int argc, char **argv)
 		if (strcmp(mode, "server") == 0 && argc == 5)
 			printf("%ld\n", kill_server(argv[4]));
 		else if (strcmp(mode, "parent") == 0)
-			kill_parent();
+			kill_parent(argv[4]);
 		else
 			return 2;
 		return 0;
