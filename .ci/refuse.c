@@ -1,5 +1,5 @@
 /*
- * refuse errno syscall[,syscall ...] command [argument ...]
+ * refuse error syscall[,syscall ...] command [argument ...]
  *
  * Runs a command to which the kernel refuses system calls with an error, as an older
  * kernel (ENOSYS) or the sandbox of a container (EPERM) does.
@@ -26,7 +26,7 @@ static const struct { const char *name; long number; } calls[] = {
 enum { CALLS = sizeof calls / sizeof calls[0] };
 
 static const struct { const char *name; unsigned number; } errors[] = {
-	{ "EPERM", EPERM }, { "ENOSYS", ENOSYS }
+	{ "EPERM", EPERM }, { "ENOSYS", ENOSYS }, { "ENOSPC", ENOSPC }, { "EMFILE", EMFILE }
 };
 enum { ERRORS = sizeof errors / sizeof errors[0] };
 
@@ -88,6 +88,6 @@ main(int argc, char **argv)
 	perror(argv[3]);
 	return 127;
 usage:
-	fputs("usage: refuse EPERM|ENOSYS syscall[,syscall ...] command [argument ...]\n", stderr);
+	fputs("usage: refuse error syscall[,syscall ...] command [argument ...]\n", stderr);
 	return 2;
 }
