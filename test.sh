@@ -178,6 +178,10 @@ page_has() { # path text
 	esac
 }
 
+page_lacks() { # path text
+	! page_has "$@"
+}
+
 # What the program said; a wrapper may have said more.
 own_lines() {
 	grep '^blogserve: ' "$err"
@@ -1573,9 +1577,11 @@ t_gathers_changes_that_come_together_into_few_builds() {
 	mkdir src site
 	start -d site -w src :
 	wait_for built 1
+	mkdir "$dir/new"
 	for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-		echo "$i" >"src/$i"
+		echo "$i" >"$dir/new/$i"
 	done
+	cp "$dir"/new/* src
 	wait_for built 2
 	nap 300
 	[ "$(builds)" -le 4 ] || fail "$(builds) builds for one burst"
@@ -1923,10 +1929,7 @@ t_counts_links_to_what_it_watches_already() {
 	[ ! -h src/posts/new ] || { rm src/posts/new src/z; ln -s other src/z; }
 	wait_for page_has /a.txt 'z -> other'
 	rm src/z
-	wait_for built $(($(builds) + 1))
-	case $(get /a.txt) in
-	*z*) fail 'the link is still there' ;;
-	esac
+	wait_for page_lacks /a.txt 'z ->'
 }
 
 t_settles_when_a_build_rewrites_the_same_bytes() {
@@ -2085,7 +2088,7 @@ t_leaves_with_0_on_SIGTERM_and_SIGHUP() {
 many_pages='i=0
 while [ $((i += 1)) -le 20 ]; do
 	printf "half " >site/$i.txt
-	"$helper" nap 20
+	"$helper" nap $((20 * SLOW))
 	echo whole >>site/$i.txt
 done'
 
@@ -2256,6 +2259,7 @@ t_takes_no_harm_when_only_the_parent_is_stopped() {
 t_replaces_a_server_that_died_on_the_same_port() {
 	put a.txt hello
 	start
+	is 'answer' "$(get /a.txt)" hello
 	for i in 1 2 3; do
 		first=$(server)
 		[ -n "$first" ] || fail 'no server'
@@ -2270,9 +2274,9 @@ t_replaces_a_server_that_died_on_the_same_port() {
 
 t_takes_its_server_along_when_it_is_killed() {
 	start
+	is 'status' "$(status /)" 200
 	child=$(server)
 	[ -n "$child" ] || fail 'no server'
-	is 'status' "$(status /)" 200
 	leave KILL
 	wait_for dead "$child"
 	wait_for refused
