@@ -287,8 +287,6 @@ kill_build(void)
 			killed_groups++;
 		return 1;
 	case 1:
-		if (!atomic)
-			return 0;
 		if (kill(leader, SIGKILL) == 0)
 			killed_leaders++;
 		return 1;
