@@ -188,12 +188,12 @@ extra_accept(int fd)
 #endif
 }
 
-/* Mark every descriptor from low on close-on-exec. */
+/* Close every descriptor from low on. */
 static int
-extra_cloexec_from(int low)
+extra_close_from(int low)
 {
 #if HAVE_CLOSE_RANGE
-	return (int)syscall(NR_CLOSE_RANGE, low, ~0U, 1U << 2);
+	return (int)syscall(NR_CLOSE_RANGE, low, ~0U, 0);
 #else
 	(void)low;
 	errno = ENOSYS;
@@ -427,6 +427,7 @@ enum {
 	HEAD_MAX = 16 * 1024,	/* bytes of a request's head */
 	FIELDS_MAX = 200,	/* fields in it */
 	PATH_LEN = 4096,	/* bytes of a path that a client may name */
+	PRINT_MAX = 1024,	/* bytes that are formatted at a time */
 	URL_LEN = 1024,		/* and of the site's own URL */
 	CONN_MAX = 10000,	/* connections at a time */
 	FD_SPARE = 16,		/* descriptors that are not connections */
@@ -723,21 +724,20 @@ buf_puts(struct buf *b, const char *s)
 	buf_add(b, s, strlen(s));
 }
 
+/* Text of less than PRINT_MAX bytes. */
 static void
 buf_printf(struct buf *b, const char *fmt, ...)
 {
 	va_list ap;
 	int n;
 
-	va_start(ap, fmt);
-	n = vsnprintf(NULL, 0, fmt, ap);
-	va_end(ap);
-	if (n < 0 || !buf_room(b, (size_t)n + 1))
+	if (!buf_room(b, PRINT_MAX))
 		return;
 	va_start(ap, fmt);
-	vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);
+	n = vsnprintf(b->data + b->len, PRINT_MAX, fmt, ap);
 	va_end(ap);
-	b->len += (size_t)n;
+	b->failed = n < 0 || n >= PRINT_MAX;
+	b->len += b->failed ? 0 : (size_t)n;
 }
 
 static size_t
@@ -789,6 +789,19 @@ address_text(const struct sockaddr *sa, char text[INET6_ADDRSTRLEN])
 	return ntohs(v4->sin_port);
 }
 
+/* Have our standard descriptors be /dev/null and, if not -1, these. */
+static void
+stdio_set(int out, int err)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	dup2(null, STDIN_FILENO);
+	dup2(out != -1 ? out : null, STDOUT_FILENO);
+	dup2(err != -1 ? err : null, STDERR_FILENO);
+	if (null > STDERR_FILENO)
+		close(null);
+}
+
 static void
 fd_close(int *fd)
 {
@@ -814,36 +827,39 @@ pipe_open(int fd[2])
 		say_why(FATAL, "pipe");
 }
 
-/* No descriptor that is worth a look is as high as this. */
+/* How many listeners whoever started us passes on: sd_listen_fds(3). */
 static int
-fd_limit(void)
+fds_passed(void)
 {
-	struct rlimit lim;
+	const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+	long n = pid != NULL && count != NULL &&
+	    strtol(pid, NULL, 10) == getpid() ? strtol(count, NULL, 10) : 0;
 
-	if (getrlimit(RLIMIT_NOFILE, &lim) == -1 || lim.rlim_cur > 65536)
-		return 65536;
-	return (int)lim.rlim_cur;
+	return n < 0 ? 0 : n > LISTEN_MAX ? LISTEN_MAX : (int)n;
 }
 
 /*
  * Standard descriptors that came closed are opened, lest a socket takes
- * their number; any other that came open is kept from our children.
+ * their number; what else came open and was not passed on is closed.
  */
 static void
 fds_sanitize(void)
 {
-	int fd, null;
+	int low = STDERR_FILENO + 1 + fds_passed(), fd;
+	struct rlimit lim;
 
 	do {
-		if ((null = open("/dev/null", O_RDWR)) == -1)
+		if ((fd = open("/dev/null", O_RDWR)) == -1)
 			break;
-	} while (null <= STDERR_FILENO);
-	if (null > STDERR_FILENO)
-		close(null);
-	if (extra_cloexec_from(STDERR_FILENO + 1) == 0)
+	} while (fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+	if (extra_close_from(low) == 0)
 		return;
-	for (fd = fd_limit(); --fd > STDERR_FILENO;)
-		fcntl(fd, F_SETFD, FD_CLOEXEC);
+	if (getrlimit(RLIMIT_NOFILE, &lim) == -1 || lim.rlim_cur > 65536)
+		lim.rlim_cur = 65536;
+	for (fd = low; fd < (int)lim.rlim_cur; fd++)
+		close(fd);
 }
 
 /*
@@ -1684,14 +1700,9 @@ html_add(struct buf *b, const char *text)
 		n = strcspn(text, "&<>\"'");
 		buf_add(b, text, n);
 		text += n;
-		switch (*text++) {
-		case '&': buf_puts(b, "&amp;"); break;
-		case '<': buf_puts(b, "&lt;"); break;
-		case '>': buf_puts(b, "&gt;"); break;
-		case '"': buf_puts(b, "&quot;"); break;
-		case '\'': buf_puts(b, "&#39;"); break;
-		default: return;
-		}
+		if (*text == '\0')
+			return;
+		buf_printf(b, "&#%d;", *text++);
 	}
 }
 
@@ -2021,8 +2032,11 @@ reply_head(struct buf *out, const struct reply *r, time_t now,
 	buf_puts(out, r->keep ? "\r\nConnection: keep-alive\r\n" :
 	    "\r\nConnection: close\r\n");
 	buf_puts(out, "Server: blogserve\r\nCache-Control: no-cache\r\n");
-	if (r->location != NULL)
-		buf_printf(out, "Location: %s\r\n", r->location);
+	if (r->location != NULL) {
+		buf_puts(out, "Location: ");
+		buf_puts(out, r->location);
+		buf_puts(out, "\r\n");
+	}
 	if (r->status == 405)
 		buf_puts(out, "Allow: GET, HEAD\r\n");
 	if (r->retry > 0)
@@ -5371,18 +5385,10 @@ build_exec(struct build *b)
 	const struct changes *ch = &b->changes;
 	char number[16], *shell[] = { (char *)"sh", (char *)"-c",
 	    opt->command[0], NULL };
-	int null;
+	int out = b->log != -1 ? b->log : STDERR_FILENO;
 
 	setsid();
-	if ((null = open("/dev/null", O_RDONLY)) != -1)
-		dup2(null, STDIN_FILENO);
-	if (b->log != -1) {
-		dup2(b->log, STDOUT_FILENO);
-		dup2(b->log, STDERR_FILENO);
-	} else
-		dup2(STDERR_FILENO, STDOUT_FILENO);
-	if (null > STDERR_FILENO)
-		close(null);
+	stdio_set(out, out);
 	snprintf(number, sizeof(number), "%lu", (unsigned long)b->number);
 	setenv("BLOGSERVE_BUILD", number, 1);
 	setenv("BLOGSERVE_URL", b->url, 1);
@@ -6349,39 +6355,24 @@ listeners_try(struct listeners *l, const char *address, int port)
 	l->count = 0;
 	l->port = 0;
 	l->loopback = true;
-	if (address != NULL)
-		why = listeners_add(l, address, port);
-	else {
-		why = listeners_add(l, "127.0.0.1", port);
-		if (why == 0 || why == EADDRNOTAVAIL)
-			why = listeners_add(l, "::1", port);
-		if (why == EADDRNOTAVAIL && l->count > 0)
-			why = 0;
-	}
+	why = listeners_add(l, address != NULL ? address : "127.0.0.1", port);
+	if (address == NULL && (why == 0 || why == EADDRNOTAVAIL))
+		why = listeners_add(l, "::1", port);
 	if (why == 0 && l->count == 0)
 		why = EAFNOSUPPORT;
-	if (why != 0) {
+	if (why != 0)
 		listeners_close(l);
-		l->count = 0;
-	}
 	return why;
 }
 
-/*
- * The listeners that whoever started us opened: sd_listen_fds(3)'s protocol.
- * Returns how many.
- */
+/* The listeners that were passed on.  Returns how many. */
 static size_t
 listeners_inherit(struct listeners *l)
 {
-	const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
-	long left = count != NULL ? strtol(count, NULL, 10) : 0;
-	int fd;
+	int fd, end = STDERR_FILENO + 1 + fds_passed();
 
-	if (pid == NULL || strtol(pid, NULL, 10) != getpid())
-		return 0;
 	l->loopback = true;
-	for (fd = 3; left-- > 0 && l->count < LISTEN_MAX; fd++) {
+	for (fd = STDERR_FILENO + 1; fd < end; fd++) {
 		if (listen(fd, SOMAXCONN) == -1 || fd_prepare(fd) == -1)
 			say(FATAL, "LISTEN_FDS: %d: %s", fd, strerror(errno));
 		listener_add(l, fd);
@@ -6450,8 +6441,8 @@ listeners_tell(struct listeners *l)
 }
 
 /*
- * Go on in a process of its own session, without what came open, while the
- * one that was called waits until that serves.  Returns where to say so.
+ * Go on in a process of its own session, while the one that was called waits
+ * until that serves.  Returns where to say so.
  */
 static int
 background_begin(void)
@@ -6459,7 +6450,7 @@ background_begin(void)
 	char byte;
 	ssize_t n;
 	pid_t pid;
-	int fd[2], i;
+	int fd[2];
 
 	if (pipe(fd) == -1)
 		say_why(FATAL, "pipe");
@@ -6473,9 +6464,7 @@ background_begin(void)
 		close(fd[0]);
 		_exit(n == 1 ? 0 : 1);
 	}
-	for (i = fd_limit(); --i > STDERR_FILENO;)
-		if (i != fd[1] && i != self_pipe[0] && i != self_pipe[1])
-			close(i);
+	close(fd[0]);
 	setsid();
 	return fd[1];
 }
@@ -6484,17 +6473,11 @@ background_begin(void)
 static void
 background_detach(struct options *o)
 {
-	int null = open("/dev/null", O_RDWR);
-
-	dup2(null, STDIN_FILENO);
-	dup2(null, STDOUT_FILENO);
-	dup2(o->err != -1 ? o->err : null, STDERR_FILENO);
+	stdio_set(-1, o->err);
 	if (o->err == -1)
 		openlog("blogserve", LOG_PID, LOG_DAEMON);
 	to_syslog = o->err == -1;
 	fd_close(&o->err);
-	if (null > STDERR_FILENO)
-		close(null);
 }
 
 /* As root: be this user from now on, with no way back. */
