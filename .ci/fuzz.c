@@ -360,8 +360,7 @@ static void
 fuzz_lists(const char *text)
 {
 	if (gzip_accepted(text))
-		MUST(strcasestr(text, "gzip") != NULL ||
-		    strchr(text, '*') != NULL);
+		MUST(strcasestr(text, "gzip") != NULL);
 	if (token_listed(text, "close"))
 		MUST(strcasestr(text, "close") != NULL);
 	MUST(strchr(type_of(text), '/') != NULL);
@@ -371,7 +370,7 @@ fuzz_lists(const char *text)
 static void
 fuzz_html(const char *text)
 {
-	static const char names[5][7] = { "&amp;", "&lt;", "&gt;", "&quot;",
+	static const char names[5][6] = { "&#38;", "&#60;", "&#62;", "&#34;",
 	    "&#39;" };
 	static const char chars[] = "&<>\"'";
 	struct buf b = { 0 };
