@@ -84,7 +84,8 @@
  */
 #if defined(__OPTIMIZE_SIZE__) && !defined(__clang__) && __GNUC__ >= 12
 #pragma GCC optimize("Oz", "no-thread-jumps", "no-tree-fre", \
-    "no-tree-tail-merge", "no-move-loop-invariants")
+    "no-tree-tail-merge", "no-move-loop-invariants", "no-caller-saves", \
+    "no-expensive-optimizations", "no-forward-propagate", "no-jump-tables")
 #endif
 
 #include <sys/types.h>
@@ -760,6 +761,14 @@ buf_free(struct buf *b)
 	memset(b, 0, sizeof(*b));
 }
 
+/* Have to be what from is, which then is empty. */
+static void
+buf_move(struct buf *to, struct buf *from)
+{
+	*to = *from;
+	memset(from, 0, sizeof(*from));
+}
+
 /* malloc for a start that cannot go on without. */
 static void *
 must_alloc(size_t n)
@@ -1238,7 +1247,6 @@ struct reply {
 	bool endless;		/* its length is not known */
 	bool stream;		/* and it goes on with events */
 	bool insert;		/* the script is put into the file */
-	int retry;		/* seconds for Retry-After, 0: none */
 	off_t first, length;	/* of the body's bytes in the file */
 	off_t size;		/* of the file, for Content-Range, or -1 */
 	const char *type;
@@ -2039,8 +2047,8 @@ reply_head(struct buf *out, const struct reply *r, time_t now,
 	}
 	if (r->status == 405)
 		buf_puts(out, "Allow: GET, HEAD\r\n");
-	if (r->retry > 0)
-		buf_printf(out, "Retry-After: %d\r\n", r->retry);
+	if (r->status == 503)
+		buf_puts(out, "Retry-After: 1\r\n");
 	at = out->len;
 	if (r->kept != NULL)
 		buf_add(out, r->kept->data, r->status == 304 ?
@@ -2056,22 +2064,24 @@ reply_head(struct buf *out, const struct reply *r, time_t now,
 
 /* The head of a page of our own; its callers add the rest of the body. */
 static void
-page_begin(struct buf *b, const char *title, const char *rest, int refresh)
+page_begin(struct buf *b, const char *title, const char *rest, bool again)
 {
+	const char *part = "<title>\0"
+	    "</title>\n<style>html{color-scheme:light dark;"
+	    "font-family:sans-serif;max-width:50em;margin:2em auto}"
+	    "td{padding-right:1em}.n{text-align:right}</style>\n<h1>\0";
+
 	buf_puts(b, "<!DOCTYPE html>\n<html lang=\"en\">\n"
 	    "<meta charset=\"utf-8\">\n"
 	    "<meta name=\"viewport\" content=\"width=device-width\">\n");
-	if (refresh > 0)
-		buf_printf(b, "<noscript><meta http-equiv=\"refresh\" "
-		    "content=\"%d\"></noscript>\n", refresh);
-	buf_puts(b, "<title>");
-	html_add(b, title);
-	html_add(b, rest);
-	buf_puts(b, "</title>\n<style>html{color-scheme:light dark;"
-	    "font-family:sans-serif;max-width:50em;margin:2em auto}"
-	    "td{padding-right:1em}.n{text-align:right}</style>\n<h1>");
-	html_add(b, title);
-	html_add(b, rest);
+	if (again)
+		buf_puts(b, "<noscript><meta http-equiv=\"refresh\" "
+		    "content=\"1\"></noscript>\n");
+	for (; *part != '\0'; part += strlen(part) + 1) {
+		buf_puts(b, part);
+		html_add(b, title);
+		html_add(b, rest);
+	}
 	buf_puts(b, "</h1>\n");
 }
 
@@ -2187,7 +2197,6 @@ struct conn {
 	bool linger;		/* LINGER comes after SEND */
 	bool stream;		/* STREAM comes after SEND */
 	bool corked;		/* full segments only, till the reply is out */
-	bool no_sendfile;	/* it was tried, in vain */
 	bool stirred;		/* it moved since the last sweep */
 	bool more;		/* it gave others their turn */
 	int tries;		/* of composing, while the file changed */
@@ -2419,6 +2428,7 @@ status_of_errno(void)
 		return 403;
 	case EMFILE:
 	case ENFILE:
+	case ENOBUFS:
 	case ENOMEM:
 		return 503;
 	case EIO:
@@ -2579,8 +2589,8 @@ error_explain(struct buf *page, int status, const struct service *sv)
 	} else if (status == 503 && o->hold) {
 		buf_printf(page, "<p>Build %lu (", (unsigned long)o->build);
 		html_add(page, o->what);
-		buf_printf(page, ") has been running for %d s. This page "
-		    "reloads itself.</p>\n", o->started_at > 0 ?
+		buf_printf(page, ") has run for %d s. This page reloads "
+		    "itself.</p>\n", o->started_at > 0 ?
 		    (int)((sv->now - o->started_at) / 1000) : 0);
 	}
 }
@@ -2596,11 +2606,10 @@ error_reply(struct service *sv, int status, struct reply *r)
 	r->location = r->encoding = NULL;
 	r->kept = NULL;
 	r->insert = false;
-	r->retry = status == 503 ? 1 : 0;
-	page_begin(&sv->page, status_line(status), "", r->retry);
+	page_begin(&sv->page, status_line(status), "", status == 503);
 	error_explain(&sv->page, status, sv);
 	if (is_live(sv))
-		script_add(&sv->page, sv, r->retry > 0 && sv->orders.hold ?
+		script_add(&sv->page, sv, status == 503 && sv->orders.hold ?
 		    " data-wait" : "");
 }
 
@@ -3231,8 +3240,7 @@ conn_finish(struct service *sv, struct conn *c)
 	c->held_until = 0;
 	if (sv->spare.data == NULL && !c->out.failed) {
 		buf_clear(&c->out);
-		sv->spare = c->out;
-		memset(&c->out, 0, sizeof(c->out));
+		buf_move(&sv->spare, &c->out);
 	} else
 		buf_free(&c->out);
 }
@@ -3304,8 +3312,7 @@ conn_insert(struct service *sv, struct conn *c, struct reply *r)
 	while (c->left > 0 && conn_fill(c))
 		;
 	ok = c->left == 0 && !c->out.failed && conn_unchanged(c);
-	text = c->out;
-	memset(&c->out, 0, sizeof(c->out));
+	buf_move(&text, &c->out);
 	if (ok) {
 		fd_close(&c->file);
 		buf_clear(&sv->page);
@@ -3347,8 +3354,7 @@ conn_compose(struct service *sv, struct conn *c, struct reply *r)
 		conn_retry(c);
 		return;
 	}
-	c->out = sv->spare;
-	memset(&sv->spare, 0, sizeof(sv->spare));
+	buf_move(&c->out, &sv->spare);
 	if (c->file == -1 && r->kept == NULL)
 		r->length = (off_t)page->len;
 	if (now != sv->date_at) {
@@ -3532,7 +3538,7 @@ conn_send(struct service *sv, struct conn *c, size_t *size)
 		*size = c->left - CHUNK < SENDFILE_MAX ?
 		    (size_t)(c->left > CHUNK ? c->left - CHUNK : 0) :
 		    SENDFILE_MAX;
-		if (*size > 0 && !c->no_sendfile) {
+		if (*size > 0) {
 			if (!conn_unchanged(c))
 				return errno = EIO, -1;
 			if (!c->corked)
@@ -3544,7 +3550,6 @@ conn_send(struct service *sv, struct conn *c, size_t *size)
 			if (n > 0 || (n == -1 && errno != ENOSYS &&
 			    errno != EINVAL && errno != EOPNOTSUPP))
 				return n;
-			c->no_sendfile = true;
 		}
 		if (c->out.failed || (c->left > 0 && !conn_fill(c)))
 			return errno = EIO, -1;
@@ -3740,40 +3745,40 @@ service_sweep(struct service *sv)
 static void
 service_expire(struct service *sv)
 {
+	struct conn *c;
 	size_t i;
 
 	if (sv->until == 0 || sv->now < sv->until)
 		return;
-	for (i = sv->count; i-- > 0;)
-		if (sv->conns[i].until <= sv->now) {
-			conn_expire(sv, &sv->conns[i]);
+	for (sv->until = 0, i = sv->count; i-- > 0;) {
+		c = &sv->conns[i];
+		if (c->until > sv->now)
+			sv->until = sooner(sv->until, c->until);
+		else {
+			conn_expire(sv, c);
 			service_step(sv, i);
 		}
-	sv->until = 0;
-	for (i = 0; i < sv->count; i++)
-		sv->until = sooner(sv->until, sv->conns[i].until);
+	}
 }
 
 /* Let the one go that has been idle longest.  False when none is idle. */
 static bool
 service_evict(struct service *sv)
 {
-	size_t i, oldest = sv->count;
-	int64_t until, first = 0;
+	int64_t until, first = INT64_MAX;
+	struct conn *c, *oldest = NULL;
 
-	for (i = 0; i < sv->count; i++) {
-		until = sv->conns[i].until +
-		    (buf_left(&sv->conns[i].in) > 0 ? IDLE_TIME : 0);
-		if (sv->conns[i].state == CONN_READ &&
-		    (oldest == sv->count || until < first)) {
-			oldest = i;
+	for (c = sv->conns; c < sv->conns + sv->count; c++) {
+		until = c->until + (buf_left(&c->in) > 0 ? IDLE_TIME : 0);
+		if (c->state == CONN_READ && until < first) {
+			oldest = c;
 			first = until;
 		}
 	}
-	if (oldest == sv->count)
+	if (oldest == NULL)
 		return false;
-	conn_close(sv, &sv->conns[oldest]);
-	service_step(sv, oldest);
+	conn_close(sv, oldest);
+	service_step(sv, (size_t)(oldest - sv->conns));
 	return true;
 }
 
@@ -3816,13 +3821,12 @@ service_accept(struct service *sv, int listener)
 		if (fd == -1 && (errno == ENOSYS || errno == EPERM) &&
 		    (fd = accept(listener, NULL, NULL)) != -1)
 			fd_prepare(fd);
-		if (fd == -1 && (errno == EMFILE || errno == ENFILE ||
-		    errno == ENOBUFS || errno == ENOMEM))
-			sv->full = !service_evict(sv);
-		else if (fd == -1 && errno != ECONNABORTED && errno != EINTR)
+		if (fd == -1 && status_of_errno() != 503)
 			return;
-		if (fd == -1)
+		if (fd == -1) {
+			sv->full = !service_evict(sv);
 			continue;
+		}
 		c = &sv->conns[sv->count];
 		memset(c, 0, sizeof(*c));
 		c->fd = fd;
@@ -3835,6 +3839,15 @@ service_accept(struct service *sv, int listener)
 	}
 }
 
+static void
+listeners_close(struct listeners *l)
+{
+	size_t i;
+
+	for (i = 0; i < l->count; i++)
+		fd_close(&l->fd[i]);
+}
+
 /* No more clients; responses in flight go out, the rest ends now. */
 static void
 service_drain(struct service *sv)
@@ -3843,10 +3856,7 @@ service_drain(struct service *sv)
 
 	sv->draining = true;
 	sv->drain_until = sv->now + DRAIN_TIME;
-	for (i = 0; i < sv->listeners->count; i++) {
-		fd_close(&sv->listeners->fd[i]);
-		sv->polls[1 + i].fd = -1;
-	}
+	listeners_close(sv->listeners);
 	for (i = sv->count; i-- > 0;) {
 		if (sv->conns[i].state == CONN_READ || sv->conns[i].stream ||
 		    sv->conns[i].state == CONN_LINGER)
@@ -3867,8 +3877,7 @@ service_tell(struct service *sv)
 	    (unsigned long)sv->orders.done);
 	for (i = sv->count; i-- > 0;) {
 		c = &sv->conns[i];
-		if (!c->stream || (c->state != CONN_STREAM &&
-		    c->state != CONN_SEND))
+		if (!c->stream)
 			continue;
 		event_add(&c->out, sv);
 		c->state = CONN_SEND;
@@ -3922,6 +3931,15 @@ conn_limit(void)
 	    (size_t)(lim.rlim_cur - FD_SPARE) / 9 * 8;
 }
 
+/* The last name in a path, which may be "". */
+static const char *
+path_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash != NULL ? slash + 1 : path;
+}
+
 /* The directory that holds what path names: path itself, cut. */
 static char *
 path_parent(char *path)
@@ -3969,21 +3987,15 @@ service_confine(struct service *sv)
 static void
 service_open(struct service *sv)
 {
-	size_t i;
-
 	sv->max = conn_limit();
 	sv->first = 1 + sv->listeners->count;
 	sv->polls = must_alloc(sv->first * sizeof(*sv->polls));
 	sv->polls[0].fd = sv->orders_fd;
 	sv->polls[0].events = POLLIN;
-	for (i = 0; i < sv->listeners->count; i++)
-		sv->polls[1 + i].fd = sv->listeners->fd[i];
 	sv->site.opt = sv->opt;
 	sv->site.fd = -1;
 	service_confine(sv);
 	sv->now = clock_ms();
-	if (sv->orders.stopping)
-		service_drain(sv);
 }
 
 /*
@@ -3999,8 +4011,10 @@ service_wait(struct service *sv)
 	size_t i, count = sv->first + (all ? sv->count : sv->busy);
 	int ready;
 
-	for (i = 0; i < sv->listeners->count; i++)
+	for (i = 0; i < sv->listeners->count; i++) {
+		sv->polls[1 + i].fd = sv->listeners->fd[i];
 		sv->polls[1 + i].events = sv->full ? 0 : POLLIN;
+	}
 	if (sv->full)
 		until = sooner(until, sv->now + RETRY_TIME);
 	if (sv->busy > 0)
@@ -4405,13 +4419,11 @@ dir_mark(struct dir *d)
 static bool
 name_is_root(const struct options *opt, const char *name)
 {
-	const char *slash, **root;
+	const char **root;
 
-	for (root = opt->watch; *root != NULL; root++) {
-		slash = strrchr(*root, '/');
-		if (strcmp(slash != NULL ? slash + 1 : *root, name) == 0)
+	for (root = opt->watch; *root != NULL; root++)
+		if (strcmp(path_name(*root), name) == 0)
 			return true;
-	}
 	return false;
 }
 
@@ -4795,18 +4807,14 @@ static void
 watch_roots(struct watch *w)
 {
 	const struct options *opt = w->opt;
-	char path[PATH_LEN], *slash;
-	const char **root;
+	const char **root, *name;
+	char path[PATH_LEN];
 
 	for (root = opt->watch; *root != NULL && w->notify != -1; root++) {
-		snprintf(path, sizeof(path), "./%s", *root);
-		slash = strrchr(path, '/');
-		if (slash[1] == '\0' || strcmp(slash, "/.") == 0 ||
-		    strcmp(slash, "/..") == 0)
-			continue;
-		*slash = '\0';
-		notify_add(w, w->top, **root != '/' ? path :
-		    path[2] != '\0' ? path + 2 : "/");
+		name = path_name(*root);
+		snprintf(path, sizeof(path), "%s", *root);
+		if (name[strspn(name, ".")] != '\0')
+			notify_add(w, w->top, path_parent(path));
 	}
 }
 
@@ -4871,7 +4879,7 @@ watch_open(struct watch *w, const struct options *opt)
 	else if (w->notify == -1 && opt->interval == 0 && errno != 0)
 		say_why(WARNING, "inotify");
 	watch_scan(w, true);
-	say(DETAIL, "watching %zu files and directories", w->files);
+	say(DETAIL, "watching %zu files", w->files);
 }
 
 /* The descriptor to wait for, -1: there is none. */
@@ -5096,7 +5104,7 @@ version_switch(struct versions *v)
 static void
 versions_check(struct versions *v, const struct options *opt)
 {
-	const char *name = strrchr(opt->root, '/') + 1;
+	const char *name = path_name(opt->root);
 	struct stat st, here;
 	int entries = 0;
 	DIR *d;
@@ -5146,7 +5154,7 @@ versions_sweep(struct versions *v)
 static void
 versions_open(struct versions *v)
 {
-	const char *name = strrchr(v->root, '/') + 1;
+	const char *name = path_name(v->root);
 	char work[PATH_LEN];
 
 	snprintf(work, sizeof(work), "%.*s.%s.blogserve",
@@ -5214,7 +5222,7 @@ log_open(void)
 		dir = "/tmp";
 	snprintf(path, sizeof(path), "%s/blogserve.XXXXXX", dir);
 	if ((fd = mkstemp(path)) == -1) {
-		say(NOTICE, "%s: %s: builds write to standard error", dir,
+		say(NOTICE, "%s: %s: builds write to stderr", dir,
 		    strerror(errno));
 		return -1;
 	}
@@ -5343,28 +5351,17 @@ build_want(struct build *b, int64_t now, int64_t quiet, bool foreign)
 
 /* Whether all that changed are stylesheets, or what those are made of. */
 static bool
-changes_are_styles(const struct changes *ch)
+changes_are_styles(struct changes *ch)
 {
-	static const char ends[][6] = { ".css", ".scss", ".sass", ".less",
-	    ".styl" };
-	const char *line, *nl, *end;
-	size_t i, n;
+	const char *end, *p;
+	size_t n = 0;
 
-	if (ch->inexact || ch->paths.len == 0)
-		return false;
-	end = ch->paths.data + ch->paths.len;
-	for (line = ch->paths.data; line < end; line = nl + 1) {
-		nl = memchr(line, '\n', (size_t)(end - line));
-		for (i = 0; i < COUNT(ends); i++) {
-			n = strlen(ends[i]);
-			if ((size_t)(nl - line) > n &&
-			    memcmp(nl - n, ends[i], n) == 0)
-				break;
-		}
-		if (i == COUNT(ends))
-			return false;
-	}
-	return true;
+	buf_add(&ch->paths, "", 1);
+	for (end = ".css\n\0.scss\n\0.sass\n\0.less\n\0.styl\n\0";
+	    *end != '\0' && !ch->paths.failed; end += strlen(end) + 1)
+		for (p = ch->paths.data; (p = strstr(p, end)) != NULL; p++)
+			n++;
+	return n > 0 && n == ch->count && !ch->inexact;
 }
 
 /* The site is as the sources are: pages made before are old. */
@@ -5641,15 +5638,6 @@ struct super {
 	int64_t stopping_at;
 };
 
-static void
-listeners_close(struct listeners *l)
-{
-	size_t i;
-
-	for (i = 0; i < l->count; i++)
-		fd_close(&l->fd[i]);
-}
-
 /* In the child: be the server.  What is the parent's alone is closed. */
 static void
 server_run(struct super *s, const struct orders *orders, int orders_fd)
@@ -5753,10 +5741,11 @@ server_reap(struct super *s, int status, int64_t now)
 	sr->respawn_at = now + sr->delay;
 	status_text(how, sizeof(how), status);
 	say(WARNING, sr->delay == 0 ? "server: %s; started again" :
-	    "server: %s; starting again in %g s",
-	    *how != '\0' ? how : "gone", (double)sr->delay / 1000);
-	sr->delay = sr->delay == 0 ? RESPAWN_MIN :
-	    sr->delay * 2 < RESPAWN_MAX ? sr->delay * 2 : RESPAWN_MAX;
+	    "server: %s; starting again in %g s", how,
+	    (double)sr->delay / 1000);
+	sr->delay = sr->delay == 0 ? RESPAWN_MIN : sr->delay * 2;
+	if (sr->delay > RESPAWN_MAX)
+		sr->delay = RESPAWN_MAX;
 }
 
 /* What the server is to know now; every byte of it set, to be compared. */
@@ -5788,7 +5777,7 @@ super_stop(struct super *s, int sig, int64_t now)
 		s->stopping = sig;
 		s->stopping_at = now;
 		listeners_close(&s->listeners);
-		if (s->build.pid == 0 || verbosity < 0)
+		if (s->build.pid == 0)
 			return;
 		log_newline(&s->build);
 		say(NOTICE, "finishing build %lu; ^C again stops it",
@@ -6030,20 +6019,20 @@ supervise(struct super *s)
 
 static const char help[] =
     "  -d docroot  serve this directory (.)\n"
-    "  -w path     watch this file or directory (.)\n"
+    "  -w path     watch this (.)\n"
     "  -x pattern  do not watch what matches\n"
     "  -A          builds make versions, in $BLOGSERVE_OUT\n"
     "  -a address  listen there (127.0.0.1 and ::1)\n"
     "  -p port     and there (8000 or the next free; 0: any)\n"
     "  -H host     answer to this Host, too; *: to any\n"
     "  -r prefix   the site's path on the host (/)\n"
-    "  -L, -n, -R  follow links outside, list nothing, reload nothing\n"
+    "  -L, -n, -R  follow links out; no listings; no live reload\n"
     "  -i seconds  scan so often\n"
     "  -k, -t      a build, a client may take so long\n"
     "  -l logfile  log each request\n"
-    "  -b, -P, -u  go to the background, keep the pid, become a user\n"
+    "  -b, -P, -u  background, pid file, user\n"
     "  -q, -v      say less, say more\n"
-    "A single operand is given to sh -c, more are executed as they are.\n";
+    "One operand alone is given to sh -c.\n";
 
 /* What was asked for, to standard output, and out. */
 static void
@@ -6058,15 +6047,19 @@ tell(const char *text, const char *more)
 static int64_t
 seconds_parse(int option, const char *text)
 {
-	const char *p = text;
-	int64_t ms = 0, scale = 1000;
+	int64_t ms = 0, scale = 0;
+	const char *p;
 
-	for (; *p >= '0' && *p <= '9' && ms < 1000000000; p++)
-		ms = ms * 10 + (*p - '0') * 1000;
-	if (*p == '.' && p[1] != '\0')
-		for (p++; *p >= '0' && *p <= '9'; p++)
+	for (p = text; ms < 1000000000; p++)
+		if (*p == '.' && scale == 0)
+			scale = 1000;
+		else if (*p < '0' || *p > '9')
+			break;
+		else if (scale == 0)
+			ms = ms * 10 + (*p - '0') * 1000;
+		else
 			ms += (*p - '0') * (scale /= 10);
-	if (*text == '\0' || *p != '\0' || ms < 1)
+	if (*p != '\0' || ms < 1)
 		say(USAGE, "-%c: %s: not a number of seconds", option, text);
 	return ms;
 }
@@ -6268,9 +6261,6 @@ listener_open(const struct addrinfo *ai)
 		return -1;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	if (ai->ai_family == AF_INET6 && !IN6_IS_ADDR_UNSPECIFIED(
-	    &((const struct sockaddr_in6 *)(const void *)ai->ai_addr)->sin6_addr))
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
 	if (fd_prepare(fd) == 0 && bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 &&
 	    listen(fd, SOMAXCONN) == 0)
 		return fd;
@@ -6313,13 +6303,12 @@ listener_add(struct listeners *l, int fd)
 static int
 listeners_add(struct listeners *l, const char *host, int port)
 {
-	struct addrinfo hints, *all, *ai;
+	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
+	    .ai_flags = AI_PASSIVE };
+	struct addrinfo *all, *ai;
 	in_port_t net;
 	int fd, why;
 
-	memset(&hints, 0, sizeof(hints));
-	hints.ai_socktype = SOCK_STREAM;
-	hints.ai_flags = AI_PASSIVE;
 	if ((why = getaddrinfo(host, NULL, &hints, &all)) != 0)
 		say(FATAL, "%s: %s", host, gai_strerror(why));
 	for (ai = all; ai != NULL && l->count < LISTEN_MAX; ai = ai->ai_next) {
