@@ -1727,7 +1727,7 @@ t_only_serves_without_a_command() {
 # --- watching ---
 
 # The site is a listing of all sources; it must come to be what the sources are.
-all_sources='cd src && find . ! -name . -type f | sort | while read -r f; do printf "%s: " "$f"; cat "$f"; done'
+all_sources='cd src && find . ! -name . -type f | LC_ALL=C sort | while read -r f; do printf "%s: " "$f"; cat "$f"; done'
 
 settled() {
 	( eval "$all_sources" ) >"$dir/want"
