@@ -2280,8 +2280,9 @@ site_enter(struct site *site)
 	    st.st_ino == site->ino)
 		return;
 	fd = open(site->opt->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* access knows nothing of sandboxes. */
 	site->moved = fd == -1 && errno == EACCES &&
-	    (st.st_dev != site->dev || st.st_ino != site->ino);
+	    access(site->opt->root, R_OK) == 0;
 	if (fd == -1 && site->opt->atomic)
 		return;
 	fd_close(&site->fd);
@@ -3976,7 +3977,6 @@ service_confine(struct service *sv)
 		snprintf(root, sizeof(root), "%s", opt->root);
 		path_parent(root);
 	}
-	site_enter(&sv->site);
 	if (opt->logfile != NULL)
 		snprintf(log, sizeof(log), "%s", opt->logfile);
 	say(DETAIL, "server: confined by %s", extra_sandbox(opt->follow ?
@@ -6475,8 +6475,10 @@ user_become(const char *name)
 {
 	struct passwd *pw;
 
-	if ((pw = getpwnam(name)) == NULL)
+	if ((pw = getpwnam(name)) == NULL) {
 		say(FATAL, "-u %s: no such user", name);
+		return;
+	}
 	if (extra_initgroups(name, pw->pw_gid) == -1 ||
 	    setgid(pw->pw_gid) == -1 || setuid(pw->pw_uid) == -1 ||
 	    (pw->pw_uid != 0 && setuid(0) == 0))
