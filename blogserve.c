@@ -432,9 +432,10 @@ enum {
 	URL_LEN = 1024,		/* and of the site's own URL */
 	CONN_MAX = 10000,	/* connections at a time */
 	FD_SPARE = 16,		/* descriptors that are not connections */
-	INLINE_MAX = 64 * 1024,	/* files up to here are sent with their head */
+	INLINE_MAX = 32 * 1024,	/* files up to here are sent with their head */
 	CHUNK = 64 * 1024,	/* others are sent in pieces of this */
-	SENDFILE_MAX = 1024 * 1024,	/* or of this, by sendfile */
+	SENDFILE_MAX = 1024 * 1024,	/* or of this, by sendfile, ... */
+	SENDFILE_REST = 4 * 1024,	/* but for the last so many bytes */
 	LOG_MAX = 1000,		/* bytes of a client's text in the log */
 	ACCEPT_MAX = 64,	/* clients taken in a turn */
 	TRIES_MAX = 100,	/* to read a file that changes meanwhile */
@@ -3378,7 +3379,7 @@ conn_compose(struct service *sv, struct conn *c, struct reply *r)
 		buf_add(&c->out, page->data, page->len);
 		c->listing = sv->listing;
 		sv->listing = NULL;
-	} else if (c->left > 0 && !conn_fill(c))
+	} else if (c->left > 0 && c->left <= INLINE_MAX && !conn_fill(c))
 		conn_retry(c);
 	else if (r->cachable && r->status == 200 && !r->simple &&
 	    r->length <= CACHE_FILE && !c->out.failed &&
@@ -3531,20 +3532,20 @@ conn_send(struct service *sv, struct conn *c, size_t *size)
 {
 	ssize_t n = -1;
 
+	if (c->left > 0 && !c->corked) {
+		c->corked = true;
+		extra_cork(c->fd, 1);
+	}
 	if (buf_left(&c->out) == 0) {
 		buf_clear(&c->out);
 		if (c->listing != NULL && !listing_write(&c->out, sv,
 		    c->listing))
 			listing_free(&c->listing);
-		*size = c->left - CHUNK < SENDFILE_MAX ?
-		    (size_t)(c->left > CHUNK ? c->left - CHUNK : 0) :
-		    SENDFILE_MAX;
-		if (*size > 0) {
+		if (c->left > SENDFILE_REST) {
 			if (!conn_unchanged(c))
 				return errno = EIO, -1;
-			if (!c->corked)
-				extra_cork(c->fd, 1);
-			c->corked = true;
+			*size = c->left - SENDFILE_REST < SENDFILE_MAX ?
+			    (size_t)c->left - SENDFILE_REST : SENDFILE_MAX;
 			n = extra_sendfile(c->fd, c->file, &c->at, *size);
 			if (n > 0)
 				c->left -= n;
