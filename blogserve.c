@@ -466,7 +466,7 @@ enum {
 	LINGER_TIME = 2 * 1000,	/* for a client to read our last words */
 	DRAIN_TIME = 5 * 1000,	/* for responses in flight when stopping */
 	KILL_TIME = 3 * 1000,	/* between SIGTERM and SIGKILL */
-	QUIET_TIME = 10,	/* without a change, before a build starts */
+	QUIET_TIME = 8,	/* without a change, before a build starts */
 	QUIET_MAX = 500,	/* changes delay a build no longer */
 	SCAN_MIN = 100,		/* between scans, at least */
 	SCAN_MAX = 60 * 1000,	/* ... and at most */
