@@ -2662,7 +2662,7 @@ t_lets_one_program_have_a_pid_file() {
 
 nobody_may() {
 	chmod 711 "$tmp" "$dir" .
-	"$helper" run -u nobody test -x . 2>/dev/null
+	"$helper" run -u nobody test -x "$PWD" 2>/dev/null
 }
 
 # Logs and pid file are where only root may write.
