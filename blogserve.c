@@ -3772,7 +3772,8 @@ service_evict(struct service *sv)
 
 	for (c = sv->conns; c < sv->conns + sv->count; c++) {
 		until = c->until + (buf_left(&c->in) > 0 ? IDLE_TIME : 0);
-		if (c->state == CONN_READ && until < first) {
+		if ((c->state == CONN_READ || c->state == CONN_STREAM) &&
+		    until < first) {
 			oldest = c;
 			first = until;
 		}

@@ -2983,6 +2983,22 @@ t_answers_though_descriptors_are_few() {
 	is 'again' "$(get /a.txt)" hello
 }
 
+# Streams of events are idle most of the time; of those that are, the oldest gives way.
+t_serves_pages_though_streams_fill_its_descriptors() {
+	put a.txt hello
+	with="-n${newline}64"
+	start
+	i=0
+	while [ $((i += 1)) -le 100 ]; do
+		printf 'GET /.blogserve/events HTTP/1.1\r\nHost: localhost\r\n\r\n' | "$helper" raw -p -t 60000 / >"$dir/stream" 2>&1 &
+		note $!
+	done
+	wait_for says "$dir/stream" 'data: '
+	for i in 1 2 3; do
+		is "page $i" "$(get -t 5000 /a.txt)" hello
+	done
+}
+
 t_closes_on_a_client_that_is_slow_with_its_head() {
 	start -t 1
 	before=$("$helper" now)
