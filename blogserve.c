@@ -4975,10 +4975,10 @@ watch_settle(struct watch *w, struct changes *ch, uint32_t build, bool caused,
  */
 struct versions {
 	const char *root;	/* the docroot */
-	char *work;		/* NULL: no -A */
-	char *lock, *out;	/* paths in it */
+	char work[PATH_LEN - 320];	/* with its slash; "": no -A */
+	char lock[PATH_LEN], out[PATH_LEN];	/* in it */
 	int lock_fd;
-	unsigned long count;	/* of what was put into old */
+	unsigned long count;	/* of what was to be removed */
 	bool site;		/* the docroot has a version */
 	bool litter;		/* there is something to remove */
 	bool swept;		/* for the last time */
@@ -5029,16 +5029,6 @@ struct build {
 	const char *url;
 };
 
-static char *
-path_join(const char *dir, const char *name)
-{
-	size_t n = strlen(dir) + strlen(name) + 2;
-	char *path = must_alloc(n);
-
-	snprintf(path, n, "%s/%s", dir, name);
-	return path;
-}
-
 /* Have what path names removed. */
 static int
 version_trash(struct versions *v, const char *path)
@@ -5053,17 +5043,20 @@ version_trash(struct versions *v, const char *path)
 	return r;
 }
 
-/* Whether path is a version that is whole. */
+/* Whether path is a version that is whole; from now on, if we say so. */
 static bool
-version_marked(const char *path)
+version_marked(const char *path, bool from_now)
 {
-	char *mark = path_join(path, ".blogserve");
+	char mark[PATH_LEN + 16];
 	struct stat st;
-	bool marked = lstat(path, &st) == 0 && S_ISDIR(st.st_mode) &&
-	    lstat(mark, &st) == 0;
+	int fd;
 
-	free(mark);
-	return marked;
+	snprintf(mark, sizeof(mark), "%s/.blogserve", path);
+	if (from_now && (fd = open(mark, O_WRONLY | O_CREAT | O_NOFOLLOW |
+	    O_NONBLOCK, 0666)) != -1)
+		close(fd);
+	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) &&
+	    lstat(mark, &st) == 0;
 }
 
 /*
@@ -5074,19 +5067,11 @@ version_marked(const char *path)
 static const char *
 version_switch(struct versions *v)
 {
-	char *mark;
-	int fd;
-
 	if (rmdir(v->out) == 0 || errno == ENOENT || errno == ENOTDIR)
 		return "nothing is in BLOGSERVE_OUT";
-	mark = path_join(v->out, ".blogserve");
-	fd = open(mark, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK |
-	    O_CLOEXEC, 0666);
-	free(mark);
-	if (fd == -1)
+	if (!version_marked(v->out, true))
 		return strerror(errno);
-	close(fd);
-	v->site = version_marked(v->root);
+	v->site = version_marked(v->root, false);
 	if (v->site && extra_exchange(v->out, v->root) == 0) {
 		version_trash(v, v->out);
 		return NULL;
@@ -5112,7 +5097,7 @@ versions_check(struct versions *v, const struct options *opt)
 	DIR *d;
 
 	v->root = opt->root;
-	v->site = version_marked(v->root);
+	v->site = version_marked(v->root, false);
 	if (lstat(v->root, &st) == -1 && errno == ENOENT)
 		return;
 	d = dir_open(AT_FDCWD, v->root);
@@ -5135,18 +5120,17 @@ static void
 versions_sweep(struct versions *v)
 {
 	DIR *d = dir_open(AT_FDCWD, v->work);
+	char path[PATH_LEN];
 	struct dirent *e;
-	char *path;
 
 	while (d != NULL && (e = readdir(d)) != NULL) {
-		path = path_join(v->work, e->d_name);
+		snprintf(path, sizeof(path), "%s%s", v->work, e->d_name);
 		if (e->d_name[0] == '.' || strcmp(e->d_name, "lock") == 0)
 			;
-		else if (!v->site && version_marked(path))
+		else if (!v->site && version_marked(path, false))
 			v->site = rename(path, v->root) == 0;
 		else
 			version_trash(v, path);
-		free(path);
 	}
 	if (d != NULL)
 		closedir(d);
@@ -5157,15 +5141,13 @@ static void
 versions_open(struct versions *v)
 {
 	const char *name = path_name(v->root);
-	char work[PATH_LEN];
 
-	snprintf(work, sizeof(work), "%.*s.%s.blogserve",
-	    (int)(name - v->root), v->root, name);
-	if (mkdir(work, 0777) == -1 && errno != EEXIST)
-		say_why(FATAL, work);
-	v->work = path_join(work, "");	/* with its slash */
-	v->lock = path_join(work, "lock");
-	v->out = must_alloc(PATH_LEN);
+	if ((size_t)snprintf(v->work, sizeof(v->work), "%.*s.%s.blogserve/",
+	    (int)(name - v->root), v->root, name) >= sizeof(v->work))
+		say(FATAL, "%s: %s", v->root, strerror(ENAMETOOLONG));
+	snprintf(v->lock, PATH_LEN, "%slock", v->work);
+	if (mkdir(v->work, 0777) == -1 && errno != EEXIST)
+		say_why(FATAL, v->work);
 	v->lock_fd = pidfile_open(v->lock);
 	versions_sweep(v);
 }
@@ -5196,7 +5178,7 @@ versions_step(struct versions *v, const struct signals *signals)
 static bool
 versions_ended(struct versions *v)
 {
-	if (v->work == NULL || v->swept)
+	if (v->work[0] == '\0' || v->swept)
 		return true;
 	v->swept = true;
 	versions_sweep(v);
@@ -5206,7 +5188,7 @@ versions_ended(struct versions *v)
 static void
 versions_close(struct versions *v)
 {
-	if (v->work == NULL)
+	if (v->work[0] == '\0')
 		return;
 	pidfile_close(v->lock_fd, v->lock);
 	rmdir(v->work);
@@ -5391,7 +5373,7 @@ build_exec(struct build *b)
 	snprintf(number, sizeof(number), "%lu", (unsigned long)b->number);
 	setenv("BLOGSERVE_BUILD", number, 1);
 	setenv("BLOGSERVE_URL", b->url, 1);
-	if (b->versions.work != NULL)
+	if (b->versions.work[0] != '\0')
 		setenv("BLOGSERVE_OUT", b->versions.out, 1);
 	setenv("BLOGSERVE_CHANGED", ch->inexact || ch->paths.failed ||
 	    b->number == 1 ? "" : ch->paths.data, 1);
@@ -5444,7 +5426,7 @@ build_start(struct build *b, int64_t now)
 	b->end = 0;
 	buf_add(&b->changes.paths, "", 1);
 	b->number++;
-	if (v->work != NULL) {
+	if (v->work[0] != '\0') {
 		snprintf(v->out, PATH_LEN, "%s%ld-%lu", v->work, (long)getpid(),
 		    (unsigned long)b->number);
 		mkdir(v->work, 0777);	/* somebody may have tidied up */
@@ -5458,7 +5440,7 @@ build_start(struct build *b, int64_t now)
 	b->changes.paths.len -= b->changes.paths.len > 0;
 	if (failed != NULL) {
 		say_why(WARNING, failed);
-		if (v->work != NULL)
+		if (v->work[0] != '\0')
 			rmdir(v->out);
 		b->number--;
 		b->pid = 0;
@@ -5490,7 +5472,7 @@ build_finish(struct build *b, int64_t now)
 	/* What we stopped is not whole, whatever it says. */
 	if (b->kill_at != 0 && b->status == 0)
 		b->status = STATUS_STOPPED;
-	if (v->work != NULL && (b->status != 0 ||
+	if (v->work[0] != '\0' && (b->status != 0 ||
 	    (why = version_switch(v)) != NULL))
 		version_trash(v, v->out);
 	b->pid = 0;
