@@ -2349,8 +2349,8 @@ t_A_keeps_the_last_version_when_a_build_fails() {
 	for way in 'exit 3' 'kill -KILL $$' 'exec "$helper" nap 20000' 'rm "$BLOGSERVE_OUT/a.txt"' \
 	    'rm -r "$BLOGSERVE_OUT"' 'rm -r "$BLOGSERVE_OUT"; echo >"$BLOGSERVE_OUT"'; do
 		before=$(builds)
-		put src/new 'echo two >"$BLOGSERVE_OUT/a.txt"' "$way"
-		mv src/new src/way
+		put "$dir/new" 'echo two >"$BLOGSERVE_OUT/a.txt"' "$way"
+		mv "$dir/new" src/way
 		wait_for built $((before + 1))
 		is "after $way" "$(get /a.txt)" one
 		is "state after $way" "$(get /.blogserve/status | sed -n 's/^state: //p')" failed
