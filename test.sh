@@ -89,13 +89,15 @@ nap() {
 	"$helper" nap "$1"
 }
 
+# By renaming, so that it is one change: on a loaded machine a build could fall between a file's
+# being emptied and its being written. What is saved in place has cases of its own.
 put() { # file line ...
 	case $1 in
 	*/*) mkdir -p "${1%/*}" ;;
 	esac
 	to=$1
 	shift
-	printf '%s\n' "$@" >"$to"
+	printf '%s\n' "$@" >"$dir/put.${to##*/}" && mv "$dir/put.${to##*/}" "$to"
 }
 
 # --- the program ---
