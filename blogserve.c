@@ -64,7 +64,7 @@
 
 #define _FILE_OFFSET_BITS 64
 #define _TIME_BITS 64
-#if defined(POSIX_ONLY)
+#if defined(POSIX_ONLY) && !defined(__APPLE__)
 #define _XOPEN_SOURCE 700
 #elif defined(__linux__)
 #define _GNU_SOURCE
@@ -280,16 +280,18 @@ extra_initgroups(const char *user, gid_t group)
 }
 
 #if HAVE_LANDLOCK
-/* Allow what path is beneath (linux/landlock.h) to a ruleset. */
-static void
+/* Allow what path is beneath (linux/landlock.h) to a ruleset; 0 or -1. */
+static long
 landlock_allow(int rules, const char *path, uint64_t access)
 {
 	struct { uint64_t access; int32_t fd; } beneath;
+	long r;
 
 	beneath.access = access;
 	beneath.fd = open(path, O_PATH | O_CLOEXEC);
-	syscall(NR_LANDLOCK + 1, rules, 1, &beneath, 0);
+	r = syscall(NR_LANDLOCK + 1, rules, 1, &beneath, 0);
 	close(beneath.fd);
+	return r;
 }
 #endif
 
@@ -322,10 +324,11 @@ extra_sandbox(const char *readable, const char *appendable)
 	/* ... and 4 and 6 another field each. */
 	rules = (int)syscall(NR_LANDLOCK, &handled,
 	    abi < 4 ? 8 : abi < 6 ? 16 : 24, 0);
-	landlock_allow(rules, readable, 1 << 2 | 1 << 3);
-	if (appendable != NULL)
-		landlock_allow(rules, appendable, 1 << 1 | 1 << 8);
-	abi = syscall(NR_LANDLOCK + 2, rules, 0);
+	abi = landlock_allow(rules, readable, 1 << 2 | 1 << 3);
+	if (abi == 0 && appendable != NULL)
+		abi = landlock_allow(rules, appendable, 1 << 1 | 1 << 8);
+	if (abi == 0)	/* what cannot be allowed is not denied, either */
+		abi = syscall(NR_LANDLOCK + 2, rules, 0);
 	close(rules);
 	return abi == 0 ? "Landlock, no new privileges" : "no new privileges";
 #else
@@ -3549,8 +3552,7 @@ conn_send(struct service *sv, struct conn *c, size_t *size)
 			n = extra_sendfile(c->fd, c->file, &c->at, *size);
 			if (n > 0)
 				c->left -= n;
-			if (n > 0 || (n == -1 && errno != ENOSYS &&
-			    errno != EINVAL && errno != EOPNOTSUPP))
+			if (n > 0 || (n == -1 && errno == EAGAIN))
 				return n;
 		}
 		if (c->out.failed || (c->left > 0 && !conn_fill(c)))
@@ -4379,7 +4381,8 @@ notify_add(struct watch *w, struct dir *d, const char *path)
 {
 	int number = extra_notify_add(w->notify, path);
 
-	if (number == -1 && errno != ENOSPC)
+	if (number == -1 && errno != ENOSPC && errno != EPERM &&
+	    errno != ENOSYS)
 		return 0;
 	if (number != -1 && numbered_add(w, number, d))
 		return number;
