@@ -2760,10 +2760,9 @@ t_copies_all_to_a_reader_that_is_slow() {
 	mkdir src
 	mkfifo "$dir/err.1"
 	exec 5<>"$dir/err.1"
-	start -d . -w src '"$helper" fill 400000 x; echo'
-	wait_for state_of 1 ok
-	cat <&5 >"$dir/seen" &
+	{ "$helper" nap 300; exec cat; } <&5 >"$dir/seen" &
 	note $!
+	start -d . -w src '"$helper" fill 400000 x; echo'
 	wait_for says "$dir/seen" 'build 1: first build: ok'
 	is 'what the build printed' "$(head -n 1 "$dir/seen" | wc -c | tr -d ' ')" 400001
 	leave INT
@@ -2822,7 +2821,8 @@ deaths() { # number
 }
 
 server_killed() {
-	kill -KILL "$(server)" 2>/dev/null
+	child=$(server)
+	[ -n "$child" ] && kill -KILL "$child" 2>/dev/null
 }
 
 t_shows_how_long_a_build_takes_on_a_terminal_only() {
