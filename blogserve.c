@@ -4041,6 +4041,8 @@ service_wait(struct service *sv)
 static void
 service_close(struct service *sv)
 {
+	while (sv->count > 0)
+		conn_close(sv, &sv->conns[--sv->count]);
 	fd_close(&sv->orders_fd);
 	fd_close(&sv->builds_log);
 	fd_close(&sv->site.fd);
