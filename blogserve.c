@@ -5620,6 +5620,7 @@ struct super {
 	int64_t started_at;
 	uint32_t reopen;	/* how often the log was to be reopened */
 	int manager;		/* the service manager's socket, or -1 */
+	int ready;		/* with -b, where to say that we serve, or -1 */
 	struct orders reported;	/* what it was told of */
 	int64_t watchdog, watchdog_at;	/* ms between signs of life; 0: none */
 	int stopping;		/* the signal that said so, or 0 */
@@ -5638,6 +5639,7 @@ server_run(struct super *s, const struct orders *orders, int orders_fd)
 	fd_close(&self_pipe[1]);
 	fd_close(&s->watch.notify);
 	fd_close(&s->manager);
+	fd_close(&s->ready);
 	sv = must_alloc(sizeof(*sv));
 	sv->opt = s->opt;
 	sv->listeners = &s->listeners;
@@ -6513,7 +6515,7 @@ main(int argc, char **argv)
 {
 	static struct super super;
 	static struct options options;
-	int status, ready = -1;
+	int status;
 
 	fds_sanitize();
 	signals_open(&super.signals);
@@ -6521,8 +6523,7 @@ main(int argc, char **argv)
 	options_check(&options);
 	if (options.atomic)
 		versions_check(&super.build.versions, &options);
-	if (options.background)
-		ready = background_begin();
+	super.ready = options.background ? background_begin() : -1;
 	listeners_open(&super.listeners, &options);
 	files_open(&options);
 	if (options.user != NULL)
@@ -6534,8 +6535,8 @@ main(int argc, char **argv)
 	if (options.background)
 		background_detach(&options);
 	super_open(&super, &options);
-	if (ready != -1 && write(ready, "", 1) == 1)
-		fd_close(&ready);
+	print(super.ready, "!");
+	fd_close(&super.ready);
 	status = supervise(&super);
 	super_close(&super);
 	pidfile_close(options.pid, options.pidfile);
