@@ -486,7 +486,8 @@ enum {
 	CONFIRM_TIME = 1000,	/* before a build to see whose a change is */
 	CONFIRM_LATE = 10 * 1000,	/* and before another */
 	SHOW_TIME = 1000,	/* between signs of life on a terminal */
-	SWEEP_TIME = 5,		/* between looks at quiet connections */
+	SWEEP_TIME = 5,		/* between looks at quiet connections, ... */
+	SWEEP_CONNS = 500,	/* ... and 1 more for so many of them */
 	RESPAWN_MIN = 100,	/* before one that keeps dying is replaced */
 	RESPAWN_MAX = 5000
 };
@@ -1149,33 +1150,22 @@ signals_open(struct signals *s)
 }
 
 /*
- * In a child that has a session of its own: everything as the program found
- * it, and nothing blocked.  What the terminal sent before is forgotten; a
- * SIGTERM is from us.
+ * In a child, where they are not ours any more: ignore all or, with s, have
+ * everything as the program found it.  What the terminal sent before is
+ * forgotten; a SIGTERM is from us.  Nothing stays blocked.
  */
 static void
-signals_restore(const struct signals *s)
+signals_leave(const struct signals *s)
 {
 	const struct sigaction ignore = { .sa_handler = SIG_IGN };
 	size_t i;
 
 	for (i = 0; i < COUNT(signal_list); i++) {
-		if (signal_list[i] != SIGTERM)
+		if (s == NULL || signal_list[i] != SIGTERM)
 			sigaction(signal_list[i], &ignore, NULL);
-		sigaction(signal_list[i], &s->were[i], NULL);
+		if (s != NULL)
+			sigaction(signal_list[i], &s->were[i], NULL);
 	}
-	signals_block(false);
-}
-
-/* In the server: orders tell it to stop, not the terminal's signals. */
-static void
-signals_ignore(void)
-{
-	const struct sigaction ignore = { .sa_handler = SIG_IGN };
-	size_t i;
-
-	for (i = 0; i < COUNT(signal_list); i++)
-		sigaction(signal_list[i], &ignore, NULL);
 	signals_block(false);
 }
 
@@ -2173,8 +2163,7 @@ is_document(const struct request *rq)
 {
 	const char *dest = rq->field[FIELD_SEC_FETCH_DEST];
 
-	return dest == NULL || strcmp(dest, "document") == 0 ||
-	    strcmp(dest, "iframe") == 0 || strcmp(dest, "frame") == 0;
+	return dest == NULL || token_listed("document,iframe,frame", dest);
 }
 
 /* ---------------------------------------------------------------------
@@ -3727,22 +3716,24 @@ service_step(struct service *sv, size_t i)
 }
 
 /*
- * After all were polled: those that are ready or have moved since the last
- * time are the busy ones.  A poll costs by the number of descriptors, and
- * most connections are open for a request that does not come.
+ * After all were polled: those that are ready, and the busy ones that have
+ * moved since the last time, are the busy ones.  A poll costs by the number
+ * of descriptors, and most connections are open for a request that does not
+ * come: the more there are, the later is the next time.
  */
 static void
 service_sweep(struct service *sv)
 {
-	size_t i;
+	size_t i, was = sv->busy;
 
-	for (i = sv->busy = 0; i < sv->count; i++) {
-		if (sv->conns[i].stirred ||
-		    sv->polls[sv->first + i].revents != 0)
+	for (i = sv->busy = 0; i < sv->count; i++)
+		if (sv->polls[sv->first + i].revents != 0 ||
+		    (i < was && sv->conns[i].stirred)) {
+			sv->conns[i].stirred = false;
 			service_swap(sv, i, sv->busy++);
-		sv->conns[i].stirred = false;
-	}
-	sv->sweep_at = sv->now + SWEEP_TIME;
+		}
+	sv->sweep_at = sv->now + SWEEP_TIME + (int64_t)sv->count /
+	    SWEEP_CONNS;
 }
 
 /* Let those go whose patience has ended; find the next whose will. */
@@ -4013,7 +4004,7 @@ service_wait(struct service *sv)
 	int64_t until = sooner(sv->until, sv->drain_until);
 	bool all = sv->busy == 0 || sv->now >= sv->sweep_at;
 	size_t i, count = sv->first + (all ? sv->count : sv->busy);
-	int ready;
+	int ready, wait;
 
 	for (i = 0; i < sv->listeners->count; i++) {
 		sv->polls[1 + i].fd = sv->listeners->fd[i];
@@ -4025,12 +4016,14 @@ service_wait(struct service *sv)
 		until = sooner(until, sv->sweep_at);
 	else if (!sv->opt->atomic)
 		fd_close(&sv->site.fd);	/* so that it can be unmounted */
-	ready = poll(sv->polls, (nfds_t)count, poll_time(until, sv->now));
+	/* Not to wait is cheaper: poll need not queue at each of them. */
+	wait = all && sv->busy > 0 ? 0 : poll_time(until, sv->now);
+	ready = poll(sv->polls, (nfds_t)count, wait);
 	sv->now = clock_ms();
 	if (ready <= 0)
 		for (i = 0; i < count; i++)
 			sv->polls[i].revents = 0;
-	if (ready == 0)
+	if (ready == 0 && wait != 0)
 		sv->full = false;
 	if (all)
 		service_sweep(sv);
@@ -5169,7 +5162,7 @@ versions_step(struct versions *v, const struct signals *signals)
 	v->litter = false;
 	if ((v->remover = fork_blocked()) == 0) {
 		setsid();
-		signals_restore(signals);
+		signals_leave(signals);
 		execvp(rm[0], rm);
 		_exit(127);
 	}
@@ -5382,7 +5375,7 @@ build_exec(struct build *b)
 		setenv("BLOGSERVE_OUT", b->versions.out, 1);
 	setenv("BLOGSERVE_CHANGED", ch->inexact || ch->paths.failed ||
 	    b->number == 1 ? "" : ch->paths.data, 1);
-	signals_restore(b->signals);
+	signals_leave(b->signals);
 	to_syslog = false;
 	if (opt->command[1] == NULL)
 		execvp("/bin/sh", shell);
@@ -5634,7 +5627,7 @@ server_run(struct super *s, const struct orders *orders, int orders_fd)
 {
 	struct service *sv;
 
-	signals_ignore();
+	signals_leave(NULL);	/* orders tell it to stop */
 	fd_close(&self_pipe[0]);
 	fd_close(&self_pipe[1]);
 	fd_close(&s->watch.notify);
