@@ -46,7 +46,7 @@
  * R7  Only the build writes into the docroot; only the server reads from
  *     clients.
  * R8  Bytes from a client reach the file system through one function,
- *     site_open.
+ *     site_open; a name that it opened may be looked at again, cache_find.
  * R9  An order that announces a build is in the pipe before the build
  *     exists.  So a file that was read before the pipe was found empty was
  *     read before any byte that the build writes.
@@ -443,7 +443,7 @@ enum {
 	ACCEPT_MAX = 64,	/* clients taken in a turn */
 	TRIES_MAX = 100,	/* to read a file that changes meanwhile */
 	TURN_MAX = 8,		/* pieces a connection may send in its turn */
-	LINKS_MAX = 40,	/* symlinks followed in one path */
+	LINKS_MAX = 40,	/* symlinks and ".." followed in one path */
 	INSERT_MAX = 1024 * 1024,	/* longer pages get the script behind */
 	STREAM_MAX = 64 * 1024,	/* events that a client may leave unread */
 	CACHE_SLOTS = 32768,	/* small files kept in memory ... */
@@ -537,15 +537,15 @@ struct listeners {
 /* What the parent tells the server; a snapshot (R2), so fixed in size. */
 struct orders {
 	int64_t started_at;	/* of the build under way */
-	uint32_t build;		/* number of the latest build */
-	uint32_t done;		/* good builds so far, or changes without */
-	uint32_t other;		/* the latest not of stylesheets alone */
+	unsigned build;		/* number of the latest build */
+	unsigned done;		/* good builds so far, or changes without */
+	unsigned other;		/* the latest not of stylesheets alone */
 	int status;		/* waitpid's, of the latest that ended */
 	int64_t took;		/* ms that it took, -1: none has ended */
 	bool building;
 	bool hold;		/* a build writes in place, or none has been */
 	bool stopping;
-	uint32_t reopen;	/* the log, each time that this grows */
+	unsigned reopen;	/* the log, each time that this grows */
 	char what[WHAT_LEN];	/* the cause of the latest build */
 };
 
@@ -666,13 +666,20 @@ say_why(enum level level, const char *what)
 	say(level, "%s: %s", what, strerror(errno));
 }
 
+/* Milliseconds of a clock. */
+static int64_t
+clock_of(clockid_t id)
+{
+	struct timespec t = { 0 };
+
+	clock_gettime(id, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 static int64_t
 clock_ms(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	return clock_of(CLOCK_MONOTONIC);
 }
 
 /* The earlier of two deadlines. */
@@ -774,7 +781,7 @@ buf_move(struct buf *to, struct buf *from)
 	memset(from, 0, sizeof(*from));
 }
 
-/* malloc for a start that cannot go on without. */
+/* Zeroed memory, or the end of a process that cannot go on without. */
 static void *
 must_alloc(size_t n)
 {
@@ -833,12 +840,14 @@ fd_prepare(int fd)
 	return fcntl(fd, F_SETFL, O_NONBLOCK);
 }
 
-static void
-pipe_open(int fd[2])
+/* A pipe of ours; false if there is none, which is said. */
+static bool
+pipe_open(int fd[2], enum level level)
 {
-	if (pipe(fd) == -1 || fd_prepare(fd[0]) == -1 ||
-	    fd_prepare(fd[1]) == -1)
-		say_why(FATAL, "pipe");
+	if (pipe(fd) == 0 && fd_prepare(fd[0]) == 0 && fd_prepare(fd[1]) == 0)
+		return true;
+	say_why(level, "pipe");
+	return false;
 }
 
 /* How many listeners whoever started us passes on: sd_listen_fds(3). */
@@ -1136,7 +1145,7 @@ signals_open(struct signals *s)
 	size_t i;
 	int sig;
 
-	pipe_open(self_pipe);
+	pipe_open(self_pipe, FATAL);
 	for (i = 0; i < COUNT(signal_list); i++) {
 		sig = signal_list[i];
 		sigaction(sig, NULL, &s->were[i]);
@@ -1171,21 +1180,21 @@ signals_leave(const struct signals *s)
 
 /*
  * fork; the child begins with all signals blocked, so that none reaches a
- * handler that is the parent's.
+ * handler that is the parent's.  Returns whether this is the child; *pid is
+ * 0 there, and where fork failed, which is said.
  */
-static pid_t
-fork_blocked(void)
+static bool
+fork_blocked(pid_t *pid)
 {
-	pid_t pid;
-	int e;
-
 	signals_block(true);
-	if ((pid = fork()) == 0)
-		return 0;
-	e = errno;
+	if ((*pid = fork()) == 0)
+		return true;
+	if (*pid == -1) {
+		say_why(WARNING, "fork");
+		*pid = 0;
+	}
 	signals_block(false);
-	errno = e;
-	return pid;
+	return false;
 }
 
 /* As all systems have them: of exit(1), and of an end by SIGTERM. */
@@ -2209,6 +2218,7 @@ struct conn {
 struct site {
 	const struct options *opt;
 	int fd;
+	int why;		/* errno, where fd is -1 */
 	bool moved;		/* to where the sandbox does not let us */
 	dev_t dev;
 	ino_t ino;
@@ -2219,7 +2229,7 @@ struct service {
 	struct listeners *listeners;
 	struct conn *conns;
 	struct pollfd *polls;	/* orders, the listeners, the connections */
-	size_t count, cap, max;
+	size_t count, max;
 	size_t busy;		/* the first so many are polled each turn */
 	size_t first;		/* index in polls of the first connection */
 	int64_t now, until;	/* no connection's deadline is before until */
@@ -2264,6 +2274,7 @@ site_enter(struct site *site)
 	int fd;
 
 	if (stat(site->opt->root, &st) == -1) {
+		site->why = errno;
 		/* With -A it may be away while it is replaced. */
 		if (!site->opt->atomic)
 			fd_close(&site->fd);
@@ -2273,9 +2284,12 @@ site_enter(struct site *site)
 	    st.st_ino == site->ino)
 		return;
 	fd = open(site->opt->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	site->why = errno;
 	/* access knows nothing of sandboxes. */
 	site->moved = fd == -1 && errno == EACCES &&
 	    access(site->opt->root, R_OK) == 0;
+	if (site->moved)
+		site->why = EMFILE;	/* the next server can */
 	if (fd == -1 && site->opt->atomic)
 		return;
 	fd_close(&site->fd);
@@ -2384,7 +2398,7 @@ site_open(struct site *site, const char *name, struct stat *st)
 	int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
 	int fd, tries;
 
-	errno = site->moved ? EMFILE : ENOENT;	/* the next server can */
+	errno = site->why;
 	if (site->fd == -1)
 		return -1;
 	if (*name == '\0')
@@ -2446,8 +2460,8 @@ script_add(struct buf *b, const struct service *sv, const char *more)
 	buf_puts(b, "<script src=\"");
 	url_add(b, sv->opt->prefix);
 	buf_printf(b, "/.blogserve/reload.js\" data-start=\"%s\" "
-	    "data-done=\"%lu\"%s></script>\n", sv->start,
-	    (unsigned long)sv->orders.done, more);
+	    "data-done=\"%u\"%s></script>\n", sv->start, sv->orders.done,
+	    more);
 }
 
 /* A directory that is being listed. */
@@ -2581,7 +2595,7 @@ error_explain(struct buf *page, int status, const struct service *sv)
 		    "the name is yours, give it to blogserve with "
 		    "<code>-H</code>.</p>\n");
 	} else if (status == 503 && o->hold) {
-		buf_printf(page, "<p>Build %lu (", (unsigned long)o->build);
+		buf_printf(page, "<p>Build %u (", o->build);
 		html_add(page, o->what);
 		buf_printf(page, ") has run for %d s. This page reloads "
 		    "itself.</p>\n", o->started_at > 0 ?
@@ -2595,7 +2609,7 @@ error_reply(struct service *sv, int status, struct reply *r)
 {
 	buf_clear(&sv->page);
 	r->status = status;
-	r->type = type_of(".html");
+	r->type = "text/html";
 	r->st = NULL;
 	r->location = r->encoding = NULL;
 	r->kept = NULL;
@@ -2740,7 +2754,7 @@ site_find(struct service *sv, struct reply *r, bool slash)
 	int fd = site_open_encoded(sv, r);
 
 	if (slash) {
-		if (fd != -1 && S_ISREG(sv->st.st_mode))
+		if (fd != -1 ? S_ISREG(sv->st.st_mode) : errno != ENOENT)
 			return fd;
 		fd_close(&fd);
 		return site_open(&sv->site, path, &sv->st);
@@ -2763,7 +2777,7 @@ missing_reply(struct service *sv, struct reply *r)
 		return -1;
 	}
 	r->status = 404;
-	r->type = type_of(".html");
+	r->type = "text/html";
 	r->length = sv->st.st_size;
 	r->insert = is_live(sv);
 	return fd;
@@ -2799,7 +2813,7 @@ static void
 listing_reply(struct service *sv, struct reply *r, int fd)
 {
 	buf_clear(&sv->page);
-	r->type = type_of(".html");
+	r->type = "text/html";
 	sv->listing = listing_open(&sv->page, fd, sv->request.path);
 	if (sv->listing == NULL) {
 		error_reply(sv, 503, r);
@@ -3039,10 +3053,9 @@ event_add(struct buf *b, const struct service *sv)
 
 	if (o->took >= 0)
 		status_text(how, sizeof(how), o->status);
-	buf_printf(b, "data: {\"start\":\"%s\",\"done\":%lu,\"other\":%lu,"
-	    "\"build\":%lu,\"building\":%jd,\"took\":%jd,\"failed\":\"%s\"}\n\n",
-	    sv->start, (unsigned long)o->done, (unsigned long)o->other,
-	    (unsigned long)o->build,
+	buf_printf(b, "data: {\"start\":\"%s\",\"done\":%u,\"other\":%u,"
+	    "\"build\":%u,\"building\":%jd,\"took\":%jd,\"failed\":\"%s\"}\n\n",
+	    sv->start, o->done, o->other, o->build,
 	    (intmax_t)(!o->building ? -1 : o->started_at > 0 ?
 	    sv->now - o->started_at : 0),
 	    (intmax_t)o->took, how);
@@ -3057,8 +3070,7 @@ status_write(struct buf *b, const struct service *sv)
 	    o->building || o->took < 0 ? "building" :
 	    o->status != 0 ? "failed" : "ok";
 
-	buf_printf(b, "state: %s\nbuild: %lu\n", state,
-	    (unsigned long)o->build);
+	buf_printf(b, "state: %s\nbuild: %u\n", state, o->build);
 	if (o->took >= 0)
 		buf_printf(b, "exit: %d\nseconds: %.3f\n",
 		    WIFSIGNALED(o->status) ? 128 + WTERMSIG(o->status) :
@@ -3075,26 +3087,17 @@ static int
 own_reply(struct service *sv, struct reply *r)
 {
 	const struct request *rq = &sv->request;
-	const struct stat *st = &sv->st;
 	int fd;
 
 	buf_clear(&sv->page);
-	r->type = type_of(".txt");
+	r->type = "text/plain";
 	if (strcmp(rq->own, "status") == 0) {
 		status_write(&sv->page, sv);
 	} else if (strcmp(rq->own, "log") == 0) {
-		if (sv->builds_log == -1 ||
-		    (fd = fcntl(sv->builds_log, F_DUPFD_CLOEXEC, 0)) == -1 ||
-		    fstat(fd, &sv->st) == -1)
-			return -1;
-		r->length = r->size = st->st_size;
-		if (rq->field[FIELD_RANGE] != NULL && st->st_size > 0)
-			r->status = range_parse(rq->field[FIELD_RANGE],
-			    st->st_size, &r->first, &r->length);
-		if (r->status != 416)
-			return fd;
-		close(fd);
-		error_reply(sv, 416, r);
+		if (sv->builds_log != -1 &&
+		    (fd = fcntl(sv->builds_log, F_DUPFD_CLOEXEC, 0)) != -1 &&
+		    fstat(fd, &sv->st) == 0)
+			return file_reply(sv, r, fd);
 	} else if (strcmp(rq->own, "reload.js") == 0 &&
 	    !sv->opt->no_reload) {
 		r->type = type_of(".js");
@@ -3150,15 +3153,17 @@ conn_bear(struct service *sv, struct conn *c, int64_t ms)
 }
 
 /*
- * Add text to a line of the log: what is not plain ASCII, a quote or a
- * backslash as \xHH, so that no client can forge a line.
+ * Add a line of text, "-" for none, to one of the log: what is not plain
+ * ASCII, a quote or a backslash as \xHH, so that no client can forge one.
  */
 static void
-log_add(struct buf *b, const char *text, size_t len)
+log_add(struct buf *b, const char *text)
 {
 	size_t i;
 
-	for (i = 0; i < len && i < LOG_MAX; i++)
+	if (text == NULL)
+		text = "-";
+	for (i = 0; i < LOG_MAX && strchr("\r\n", text[i]) == NULL; i++)
 		if (text[i] < ' ' || text[i] > '~' || text[i] == '"' ||
 		    text[i] == '\\')
 			buf_printf(b, "\\x%02x", (unsigned char)text[i]);
@@ -3171,10 +3176,7 @@ static void
 conn_log(struct service *sv, struct conn *c, int status)
 {
 	const char *const *f = sv->request.field;
-	const char *line = sv->in + strspn(sv->in, "\r\n");
 	char host[INET6_ADDRSTRLEN] = "-", date[64] = "-";
-	const char *referer = f[FIELD_REFERER] ? f[FIELD_REFERER] : "-";
-	const char *agent = f[FIELD_USER_AGENT] ? f[FIELD_USER_AGENT] : "-";
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
 	struct tm tm;
@@ -3185,13 +3187,13 @@ conn_log(struct service *sv, struct conn *c, int status)
 		strftime(date, sizeof(date), "%d/%b/%Y:%H:%M:%S %z", &tm);
 	buf_clear(&c->line);
 	buf_printf(&c->line, "%s - - [%s] \"", host, date);
-	log_add(&c->line, line, strcspn(line, "\r\n"));
+	log_add(&c->line, sv->in + strspn(sv->in, "\r\n"));
 	buf_printf(&c->line, "\" %d ", status);
 	c->line.at = c->line.len;
 	buf_puts(&c->line, " \"");
-	log_add(&c->line, referer, strlen(referer));
+	log_add(&c->line, f[FIELD_REFERER]);
 	buf_puts(&c->line, "\" \"");
-	log_add(&c->line, agent, strlen(agent));
+	log_add(&c->line, f[FIELD_USER_AGENT]);
 	buf_puts(&c->line, "\"\n");
 }
 
@@ -3311,8 +3313,8 @@ conn_insert(struct service *sv, struct conn *c, struct reply *r)
 		fd_close(&c->file);
 		buf_clear(&sv->page);
 		at = body_end(text.data, text.len);
-		snprintf(more, sizeof(more), " data-hash=\"%lu\"",
-		    (unsigned long)page_hash(text.data, text.len));
+		snprintf(more, sizeof(more), " data-hash=\"%u\"",
+		    (unsigned)page_hash(text.data, text.len));
 		buf_add(&sv->page, text.data, at);
 		if (text.len < 2 || (memcmp(text.data, "\xfe\xff", 2) != 0 &&
 		    memcmp(text.data, "\xff\xfe", 2) != 0))
@@ -3373,8 +3375,8 @@ conn_compose(struct service *sv, struct conn *c, struct reply *r)
 		sv->listing = NULL;
 	} else if (c->left > 0 && c->left <= INLINE_MAX && !conn_fill(c))
 		conn_retry(c);
-	else if (r->cachable && r->status == 200 && !r->simple &&
-	    r->length <= CACHE_FILE && !c->out.failed &&
+	else if (c->left == 0 && r->cachable && r->status == 200 &&
+	    !r->simple && r->length <= CACHE_FILE && !c->out.failed &&
 	    !is_racy(&r->st->st_ctim, &sv->clock))
 		cache_add(sv, c->out.data + fields,
 		    c->out.len - fields - (size_t)r->length);
@@ -3604,15 +3606,6 @@ conn_output(struct service *sv, struct conn *c)
 	return false;
 }
 
-/* LINGER, STREAM: discard, until the client has closed (RFC 9112, 9.6). */
-static bool
-conn_discard(struct service *sv, struct conn *c)
-{
-	if (is_end(read(c->fd, sv->in, sizeof(sv->in))))
-		conn_close(sv, c);
-	return false;
-}
-
 /* Let a connection do what it can without waiting. */
 static void
 conn_step(struct service *sv, struct conn *c)
@@ -3633,9 +3626,10 @@ conn_step(struct service *sv, struct conn *c)
 			more = conn_output(sv, c);
 			break;
 		case CONN_STREAM:
-		case CONN_LINGER:
-			more = conn_discard(sv, c);
-			break;
+		case CONN_LINGER:	/* discard (RFC 9112, 9.6) */
+			if (is_end(read(c->fd, sv->in, sizeof(sv->in))))
+				conn_close(sv, c);
+			/* FALLTHROUGH */
 		case CONN_CLOSED:
 			more = false;
 			break;
@@ -3778,29 +3772,6 @@ service_evict(struct service *sv)
 	return true;
 }
 
-/* Room for another connection; false when there is none to be had. */
-static bool
-service_room(struct service *sv)
-{
-	size_t cap = sv->cap > 0 ? sv->cap * 2 : 16;
-	struct pollfd *polls;
-	struct conn *conns;
-
-	if (sv->count == sv->max)
-		return service_evict(sv);
-	if (sv->count < sv->cap)
-		return true;
-	if ((conns = realloc(sv->conns, cap * sizeof(*conns))) != NULL)
-		sv->conns = conns;
-	if ((polls = realloc(sv->polls, (sv->first + cap) *
-	    sizeof(*polls))) != NULL)
-		sv->polls = polls;
-	if (conns == NULL || polls == NULL)
-		return service_evict(sv);
-	sv->cap = cap;
-	return true;
-}
-
 /* Accept some of what waits at a listener, and let each step at once. */
 static void
 service_accept(struct service *sv, int listener)
@@ -3809,7 +3780,7 @@ service_accept(struct service *sv, int listener)
 	int fd, turn;
 
 	for (turn = 0; turn < ACCEPT_MAX && !sv->full; turn++) {
-		if (!service_room(sv)) {
+		if (sv->count == sv->max && !service_evict(sv)) {
 			sv->full = true;
 			return;
 		}
@@ -3869,8 +3840,8 @@ service_tell(struct service *sv)
 	size_t i;
 
 	sv->told = sv->orders;
-	snprintf(sv->mark, sizeof(sv->mark), "-%s.%lu", sv->start,
-	    (unsigned long)sv->orders.done);
+	snprintf(sv->mark, sizeof(sv->mark), "-%s.%u", sv->start,
+	    sv->orders.done);
 	for (i = sv->count; i-- > 0;) {
 		c = &sv->conns[i];
 		if (!c->stream)
@@ -3984,7 +3955,9 @@ service_open(struct service *sv)
 {
 	sv->max = conn_limit();
 	sv->first = 1 + sv->listeners->count;
-	sv->polls = must_alloc(sv->first * sizeof(*sv->polls));
+	/* For all that there may be: what is not used stays untouched. */
+	sv->conns = must_alloc(sv->max * sizeof(*sv->conns));
+	sv->polls = must_alloc((sv->first + sv->max) * sizeof(*sv->polls));
 	sv->polls[0].fd = sv->orders_fd;
 	sv->polls[0].events = POLLIN;
 	sv->site.opt = sv->opt;
@@ -4030,12 +4003,13 @@ service_wait(struct service *sv)
 	return ready > 0 ? ready : 0;
 }
 
-/* What is allotted goes with the process. */
+/* What is allotted goes with the process; what was cut short is logged. */
 static void
 service_close(struct service *sv)
 {
 	while (sv->count > 0)
 		conn_close(sv, &sv->conns[--sv->count]);
+	log_flush(sv);
 	fd_close(&sv->orders_fd);
 	fd_close(&sv->builds_log);
 	fd_close(&sv->site.fd);
@@ -4092,7 +4066,7 @@ serve(struct service *sv)
 
 /* How builds in a row changed a thing, to find out who lives on its own. */
 struct habit {
-	uint32_t build;		/* the latest that changed it */
+	unsigned build;		/* the latest that changed it */
 	uint8_t row;		/* how many in a row, each caused by the last */
 	bool own;		/* the builds' own: no source */
 };
@@ -4151,16 +4125,13 @@ struct watch {
 	bool all;		/* look at every directory */
 	bool after_build;	/* compare what changed by its bytes ... */
 	struct timespec ended;	/* ... unless that was later than this */
-	uint32_t build;		/* the latest */
+	unsigned build;		/* the latest */
 	bool caused;		/* by nothing but the one before */
 	bool dropped;		/* a change was held to be the build's own */
 	/* What the walk leaves out: what we write ourselves, ... */
 	struct stat own[4];
 	/* ... and the docroot, if a command makes it. */
 	struct stat out, out_parent;
-	bool out_known, out_parent_known;
-	const char *out_name;
-	char *out_dir;
 };
 
 /* The name is not a source by itself, or -x says so of name or path. */
@@ -4470,7 +4441,6 @@ content_hash(int dir, const char *name, off_t size)
 {
 	uint64_t h = (uint64_t)size, v;
 	char buf[16 * 1024];
-	struct stat st;
 	ssize_t n, i;
 	int fd;
 
@@ -4479,10 +4449,6 @@ content_hash(int dir, const char *name, off_t size)
 	if ((fd = openat(dir, name, O_RDONLY | O_NONBLOCK | O_NOCTTY |
 	    O_CLOEXEC)) == -1)
 		return 0;
-	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode)) {
-		close(fd);
-		return 0;
-	}
 	while ((n = read(fd, buf, sizeof(buf))) > 0) {
 		memset(buf + n, 0, (size_t)-n % sizeof(v));
 		for (i = 0; i < n; i += (ssize_t)sizeof(v)) {
@@ -4548,13 +4514,10 @@ static bool
 entry_is_docroot(const struct watch *w, const struct dir *d, const char *name,
     const struct stat *st)
 {
-	if (d->up == NULL)
-		return false;
-	if (w->out_parent_known && d->dev == w->out_parent.st_dev &&
-	    d->ino == w->out_parent.st_ino && strcmp(name, w->out_name) == 0)
-		return true;
-	return w->out_known && st->st_dev == w->out.st_dev &&
-	    st->st_ino == w->out.st_ino;
+	return d->up != NULL && ((d->dev == w->out_parent.st_dev &&
+	    d->ino == w->out_parent.st_ino &&
+	    strcmp(name, path_name(w->opt->root)) == 0) ||
+	    (st->st_dev == w->out.st_dev && st->st_ino == w->out.st_ino));
 }
 
 /* Whether a file is where our own output goes: it changes as we speak. */
@@ -4789,16 +4752,6 @@ dir_scan(struct watch *w, struct dir *d, int fd)
 	}
 }
 
-/* Milliseconds of processor time that this process has used. */
-static int64_t
-cpu_ms(void)
-{
-	struct timespec t = { 0 };
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /*
  * Be told of the -w operands' coming and going: of the directories that
  * they are in, where those have names.
@@ -4838,7 +4791,8 @@ watch_scan(struct watch *w, bool all)
 {
 	const int own[] = { STDOUT_FILENO, STDERR_FILENO, w->opt->log,
 	    w->opt->pid };
-	int64_t began = cpu_ms();
+	int64_t began = clock_of(CLOCK_PROCESS_CPUTIME_ID);
+	char path[PATH_LEN];
 	size_t i;
 
 	for (i = 0; i < COUNT(own); i++)	/* a log may have been reopened */
@@ -4846,15 +4800,17 @@ watch_scan(struct watch *w, bool all)
 	w->all = all;
 	w->heard_at = w->first_at = 0;
 	w->files = 0;
-	if (w->out_dir != NULL) {
-		w->out_known = stat(w->opt->root, &w->out) == 0;
-		w->out_parent_known = stat(w->out_dir, &w->out_parent) == 0;
+	w->out.st_ino = w->out_parent.st_ino = 0;
+	if (w->opt->command != NULL) {
+		snprintf(path, sizeof(path), "%s", w->opt->root);
+		stat(path, &w->out);
+		stat(path_parent(path), &w->out_parent);
 	}
 	if (all)
 		watch_roots(w);
 	dir_scan(w, w->top, AT_FDCWD);
 	if (all) {
-		w->cost = cpu_ms() - began;
+		w->cost = clock_of(CLOCK_PROCESS_CPUTIME_ID) - began;
 		w->scan_at = clock_ms() + watch_interval(w);
 	}
 }
@@ -4863,30 +4819,17 @@ watch_scan(struct watch *w, bool all)
 static void
 watch_open(struct watch *w, const struct options *opt)
 {
-	const char *slash = strrchr(opt->root, '/');
-
 	w->opt = opt;
 	w->top = must_alloc(sizeof(*w->top) + 1);
-	if (opt->command != NULL && slash[1] != '\0') {
-		w->out_name = slash + 1;
-		w->out_dir = must_alloc(strlen(opt->root) + 2);
-		memcpy(w->out_dir, opt->root, (size_t)(slash - opt->root) + 1);
+	if (opt->interval == 0 && (w->notify = extra_notify_open()) == -1) {
+		if (errno == EMFILE)
+			notify_warn("no more instances: scanning instead",
+			    "user_instances");
+		else if (errno != 0)
+			say_why(WARNING, "inotify");
 	}
-	w->notify = opt->interval > 0 ? -1 : extra_notify_open();
-	if (w->notify == -1 && opt->interval == 0 && errno == EMFILE)
-		notify_warn("no more instances: scanning instead",
-		    "user_instances");
-	else if (w->notify == -1 && opt->interval == 0 && errno != 0)
-		say_why(WARNING, "inotify");
 	watch_scan(w, true);
 	say(DETAIL, "watching %zu files", w->files);
-}
-
-/* The descriptor to wait for, -1: there is none. */
-static int
-watch_fd(const struct watch *w)
-{
-	return w->notify;
 }
 
 /* Hear what notification tells; to be looked into when it is time. */
@@ -4897,24 +4840,12 @@ watch_hear(struct watch *w)
 		extra_notify_drain(w->notify, notify_heard, w);
 }
 
-/* When the latest event came that was not looked into, 0: there is none. */
-static int64_t
-watch_heard(const struct watch *w)
-{
-	return w->heard_at;
-}
-
 /* When watch_drain is to be called next: what was heard has its quiet. */
 static int64_t
 watch_due(const struct watch *w)
 {
-	int64_t quiet = w->heard_at + QUIET_TIME;
-
-	if (w->heard_at == 0)
-		return w->scan_at;
-	if (quiet > w->first_at + QUIET_MAX)
-		quiet = w->first_at + QUIET_MAX;
-	return quiet;
+	return w->heard_at == 0 ? w->scan_at : sooner(w->heard_at + QUIET_TIME,
+	    w->first_at + QUIET_MAX);
 }
 
 /*
@@ -4945,7 +4876,7 @@ watch_drain(struct watch *w, struct changes *ch, int64_t now)
  * a change was held to be the build's own, and so not noted.
  */
 static bool
-watch_settle(struct watch *w, struct changes *ch, uint32_t build, bool caused,
+watch_settle(struct watch *w, struct changes *ch, unsigned build, bool caused,
     const struct timespec *ended)
 {
 	w->changes = ch;
@@ -4976,7 +4907,7 @@ struct versions {
 	char work[PATH_LEN - 320];	/* with its slash; "": no -A */
 	char lock[PATH_LEN], out[PATH_LEN];	/* in it */
 	int lock_fd;
-	unsigned long count;	/* of what was to be removed */
+	unsigned count;		/* of what was to be removed */
 	bool site;		/* the docroot has a version */
 	bool litter;		/* there is something to remove */
 	bool swept;		/* for the last time */
@@ -5003,9 +4934,9 @@ struct build {
 	bool mute;		/* that there is no docroot was said */
 	bool midline;		/* what was copied last lacks its newline */
 	pid_t pid;		/* 0: none; its process group's number, too */
-	uint32_t number;
-	uint32_t done;		/* how many were good */
-	uint32_t other;		/* the latest not of stylesheets alone */
+	unsigned number;
+	unsigned done;		/* how many were good */
+	unsigned other;		/* the latest not of stylesheets alone */
 	int status;
 	int confirms;		/* how often in a row at confirm_at */
 	int64_t started_at;
@@ -5034,9 +4965,11 @@ version_trash(struct versions *v, const char *path)
 	char to[PATH_LEN];
 	int r;
 
-	snprintf(to, sizeof(to), "%s%ld-%lu.old", v->work, (long)getpid(),
-	    ++v->count);
-	r = rename(path, to);
+	do {	/* another process of our number may have been here */
+		snprintf(to, sizeof(to), "%s%ld-%u.old", v->work,
+		    (long)getpid(), ++v->count);
+		r = rename(path, to);
+	} while (r == -1 && (errno == ENOTEMPTY || errno == EEXIST));
 	v->litter = v->litter || r == 0;
 	return r;
 }
@@ -5125,6 +5058,8 @@ versions_sweep(struct versions *v)
 		snprintf(path, sizeof(path), "%s%s", v->work, e->d_name);
 		if (e->d_name[0] == '.' || strcmp(e->d_name, "lock") == 0)
 			;
+		else if (strchr(e->d_name, '.') != NULL)
+			v->litter = true;
 		else if (!v->site && version_marked(path, false))
 			v->site = rename(path, v->root) == 0;
 		else
@@ -5154,27 +5089,23 @@ versions_open(struct versions *v)
 static void
 versions_step(struct versions *v, const struct signals *signals)
 {
-	char *rm[] = { (char *)"sh", (char *)"-c",
+	char *rm[] = { (char *)"/bin/sh", (char *)"-c",
 	    (char *)"rm -rf \"$0\"*.old 2>/dev/null", v->work, NULL };
 
 	if (!v->litter || v->remover != 0)
 		return;
 	v->litter = false;
-	if ((v->remover = fork_blocked()) == 0) {
+	if (fork_blocked(&v->remover)) {
 		setsid();
 		signals_leave(signals);
 		execvp(rm[0], rm);
 		_exit(127);
 	}
-	if (v->remover == -1) {
-		say_why(WARNING, "fork");
-		v->remover = 0;
-	}
 }
 
-/* Whether nothing is left over, or all was tried: at the end. */
+/* At the end: sweep once more.  Returns whether nothing is left to remove. */
 static bool
-versions_ended(struct versions *v)
+versions_finish(struct versions *v)
 {
 	if (v->work[0] == '\0' || v->swept)
 		return true;
@@ -5198,7 +5129,7 @@ log_open(void)
 {
 	const char *dir = getenv("TMPDIR");
 	char path[PATH_LEN];
-	int fd, flags;
+	int fd;
 
 	if (dir == NULL || *dir == '\0')
 		dir = "/tmp";
@@ -5209,8 +5140,7 @@ log_open(void)
 		return -1;
 	}
 	unlink(path);
-	flags = fcntl(fd, F_GETFL);
-	fcntl(fd, F_SETFL, flags | O_APPEND);
+	fcntl(fd, F_SETFL, O_APPEND);
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
 	return fd;
 }
@@ -5257,7 +5187,7 @@ build_say(struct build *b, enum level level, const char *text)
 	if (verbosity < (int)level)
 		return;
 	log_newline(b);
-	say(level, "build %lu: %s", (unsigned long)b->number, text);
+	say(level, "build %u: %s", b->number, text);
 }
 
 /* Say how the latest build went, if that was not said. */
@@ -5326,9 +5256,7 @@ build_want(struct build *b, int64_t now, int64_t quiet, bool foreign)
 		b->since = now;
 	b->wanted = true;
 	b->foreign = b->foreign || foreign;
-	b->due_at = now + quiet;
-	if (b->due_at > b->since + QUIET_MAX)
-		b->due_at = b->since + QUIET_MAX;
+	b->due_at = sooner(now + quiet, b->since + QUIET_MAX);
 }
 
 /* Whether all that changed are stylesheets, or what those are made of. */
@@ -5362,13 +5290,14 @@ build_exec(struct build *b)
 {
 	const struct options *opt = b->opt;
 	const struct changes *ch = &b->changes;
-	char number[16], *shell[] = { (char *)"sh", (char *)"-c",
+	char number[16], *shell[] = { (char *)"/bin/sh", (char *)"-c",
 	    opt->command[0], NULL };
+	char *const *argv = opt->command[1] == NULL ? shell : opt->command;
 	int out = b->log != -1 ? b->log : STDERR_FILENO;
 
 	setsid();
 	stdio_set(out, out);
-	snprintf(number, sizeof(number), "%lu", (unsigned long)b->number);
+	snprintf(number, sizeof(number), "%u", b->number);
 	setenv("BLOGSERVE_BUILD", number, 1);
 	setenv("BLOGSERVE_URL", b->url, 1);
 	if (b->versions.work[0] != '\0')
@@ -5377,12 +5306,8 @@ build_exec(struct build *b)
 	    b->number == 1 ? "" : ch->paths.data, 1);
 	signals_leave(b->signals);
 	to_syslog = false;
-	if (opt->command[1] == NULL)
-		execvp("/bin/sh", shell);
-	else
-		execvp(opt->command[0], opt->command);
-	say_why(WARNING, opt->command[1] == NULL ? "/bin/sh" :
-	    opt->command[0]);
+	execvp(argv[0], argv);
+	say_why(WARNING, argv[0]);
 	_exit(127);
 }
 
@@ -5403,8 +5328,8 @@ build_show(struct build *b, int64_t now)
 	b->show_at = now + SHOW_TIME;
 	if (b->midline)
 		return;
-	say(PROGRESS, b->took < SHOW_TIME ? "build %lu: %.40s: %d s" :
-	    "build %lu: %.40s: %d s of about %d", (unsigned long)b->number,
+	say(PROGRESS, b->took < SHOW_TIME ? "build %u: %.40s: %d s" :
+	    "build %u: %.40s: %d s of about %d", b->number,
 	    b->what, (int)((now - b->started_at) / 1000),
 	    (int)(b->took / 1000));
 }
@@ -5414,7 +5339,7 @@ static void
 build_start(struct build *b, int64_t now)
 {
 	struct versions *v = &b->versions;
-	const char *failed = NULL;
+	bool room = true;
 
 	if (b->log != -1)
 		log_copy(b, now);
@@ -5425,23 +5350,19 @@ build_start(struct build *b, int64_t now)
 	buf_add(&b->changes.paths, "", 1);
 	b->number++;
 	if (v->work[0] != '\0') {
-		snprintf(v->out, PATH_LEN, "%s%ld-%lu", v->work, (long)getpid(),
-		    (unsigned long)b->number);
+		snprintf(v->out, PATH_LEN, "%s%ld-%u", v->work, (long)getpid(),
+		    b->number);
 		mkdir(v->work, 0777);	/* somebody may have tidied up */
-		if (mkdir(v->out, 0777) == -1)
-			failed = v->out;
+		if (!(room = mkdir(v->out, 0777) == 0))
+			say_why(WARNING, v->out);
 	}
-	if (failed == NULL && (b->pid = fork_blocked()) == 0)
+	if (room && fork_blocked(&b->pid))
 		build_exec(b);
-	if (b->pid == -1)
-		failed = "fork";
 	b->changes.paths.len -= b->changes.paths.len > 0;
-	if (failed != NULL) {
-		say_why(WARNING, failed);
+	if (b->pid == 0) {
 		if (v->work[0] != '\0')
 			rmdir(v->out);
 		b->number--;
-		b->pid = 0;
 		b->due_at = now + RETRY_TIME;
 		return;
 	}
@@ -5532,6 +5453,10 @@ build_step(struct build *b, bool told, bool stopping, int64_t now)
 
 	log_step(b, now);
 	if (b->pid == 0) {
+		if (stopping) {
+			b->wanted = b->announced = false;
+			b->confirm_at = 0;
+		}
 		if (b->confirm_at != 0 && now >= b->confirm_at && !b->wanted) {
 			b->confirming = true;
 			build_want(b, now, 0, false);
@@ -5543,13 +5468,10 @@ build_step(struct build *b, bool told, bool stopping, int64_t now)
 				changes_clear(&b->changes);
 				b->wanted = false;
 			}
-		} else if (b->wanted && !stopping && now >= b->due_at &&
-		    !b->announced) {
+		} else if (b->wanted && now >= b->due_at && !b->announced) {
 			b->announced = true;
 			build_explain(b);
-		} else if (b->announced && stopping)
-			b->announced = false;
-		else if (b->announced && now >= b->due_at &&
+		} else if (b->announced && now >= b->due_at &&
 		    (told || now >= b->due_at + RETRY_TIME))
 			build_start(b, now);
 		return;
@@ -5599,6 +5521,7 @@ struct server {
 	struct orders told;	/* the latest that it was told */
 	int64_t started_at;
 	int64_t respawn_at;	/* not before */
+	int64_t kill_at;	/* when it had its time to drain, 0: never */
 	int64_t delay;		/* till the next one, if this one dies soon */
 };
 
@@ -5611,7 +5534,7 @@ struct super {
 	struct server server;
 	char start[24];		/* names this run, for the pages of it */
 	int64_t started_at;
-	uint32_t reopen;	/* how often the log was to be reopened */
+	unsigned reopen;	/* how often the log was to be reopened */
 	int manager;		/* the service manager's socket, or -1 */
 	int ready;		/* with -b, where to say that we serve, or -1 */
 	struct orders reported;	/* what it was told of */
@@ -5654,20 +5577,14 @@ server_start(struct super *s, const struct orders *orders, int64_t now)
 	int fd[2];
 
 	sr->respawn_at = now + RETRY_TIME;
-	if (pipe(fd) == -1) {
-		say_why(WARNING, "pipe");
+	if (!pipe_open(fd, WARNING))
 		return;
-	}
-	fd_prepare(fd[0]);
-	fd_prepare(fd[1]);
-	if ((sr->pid = fork_blocked()) == 0) {
+	if (fork_blocked(&sr->pid)) {
 		close(fd[1]);
 		server_run(s, orders, fd[0]);
 	}
 	close(fd[0]);
-	if (sr->pid == -1) {
-		say_why(WARNING, "fork");
-		sr->pid = 0;
+	if (sr->pid == 0) {
 		close(fd[1]);
 		return;
 	}
@@ -5684,32 +5601,35 @@ static bool
 server_step(struct super *s, const struct orders *orders, int64_t now)
 {
 	struct server *sr = &s->server;
+	bool told = memcmp(&sr->told, orders, sizeof(*orders)) == 0;
 
 	if (sr->pid == 0) {
 		if (s->stopping == 0 && now >= sr->respawn_at)
 			server_start(s, orders, now);
 		return true;
 	}
-	if (memcmp(&sr->told, orders, sizeof(*orders)) != 0 &&
-	    write(sr->orders_fd, orders, sizeof(*orders)) ==
-	    (ssize_t)sizeof(*orders))
+	if (!told && write(sr->orders_fd, orders, sizeof(*orders)) ==
+	    (ssize_t)sizeof(*orders)) {
 		sr->told = *orders;
-	if (s->stopping != 0 && (s->hurry != 0 ||
-	    now >= s->stopping_at + DRAIN_TIME))
+		told = true;
+	}
+	if (sr->kill_at != 0 && now >= sr->kill_at) {
 		kill(sr->pid, SIGKILL);
-	return memcmp(&sr->told, orders, sizeof(*orders)) == 0;
+		sr->kill_at = now + KILL_TIME;
+	}
+	return told;
 }
 
 /* When server_step is to be called next. */
 static int64_t
 server_due(const struct super *s)
 {
-	if (s->server.pid == 0)
-		return s->stopping != 0 ? 0 : s->server.respawn_at;
-	return s->stopping != 0 ? s->stopping_at + DRAIN_TIME : 0;
+	if (s->server.pid != 0)
+		return s->server.kill_at;
+	return s->stopping != 0 ? 0 : s->server.respawn_at;
 }
 
-/* waitpid says that the server is gone: at once, then after a longer time. */
+/* waitpid says that the server is gone: another at once, or after a delay. */
 static void
 server_reap(struct super *s, int status, int64_t now)
 {
@@ -5718,7 +5638,8 @@ server_reap(struct super *s, int status, int64_t now)
 
 	sr->pid = 0;
 	fd_close(&sr->orders_fd);
-	if (s->stopping != 0 || status == 0)	/* it went where it may not */
+	/* 0: the docroot went where that server may not follow. */
+	if (s->stopping != 0 || status == 0)
 		return;
 	if (now - sr->started_at >= RESPAWN_MAX)
 		sr->delay = 0;
@@ -5760,12 +5681,13 @@ super_stop(struct super *s, int sig, int64_t now)
 	if (s->stopping == 0) {
 		s->stopping = sig;
 		s->stopping_at = now;
+		s->server.kill_at = now + DRAIN_TIME + RETRY_TIME;
 		listeners_close(&s->listeners);
 		if (s->build.pid == 0)
 			return;
 		log_newline(&s->build);
-		say(NOTICE, "finishing build %lu; ^C again stops it",
-		    (unsigned long)s->build.number);
+		say(NOTICE, "finishing build %u; ^C again stops it",
+		    s->build.number);
 		return;
 	}
 	/* A terminal that goes away may send SIGHUP, and its shell another. */
@@ -5773,6 +5695,7 @@ super_stop(struct super *s, int sig, int64_t now)
 	    now - s->stopping_at < 1000)
 		return;
 	s->hurry = sig;
+	s->server.kill_at = now;
 	build_stop(&s->build, now);
 }
 
@@ -5838,8 +5761,8 @@ super_watch(struct super *s, int64_t now)
 	watch_hear(&s->watch);
 	if (b->pid != 0 || s->stopping != 0)
 		return;
-	if (b->wanted && watch_heard(&s->watch) != 0)
-		build_want(b, watch_heard(&s->watch), QUIET_TIME, false);
+	if (b->wanted && s->watch.heard_at != 0)
+		build_want(b, s->watch.heard_at, QUIET_TIME, false);
 	b->ended = false;
 	if (!settle)
 		quiet = watch_drain(&s->watch, &b->changes, now);
@@ -5859,7 +5782,7 @@ super_wait(struct super *s, bool told, int64_t now)
 	bool idle = s->build.pid == 0 && s->stopping == 0;
 	struct pollfd p[3] = {
 		{ .fd = self_pipe[0], .events = POLLIN },
-		{ .fd = s->stopping == 0 ? watch_fd(&s->watch) : -1,
+		{ .fd = s->stopping == 0 ? s->watch.notify : -1,
 		    .events = POLLIN },
 		{ .fd = told ? -1 : s->server.orders_fd, .events = POLLOUT },
 	};
@@ -5924,9 +5847,9 @@ manager_tell(struct super *s, const struct orders *o, int64_t now)
 		    ((intmax_t)now + 1) * 1000);
 		print(s->manager, text);
 	}
-	snprintf(text, sizeof(text), "%s=1\nSTATUS=%s build %lu: %s: %s",
+	snprintf(text, sizeof(text), "%s=1\nSTATUS=%s build %u: %s: %s",
 	    o->stopping ? "STOPPING" : "READY", s->listeners.url,
-	    (unsigned long)o->build, o->what, o->building ? "under way" :
+	    o->build, o->what, o->building ? "under way" :
 	    o->status != 0 ? "failed" : "ok");
 	print(s->manager, text);
 	s->reported = *o;
@@ -5986,7 +5909,7 @@ supervise(struct super *s)
 		if (s->stopping != 0 && s->build.pid == 0 &&
 		    s->server.pid == 0 && s->build.versions.remover == 0 &&
 		    s->build.line[0] == '\0' &&
-		    versions_ended(&s->build.versions))
+		    versions_finish(&s->build.versions))
 			return s->hurry != 0 ? 128 + s->hurry : 0;
 		versions_step(&s->build.versions, &s->signals);
 		super_wait(s, told, now);
@@ -6031,15 +5954,15 @@ tell(const char *text, const char *more)
 static int64_t
 seconds_parse(int option, const char *text)
 {
-	int64_t ms = 0, scale = 0;
+	int64_t ms = 0, scale = -1;
 	const char *p;
 
 	for (p = text; ms < 1000000000; p++)
-		if (*p == '.' && scale == 0)
+		if (*p == '.' && scale == -1)
 			scale = 1000;
 		else if (*p < '0' || *p > '9')
 			break;
-		else if (scale == 0)
+		else if (scale == -1)
 			ms = ms * 10 + (*p - '0') * 1000;
 		else
 			ms += (*p - '0') * (scale /= 10);
@@ -6516,8 +6439,8 @@ main(int argc, char **argv)
 	options_check(&options);
 	if (options.atomic)
 		versions_check(&super.build.versions, &options);
-	super.ready = options.background ? background_begin() : -1;
 	listeners_open(&super.listeners, &options);
+	super.ready = options.background ? background_begin() : -1;
 	files_open(&options);
 	if (options.user != NULL)
 		user_become(options.user);
