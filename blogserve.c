@@ -1259,6 +1259,8 @@ struct reply {
 	const char *mark;	/* what the tag has beside that of the file */
 	const struct cached *kept;	/* has the fields already, or NULL */
 	bool cachable;		/* the file may be kept for the next one */
+	/* Where those parts of its head begin that tell of the file alone. */
+	size_t validators, content;
 };
 
 /*
@@ -2001,10 +2003,12 @@ validators_write(struct buf *out, const struct stat *st, const char *mark,
 static void
 content_write(struct buf *out, const struct reply *r)
 {
+	const char *end = r->type + strlen(r->type) - 3;
+
 	buf_printf(out, "Content-Type: %s%s\r\n"
 	    "X-Content-Type-Options: nosniff\r\n", r->type,
-	    strncmp(r->type, "text/", 5) == 0 ||
-	    strstr(r->type, "xml") != NULL ? "; charset=utf-8" : "");
+	    strncmp(r->type, "text/", 5) == 0 || strcmp(end, "xml") == 0 ?
+	    "; charset=utf-8" : "");
 	if (!r->endless)
 		buf_printf(out, "Content-Length: %jd\r\n",
 		    (intmax_t)r->length);
@@ -2023,19 +2027,12 @@ content_write(struct buf *out, const struct reply *r)
 		    (intmax_t)r->size);
 }
 
-/*
- * The one place that writes the head of a reply; date is now's.  Returns
- * where the part begins that depends on the file alone, of which a 304 has
- * the validators.
- */
-static size_t
-reply_head(struct buf *out, const struct reply *r, time_t now,
-    const char *date)
+/* The one place that writes the head of a reply; date is now's. */
+static void
+reply_head(struct buf *out, struct reply *r, time_t now, const char *date)
 {
-	size_t at;
-
 	if (r->simple)
-		return out->len;
+		return;
 	buf_puts(out, "HTTP/1.0 ");
 	buf_puts(out, status_line(r->status));
 	buf_puts(out, "\r\nDate: ");
@@ -2052,17 +2049,17 @@ reply_head(struct buf *out, const struct reply *r, time_t now,
 		buf_puts(out, "Allow: GET, HEAD\r\n");
 	if (r->status == 503)
 		buf_puts(out, "Retry-After: 1\r\n");
-	at = out->len;
+	r->validators = out->len;
 	if (r->kept != NULL)
 		buf_add(out, r->kept->data, r->status == 304 ?
 		    r->kept->validators : r->kept->fields);
 	else if (r->st != NULL)
 		validators_write(out, r->st, r->mark, now);
+	r->content = out->len;
 	if (r->kept == NULL && r->status != 304)
 		content_write(out, r);
 	if (r->kept == NULL || r->status == 304)
 		buf_puts(out, "\r\n");
-	return at;
 }
 
 /* The head of a page of our own; its callers add the rest of the body. */
@@ -2677,12 +2674,13 @@ cache_drop(struct service *sv, struct cached **slot)
 	*slot = NULL;
 }
 
-/* Keep sv->name, sent whole: data is its part of the head, its bytes. */
+/* Keep sv->name, of which out is the whole reply. */
 static void
-cache_add(struct service *sv, const char *data, size_t fields)
+cache_add(struct service *sv, const struct reply *r, const struct buf *out)
 {
 	struct cached **slot = cache_slot(sv, sv->name), *c;
-	size_t length = (size_t)sv->st.st_size, n = strlen(sv->name) + 1;
+	size_t length = (size_t)r->length, n = strlen(sv->name) + 1;
+	size_t fields = out->len - length - r->validators;
 
 	cache_drop(sv, slot);
 	if (sv->cache_bytes + length > CACHE_MAX ||
@@ -2691,10 +2689,10 @@ cache_add(struct service *sv, const char *data, size_t fields)
 	c->stamp = stat_stamp(&sv->st);
 	c->dev = sv->st.st_dev;
 	c->until = sv->now + CACHE_TIME;
-	c->validators = (size_t)(strstr(data, "Content-Type:") - data);
+	c->validators = r->content - r->validators;
 	c->fields = fields;
 	c->length = length;
-	memcpy(c->data, data, fields + length);
+	memcpy(c->data, out->data + r->validators, fields + length);
 	c->name = memcpy(c->data + fields + length, sv->name, n);
 	sv->cache_bytes += fields + length;
 	*slot = c;
@@ -3342,7 +3340,6 @@ conn_compose(struct service *sv, struct conn *c, struct reply *r)
 {
 	struct buf *page = &sv->page;
 	time_t now = sv->clock.tv_sec;
-	size_t fields;
 
 	buf_free(&c->out);
 	if (r->insert && c->file != -1 && r->status != 304 &&
@@ -3357,7 +3354,7 @@ conn_compose(struct service *sv, struct conn *c, struct reply *r)
 		sv->date_at = now;
 		date_format(sv->date, now);
 	}
-	fields = reply_head(&c->out, r, now, sv->date);
+	reply_head(&c->out, r, now, sv->date);
 	c->sent = -(off_t)c->out.len;
 	c->left = c->file != -1 ? r->length - (off_t)c->tail.len : 0;
 	c->at = r->first;
@@ -3378,8 +3375,7 @@ conn_compose(struct service *sv, struct conn *c, struct reply *r)
 	else if (c->left == 0 && r->cachable && r->status == 200 &&
 	    !r->simple && r->length <= CACHE_FILE && !c->out.failed &&
 	    !is_racy(&r->st->st_ctim, &sv->clock))
-		cache_add(sv, c->out.data + fields,
-		    c->out.len - fields - (size_t)r->length);
+		cache_add(sv, r, &c->out);
 	listing_free(&sv->listing);
 	conn_bear(sv, c, IDLE_TIME);
 	if (c->out.failed || page->failed)
@@ -4106,6 +4102,7 @@ struct changes {
 	struct buf paths;	/* each with a newline; empty if inexact */
 	size_t count;
 	bool inexact;		/* anything may have changed */
+	bool others;		/* not stylesheets alone, or their sources */
 };
 
 struct watch {
@@ -4200,10 +4197,13 @@ static void
 change_add(struct watch *w, const struct dir *d, const char *name)
 {
 	struct changes *ch = w->changes;
+	const char *dot = strrchr(name, '.');
 	struct buf path = { 0 };
 
 	if (ch == NULL)
 		return;
+	if (dot == NULL || !token_listed("css,scss,sass,less,styl", dot + 1))
+		ch->others = true;
 	path_add(&path, d, name);
 	if (path.failed || strchr(path.data, '\n') != NULL ||
 	    ch->paths.len + path.len > CHANGED_MAX)
@@ -4225,7 +4225,7 @@ changes_clear(struct changes *ch)
 {
 	buf_clear(&ch->paths);
 	ch->count = 0;
-	ch->inexact = false;
+	ch->inexact = ch->others = false;
 }
 
 /*
@@ -5259,21 +5259,6 @@ build_want(struct build *b, int64_t now, int64_t quiet, bool foreign)
 	b->due_at = sooner(now + quiet, b->since + QUIET_MAX);
 }
 
-/* Whether all that changed are stylesheets, or what those are made of. */
-static bool
-changes_are_styles(struct changes *ch)
-{
-	const char *end, *p;
-	size_t n = 0;
-
-	buf_add(&ch->paths, "", 1);
-	for (end = ".css\n\0.scss\n\0.sass\n\0.less\n\0.styl\n\0";
-	    *end != '\0' && !ch->paths.failed; end += strlen(end) + 1)
-		for (p = ch->paths.data; (p = strstr(p, end)) != NULL; p++)
-			n++;
-	return n > 0 && n == ch->count && !ch->inexact;
-}
-
 /* The site is as the sources are: pages made before are old. */
 static void
 build_done(struct build *b)
@@ -5367,7 +5352,7 @@ build_start(struct build *b, int64_t now)
 		return;
 	}
 	build_say(b, DETAIL, "starts");
-	b->styles = changes_are_styles(&b->changes) && b->styles;
+	b->styles = b->styles && b->changes.count > 0 && !b->changes.others;
 	changes_clear(&b->changes);
 	b->caused = !b->foreign;
 	b->confirms = b->confirming ? b->confirms + 1 : 0;
@@ -5463,7 +5448,7 @@ build_step(struct build *b, bool told, bool stopping, int64_t now)
 		}
 		if (b->wanted && b->opt->command == NULL) {
 			if (now >= b->due_at) {
-				b->styles = changes_are_styles(&b->changes);
+				b->styles = !b->changes.others;
 				build_done(b);
 				changes_clear(&b->changes);
 				b->wanted = false;
