@@ -175,6 +175,11 @@
 #define st_mtim st_mtimespec
 #define st_ctim st_ctimespec
 #endif
+#ifdef __GLIBC__	/* its getopt looks behind operands, unless told so */
+#define IN_ORDER	"+"
+#else
+#define IN_ORDER	""
+#endif
 
 /* Accept with O_NONBLOCK and FD_CLOEXEC set at once. */
 static int
@@ -2151,6 +2156,14 @@ body_end(const char *html, size_t len)
 	return end;
 }
 
+/* By its byte order mark.  A script's tag would be in other characters. */
+static bool
+is_utf16(const char *html, size_t len)
+{
+	return len >= 2 && (memcmp(html, "\xfe\xff", 2) == 0 ||
+	    memcmp(html, "\xff\xfe", 2) == 0);
+}
+
 /* FNV-1a, which the script can do, too. */
 static uint32_t
 page_hash(const char *html, size_t len)
@@ -3291,12 +3304,13 @@ static bool
 conn_insert(struct service *sv, struct conn *c, struct reply *r)
 {
 	struct buf text = { 0 };
-	char more[32];
+	char more[32], begin[2];
 	size_t at;
 	bool ok;
 
 	if (r->length > INSERT_MAX) {
-		script_add(&c->tail, sv, "");
+		if (pread(c->file, begin, 2, 0) == 2 && !is_utf16(begin, 2))
+			script_add(&c->tail, sv, "");
 		r->length += (off_t)c->tail.len;
 		return true;
 	}
@@ -3314,8 +3328,7 @@ conn_insert(struct service *sv, struct conn *c, struct reply *r)
 		snprintf(more, sizeof(more), " data-hash=\"%u\"",
 		    (unsigned)page_hash(text.data, text.len));
 		buf_add(&sv->page, text.data, at);
-		if (text.len < 2 || (memcmp(text.data, "\xfe\xff", 2) != 0 &&
-		    memcmp(text.data, "\xff\xfe", 2) != 0))
+		if (!is_utf16(text.data, text.len))
 			script_add(&sv->page, sv, more);
 		buf_add(&sv->page, text.data + at, text.len - at);
 	}
@@ -6050,7 +6063,7 @@ option_set(struct options *o, int c, const char *arg)
 static void
 options_parse(struct options *o, int argc, char **argv)
 {
-	static const char forms[] = "+:AbhLnqRVva:d:H:i:k:l:P:p:r:t:u:w:x:";
+	static const char forms[] = IN_ORDER ":AbhLnqRVva:d:H:i:k:l:P:p:r:t:u:w:x:";
 	size_t n = ((size_t)argc + 1) * sizeof(*o->watch);
 	int c;
 
@@ -6355,9 +6368,8 @@ static void
 background_detach(struct options *o)
 {
 	stdio_set(-1, o->err);
-	if (o->err == -1)
+	if ((to_syslog = o->err == -1))
 		openlog("blogserve", LOG_PID, LOG_DAEMON);
-	to_syslog = o->err == -1;
 	fd_close(&o->err);
 }
 
