@@ -841,12 +841,13 @@ datagrams(const char *path)
 	return 0;
 }
 
-/* A listener at descriptor 3, and the variables that tell of it. */
+/* A listener at descriptor 3, and the variables that tell of it; $given is its port. */
 static void
 listener_pass(void)
 {
 	struct sockaddr_in a;
-	char pid[32];
+	socklen_t len = sizeof a;
+	char pid[32], port[16];
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	memset(&a, 0, sizeof a);
@@ -855,6 +856,9 @@ listener_pass(void)
 	if (bind(fd, (struct sockaddr *)&a, sizeof a) != 0 || listen(fd, 5) != 0 ||
 	    (fd != 3 && dup2(fd, 3) != 3))
 		die("listener");
+	getsockname(fd, (struct sockaddr *)&a, &len);
+	sprintf(port, "%d", (int)ntohs(a.sin_port));
+	setenv("given", port, 1);
 	sprintf(pid, "%ld", (long)getpid());
 	setenv("LISTEN_PID", pid, 1);
 	setenv("LISTEN_FDS", "1", 1);
@@ -2538,17 +2542,19 @@ end_background() {
 	refused || fail 'the port is still open'
 }
 
-# What is read to its end here would not end if it held on to it.
+# Its output is a pipe that is read to its end, which would not come if it held on to it.
 t_goes_to_the_background_once_it_serves() {
 	put src/post one
 	got=$(
-		background -l "$dir/log" -d site -w src 'mkdir -p site; cp src/post site/a.txt; "$helper" fds; exec "$helper" sigs' 2>&1
-		cat "$dir/out.b" "$dir/err.b"
-		echo "$rc"
+		IFS=$newline
+		set -f
+		"$helper" run -t 10000 $program -p 0 -b -P "$dir/pid" -l "$dir/log" -d site -w src \
+		    'mkdir -p site; cp src/post site/a.txt; "$helper" fds; exec "$helper" sigs' </dev/null 2>&1
+		echo "$?"
+		note "$(cat "$dir/pid")"
 	)
-	url=$(printf '%s\n' "$got" | head -n 1)
+	url=${got%%"$newline"*}
 	pid=$(cat "$dir/pid")
-	note "$pid"
 	is 'what it said' "$got" "$url${newline}0"
 	is 'a page' "$(get /a.txt)" one
 	err=$dir/log.err
@@ -2730,9 +2736,10 @@ t_tells_the_service_manager_how_it_is() {
 t_takes_the_listeners_that_it_is_given() {
 	put a.txt hello
 	with=-l
-	start -x '*' 'echo "env: ${LISTEN_FDS-none} ${LISTEN_PID-none}"; "$helper" fds'
+	start -x '*' 'echo "env: ${LISTEN_FDS-none} ${LISTEN_PID-none} $given."; "$helper" fds'
 	wait_for built 1
-	says "$err" 'env: none none' || fail "$(cat "$err")"
+	port=${url##*:}
+	says "$err" "env: none none ${port%/}." || fail "$url: $(cat "$err")"
 	says "$err" 'fds: 0 1 2 null' || fail "$(cat "$err")"
 	is 'a page' "$(get /a.txt)" hello
 	leave TERM
