@@ -3077,20 +3077,22 @@ t_serves_the_index_of_a_directory() {
 }
 
 t_redirects_a_directory_without_its_slash() {
-	put sub/index.html hello
-	put 'b c/index.html' hello
+	mkdir -p sub 'b c' '\sub' 127.0.0.1/sub
 	start
 	is 'status' "$(status /sub)" 301
-	has 'location' "$("$helper" http -f Location /sub)" '/sub/'
-	has 'with a query' "$("$helper" http -f Location '/sub?a=b&c=d')" '/sub/?a=b&c=d'
-	has 'escaped' "$("$helper" http -f Location /b%20c)" '/b%20c/'
-	# a browser takes //sub/ for another host
-	for path in //sub ///sub '/%5csub' '/\sub' '//127.0.0.1/sub' '//example.com/..//sub'; do
-		to=$("$helper" http -f Location "$path")
-		case $to in
-		//*|/\\*|*example.com*) fail "$path leads to $to" ;;
-		esac
-	done
+	# a browser takes //sub/ and /\sub/ for another host
+	while read -r path to; do
+		is "where $path leads" "$("$helper" http -f Location "$path")" "$to"
+	done <<-'END'
+		/sub /sub/
+		/sub?a=b&c=d /sub/?a=b&c=d
+		/b%20c /b%20c/
+		//sub /sub/
+		///sub /sub/
+		/%5csub /%5Csub/
+		/\sub /%5Csub/
+		//127.0.0.1/sub /127.0.0.1/sub/
+	END
 }
 
 t_finds_a_page_without_its_suffix() {
