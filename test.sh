@@ -810,6 +810,8 @@ watchdog(long ms, pid_t pid)
 			return 0;
 		nap(200);
 	}
+	if (pid < 2 || !alive(pid))
+		return 0;
 	printf("took longer than %ld s\n", ms / 1000);
 	n = children((long)pid, child, 64);
 	kill(pid, SIGKILL);
@@ -4300,8 +4302,11 @@ run_case() { # name
 	dog=$!
 	rc=0
 	wait "$case_pid" 2>/dev/null || rc=$?
+	# its number may soon be another's
+	case_pid=
 	kill "$dog" 2>/dev/null
 	wait "$dog" 2>/dev/null
+	dog=
 	if ! "$helper" end <"$dir/pids"; then
 		echo 'a process would not end' >>"$dir/said"
 		rc=1
@@ -4329,7 +4334,7 @@ work() { # which name ...
 	number=0
 	shift
 	case_pid='' dog=''
-	trap '"$helper" watchdog 0 "$case_pid"; kill $dog; "$helper" end <"$dir/pids"; exit 1' TERM
+	trap '"$helper" watchdog 0 "$case_pid"; [ -z "$dog" ] || kill $dog; "$helper" end <"$dir/pids"; exit 1' TERM
 	for name; do
 		number=$((number + 1))
 		[ $((number % JOBS)) -eq "$which" ] || continue
@@ -4405,8 +4410,11 @@ done
 number=0 passed=0 failed=0
 for name; do
 	number=$((number + 1))
+	worker=$(echo $workers | cut -d ' ' -f $((number % JOBS + 1)))
 	until [ -e "$tmp/$number.tap" ]; do
-		"$helper" nap 20
+		nap 20
+		! dead "$worker" || [ -e "$tmp/$number.tap" ] ||
+		    echo "not ok $number - $name: who ran it is dead" >"$tmp/$number.tap"
 	done
 	cat "$tmp/$number.tap"
 	case $(head -n 1 "$tmp/$number.tap") in
@@ -4414,6 +4422,8 @@ for name; do
 	*) failed=$((failed + 1)) ;;
 	esac
 done
+wait
+workers=
 clean
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
