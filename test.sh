@@ -18,6 +18,9 @@
 
 set -u
 LC_ALL=C; export LC_ALL
+TERM=dumb; export TERM
+unset CDPATH MAKEFLAGS MFLAGS NOTIFY_SOCKET WATCHDOG_USEC WATCHDOG_PID LISTEN_FDS LISTEN_PID
+umask 022
 SLOW=${SLOW:-1}; export SLOW
 JOBS=${JOBS:-4}
 HOSTCC=${HOSTCC:-${CC:-cc}}
@@ -1321,7 +1324,8 @@ t_takes_the_next_free_port_when_8000_is_taken() {
 	port=${url##*:}
 	port=${port%/}
 	case $port in
-	8000) fail 'the port that is taken' ;;
+	# if it is not by us, it may be free by now
+	8000) ! says "$dir/taken" 8000 || fail 'the port that is taken' ;;
 	8[0-9][0-9][0-9]) ;;
 	*) fail "port [$port] of [$url]" ;;
 	esac
@@ -1349,6 +1353,7 @@ t_takes_any_port_for_port_0() {
 }
 
 t_listens_only_where_a_says() {
+	"$helper" ipv6 || skip 'no ::1 here'
 	start -a 127.0.0.1
 	is 'there' "$(status /)" 200
 	url="http://[::1]:${url##*:}"
