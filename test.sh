@@ -114,6 +114,13 @@ first_line() {
 	read -r url <"$out" || ! "$helper" alive "$pid"
 }
 
+# Until there is $dir/go; for builds, too, which may outlive their case.
+gate='until [ -e "$dir/go" ]; do "$helper" nap 10 || exit; done'
+gated() { # command [argument ...]
+	eval "$gate"
+	exec "$@"
+}
+
 # Starts the program with any port, and waits for its URL. $with: options for the helper's run;
 # $input: its standard input.
 with=
@@ -215,7 +222,7 @@ built() { # number
 
 # A build that takes until there is $dir/go; written as one operand for sh -c.
 slow_build='echo "$BLOGSERVE_BUILD" >>"$dir/started"
-until [ -e "$dir/go" ]; do "$helper" nap 10; done
+'"$gate"'
 cat src/post >site/a.txt'
 
 started() { # number
@@ -1520,11 +1527,11 @@ t_tells_on_a_line_how_each_build_went() {
 	wait_for built 3
 	kill -USR1 "$pid"
 	wait_for built 4
-	sed -n 's/, [0-9]*\.[0-9][0-9] s$/, N s/p' "$err" >"$dir/lines"
+	sed -n 's/ ([^)]*)\(, [0-9.]* s\)$/\1/; s/, [0-9]*\.[0-9][0-9] s$/, N s/p' "$err" >"$dir/lines"
 	is 'lines' "$(cat "$dir/lines")" "blogserve: build 1: first build: ok, N s
 blogserve: build 2: src/post: exit status 3, N s
-blogserve: build 3: src/post: killed by signal 9 (Killed), N s
-blogserve: build 4: asked for: killed by signal 9 (Killed), N s"
+blogserve: build 3: src/post: killed by signal 9, N s
+blogserve: build 4: asked for: killed by signal 9, N s"
 }
 
 t_goes_on_serving_and_building_after_a_failed_build() {
@@ -1626,7 +1633,6 @@ t_builds_though_changes_never_cease() {
 	{ i=0
 	while [ ! -e "$dir/enough" ]; do
 		echo "$((i += 1))" >src/post
-		"$helper" nap 4
 	done; } &
 	note $!
 	wait_for built 3
@@ -1699,9 +1705,9 @@ t_is_quiet_with_q_but_for_errors() {
 }
 
 t_gives_the_build_no_input_and_no_descriptors_but_three() {
-	exec 7<"$self"
 	input=$self
-	start -d . -x '*' "$helper" fds
+	# not by exec: some shells close such descriptors in what they start
+	{ start -d . -x '*' "$helper" fds; } 7<"$self"
 	wait_for built 1
 	says "$err" 'fds: 0 1 2 null' || fail "$(grep fds "$err")"
 }
@@ -1725,16 +1731,16 @@ t_sees_builds_end_though_SIGCHLD_was_ignored() {
 t_stops_a_build_that_takes_longer_than_k() {
 	# the whole group is told: what the shell started, too
 	start -k 1 -d . -x '*' '( trap "echo told >\"\$dir/told\"; exit" TERM
-		while :; do "$helper" nap 20; done ) & wait'
+		while "$helper" nap 20; do :; done ) & wait'
 	wait_for says "$err" 'build 1: longer than 1 s: stopping it'
-	wait_for says "$err" 'build 1: first build: killed by signal 15 (Terminated)'
+	wait_for says "$err" 'build 1: first build: killed by signal 15 ('
 	wait_for says "$dir/told" told
 	is 'status' "$(status /)" 200
 }
 
 t_kills_a_build_that_will_not_stop() {
 	start -k 1 -d . -x '*' 'trap "" TERM; for i in 1 2 3 4 5 6 7 8 9 10; do sleep 1; done'
-	wait_for says "$err" 'killed by signal 9 (Killed)'
+	wait_for says "$err" 'killed by signal 9 ('
 }
 
 t_builds_on_SIGUSR1() {
@@ -1849,18 +1855,15 @@ t_makes_the_site_of_the_sources_as_they_are_after_many_changes() {
 t_does_not_count_what_x_and_custom_name() {
 	put src/post one
 	put src/drafts/new one
+	put src/sub/keep one
 	mkdir site
 	start -d site -w src -x '*.tmp' -x 'src/drafts' -x out 'echo "$BLOGSERVE_CHANGED" >>"$dir/changed"'
 	wait_for built 1
 	for name in .hidden .dir/file post~ '#post#' '.#post' post.swp .post.swp 4913 post.tmp drafts/new drafts/b out/a sub/out/a; do
 		put "src/$name" two
 	done
-	rmdir src/sub 2>/dev/null || :
-	wait_for built 1
 	nap 300
-	# a directory that holds nothing that counts may count or not; its files do not
-	sed 's|^src/sub$||' "$dir/changed" >"$dir/seen"
-	is 'changes' "$(tr -d '\n' <"$dir/seen")" ''
+	is 'builds' "$(builds)" 1
 	put src/post two
 	wait_for says "$dir/changed" src/post
 }
@@ -1897,17 +1900,17 @@ t_builds_again_when_a_source_was_another_during_a_build() {
 	put src/a A
 	put src/b b
 	mkdir site
-	start -d site -w src 'until [ -e "$dir/read" ]; do "$helper" nap 10; done
-		cat src/a >site/a.txt; : >"$dir/was"; until [ -e "$dir/go" ]; do "$helper" nap 10; done'
+	start -d site -w src ': >"$dir/began"; until [ -e "$dir/read" ]; do "$helper" nap 10 || exit; done
+		cat src/a >site/a.txt; : >"$dir/was"; '"$gate"
 	: >"$dir/read"; : >"$dir/go"
 	wait_for built 1
 	put src/a B
 	wait_for built 2
 	put src/a A
 	wait_for built 3
-	rm "$dir/read" "$dir/go" "$dir/was"
+	rm "$dir/read" "$dir/go" "$dir/was" "$dir/began"
 	put src/b again
-	nap 100
+	wait_for [ -e "$dir/began" ]
 	put src/a B
 	: >"$dir/read"
 	wait_for test -e "$dir/was"
@@ -2113,45 +2116,36 @@ t_leaves_with_0_on_SIGTERM_and_SIGHUP() {
 	done
 }
 
-# Twenty pages, slowly; each is half written for a while.
-many_pages='i=0
-while [ $((i += 1)) -le 20 ]; do
-	printf "half " >site/$i.txt
-	"$helper" nap $((20 * SLOW))
-	echo whole >>site/$i.txt
-done'
-
-whole_site() {
-	i=0
-	while [ $((i += 1)) -le 20 ]; do
-		is "page $i" "$(cat "site/$i.txt")" 'half whole'
-	done
-}
+# A page that is half written until there is $dir/go.
+half_build='echo begun; printf "half " >"${BLOGSERVE_OUT:-site}/a.txt"
+'"$gate"'; echo whole >>"${BLOGSERVE_OUT:-site}/a.txt"'
 
 t_lets_the_build_finish_when_interrupt_is_typed() {
 	mkdir src site
-	terminal -- -p 0 -d site -w src "echo begun; $many_pages"
+	terminal -- -p 0 -d site -w src "$half_build"
 	wait_for on_screen
 	wait_for says "$out" begun
-	nap 100
 	type_ 03
 	wait_for says "$out" 'blogserve: finishing build 1; ^C again stops it'
 	wait_for refused
-	[ ! -e site/20.txt ] || fail 'it waited for the build before it closed the port'
+	put "$dir/go" now
 	left_terminal
 	is 'exit status' "$rc" 0
-	whole_site
+	is 'page' "$(cat site/a.txt)" 'half whole'
 }
 
 t_lets_the_build_finish_on_SIGTERM_and_SIGHUP() {
 	for signal in TERM HUP; do
-		rm -rf site
+		rm -f "$dir/go"
 		mkdir -p src site
-		start -d site -w src "echo begun; $many_pages"
+		start -d site -w src "$half_build"
 		wait_for says "$err" begun
-		leave "$signal"
+		kill -"$signal" "$pid"
+		wait_for refused
+		put "$dir/go" now
+		gone
 		is "exit status after $signal" "$rc" 0
-		whole_site
+		is "page after $signal" "$(cat site/a.txt)" 'half whole'
 	done
 }
 
@@ -2201,7 +2195,7 @@ t_leaves_with_128_and_the_second_signal() {
 }
 
 t_kills_even_a_build_that_ignores_the_second_interrupt() {
-	start -d . -x '*' 'trap "" TERM; echo $$ >"$dir/build"; while :; do "$helper" nap 100; done'
+	start -d . -x '*' 'trap "" TERM; echo $$ >"$dir/build"; while "$helper" nap 100; do :; done'
 	wait_for says "$dir/build" ''
 	note "$(cat "$dir/build")"
 	kill -INT "$pid"
@@ -2298,7 +2292,7 @@ t_replaces_a_server_that_died_on_the_same_port() {
 		is "answer $i" "$(get /a.txt)" hello
 		[ "$(server)" != "$first" ] || fail 'the same server'
 	done
-	says "$err" 'blogserve: server: killed by signal 9 (Killed); started again' || fail "$(cat "$err")"
+	grep '^blogserve: server: killed by signal 9 (.*); started again' "$err" >/dev/null || fail "$(cat "$err")"
 	leave INT
 	is 'exit status' "$rc" 0
 }
@@ -2320,12 +2314,13 @@ t_lets_a_build_outlive_a_killed_parent() {
 	cat <"$dir/err.1" >"$dir/seen" &
 	cat=$!
 	note $cat
-	start -d site -w src "echo begun; $many_pages; echo yes; echo yes >&2; echo yes >\"\$dir/done\""
+	start -d site -w src "$half_build; echo yes; echo yes >&2; echo yes >\"\$dir/done\""
 	wait_for says "$dir/seen" begun
 	kill -KILL "$cat"
 	leave KILL
+	put "$dir/go" now
 	wait_for says "$dir/done" yes
-	whole_site
+	is 'page' "$(cat site/a.txt)" 'half whole'
 	wait_for refused
 }
 
@@ -2345,7 +2340,7 @@ t_leaves_nothing_behind() {
 
 # Makes a.txt of src/post; the builds after the first wait for $dir/go. Says what it found.
 version_build='echo "$BLOGSERVE_BUILD $(ls -A "$BLOGSERVE_OUT")." >>"$dir/started"
-[ "$BLOGSERVE_BUILD" = 1 ] || until [ -e "$dir/go" ]; do "$helper" nap 10; done
+[ "$BLOGSERVE_BUILD" = 1 ] || '"$gate"'
 cat src/post >"$BLOGSERVE_OUT/a.txt"'
 
 t_A_serves_the_last_version_until_the_next_is_whole() {
@@ -2375,7 +2370,7 @@ t_A_keeps_the_last_version_when_a_build_fails() {
 	start -A -k 1 -d site -w src '. ./src/way'
 	is 'the first' "$(get /a.txt)" one
 	wait_for built 1
-	put "$dir/expected" 'exit status 3' 'killed by signal 9 (Killed)' 'killed by signal 15 (Terminated)' \
+	put "$dir/expected" 'exit status 3' 'killed by signal 9' 'killed by signal 15' \
 	    'site: nothing is in BLOGSERVE_OUT' 'site: nothing is in BLOGSERVE_OUT' 'site: nothing is in BLOGSERVE_OUT'
 	for way in 'exit 3' 'kill -KILL $$' 'exec "$helper" nap 20000' 'rm "$BLOGSERVE_OUT/a.txt"' \
 	    'rm -r "$BLOGSERVE_OUT"' 'rm -r "$BLOGSERVE_OUT"; echo >"$BLOGSERVE_OUT"'; do
@@ -2386,7 +2381,7 @@ t_A_keeps_the_last_version_when_a_build_fails() {
 		is "after $way" "$(get /a.txt)" one
 		is "state after $way" "$(get /.blogserve/status | sed -n 's/^state: //p')" failed
 	done
-	is 'what it said' "$(sed -n 's/^blogserve: build [0-9]*: src[^:]*: \(.*\), [0-9.]* s$/\1/p' "$err")" "$(cat "$dir/expected")"
+	is 'what it said' "$(sed -n 's/ (.*), /, /; s/^blogserve: build [0-9]*: src[^:]*: \(.*\), [0-9.]* s$/\1/p' "$err")" "$(cat "$dir/expected")"
 	leave TERM
 	is 'exit status' "$rc" 0
 	is 'on disk' "$(cat site/a.txt)" one
@@ -2451,7 +2446,7 @@ t_A_leaves_no_trace_of_a_sudden_end() {
 	put "$dir/go" now
 	is 'the site' "$(cat site/a.txt)" one
 	[ -d .site.blogserve ] || fail "no $(ls -A)"
-	start -A -d site -w src 'until [ -e "$dir/more" ]; do "$helper" nap 10; done; cp src/post "$BLOGSERVE_OUT/a.txt"'
+	start -A -d site -w src 'until [ -e "$dir/more" ]; do "$helper" nap 10 || exit; done; cp src/post "$BLOGSERVE_OUT/a.txt"'
 	is 'from the first moment on' "$(get -t 5000 /a.txt)" one
 	put "$dir/more" now
 	wait_for page_has /a.txt two
@@ -2462,7 +2457,7 @@ t_A_leaves_no_trace_of_a_sudden_end() {
 	put .site.blogserve/1-1/a.txt half
 	mv site .site.blogserve/1-2
 	rm "$dir/more"
-	start -A -d site -w src 'until [ -e "$dir/more" ]; do "$helper" nap 10; done; exit 1'
+	start -A -d site -w src 'until [ -e "$dir/more" ]; do "$helper" nap 10 || exit; done; exit 1'
 	is 'the whole one' "$(get -t 5000 /a.txt)" two
 	put "$dir/more" now
 	leave INT
@@ -2497,16 +2492,14 @@ t_A_goes_on_when_somebody_tidies_up() {
 
 t_A_lets_the_build_finish_when_interrupt_is_typed() {
 	mkdir src
-	terminal -- -p 0 -A -d site -w src 'echo begun; i=0
-		while [ $((i += 1)) -le 20 ]; do
-			"$helper" nap 20
-			echo "half whole" >"$BLOGSERVE_OUT/$i.txt"
-		done'
+	terminal -- -p 0 -A -d site -w src "$half_build"
 	wait_for says "$out" begun
 	type_ 03
+	wait_for says "$out" 'finishing build 1'
+	put "$dir/go" now
 	left_terminal
 	is 'exit status' "$rc" 0
-	whole_site
+	is 'page' "$(cat site/a.txt)" 'half whole'
 	is 'what is left' "$(ls -A)" "site${newline}src"
 }
 
@@ -2650,11 +2643,8 @@ t_holds_no_descriptor_in_the_background() {
 	mkfifo pipe
 	( cat <pipe; echo end >"$dir/end" ) &
 	note $!
-	( exec 7>pipe; background -l "$dir/log" ) 7>&1
-	pid=$(cat "$dir/pid")
-	note "$pid"
+	{ background -l "$dir/log"; } 7>pipe
 	wait_for [ -e "$dir/end" ]
-	url=$(cat "$dir/out.b")
 	end_background
 }
 
@@ -2768,15 +2758,16 @@ t_takes_the_listeners_that_it_is_given() {
 t_says_later_what_it_could_not_say() {
 	mkdir src
 	mkfifo "$dir/err.1"
-	exec 5<>"$dir/err.1"
+	gated cat <"$dir/err.1" >"$dir/seen" &
+	note $!
 	start -d . -w src '"$helper" fill 200000 x; echo; exit 1'
 	wait_for state_of 1 failed
 	for build in 2 3 4; do
 		kill -USR1 "$pid"
 		wait_for state_of "$build" failed
 	done
-	cat <&5 >"$dir/seen" &
-	note $!
+	put "$dir/go" now
+	wait_for [ -s "$dir/seen" ]
 	kill -USR1 "$pid"
 	wait_for says "$dir/seen" 'build 5: asked for: exit status 1'
 	grep '^blogserve: standard error: [1-9] messages were dropped$' "$dir/seen" >/dev/null ||
@@ -2789,10 +2780,11 @@ t_says_later_what_it_could_not_say() {
 t_copies_all_to_a_reader_that_is_slow() {
 	mkdir src
 	mkfifo "$dir/err.1"
-	exec 5<>"$dir/err.1"
-	{ "$helper" nap 300; exec cat; } <&5 >"$dir/seen" &
+	gated cat <"$dir/err.1" >"$dir/seen" &
 	note $!
 	start -d . -w src '"$helper" fill 400000 x; echo'
+	wait_for state_of 1 ok
+	put "$dir/go" now
 	wait_for says "$dir/seen" 'build 1: first build: ok'
 	is 'what the build printed' "$(head -n 1 "$dir/seen" | wc -c | tr -d ' ')" 400001
 	leave INT
@@ -2837,7 +2829,7 @@ t_waits_longer_for_a_server_that_keeps_dying() {
 		wait_for server_killed
 		wait_for deaths "$i"
 	done
-	is 'messages' "$(sed 's/.*(Killed); //' "$err")" \
+	is 'messages' "$(sed 's/.*); //' "$err")" \
 	    "started again${newline}starting again in 0.1 s${newline}starting again in 0.2 s${newline}starting again in 0.4 s"
 	is 'a page' "$(get /a.txt)" hello
 	leave INT
@@ -3434,12 +3426,11 @@ t_puts_its_script_into_pages() {
 
 t_puts_its_script_behind_a_very_long_page() {
 	{ printf '<p>'; "$helper" fill 3000000 x; echo '</p>'; } >long.html
-	size=$(wc -c <long.html | tr -d ' ')
 	start
 	get /long.html >"$dir/answer"
 	has 'its end' "$(tail -n 1 "$dir/answer")" "$script"
 	is 'its length' "$("$helper" http -X HEAD -f Content-Length /long.html)" "$(wc -c <"$dir/answer" | tr -d ' ')"
-	head -c "$size" "$dir/answer" | cmp - long.html || fail 'the page itself differs'
+	has 'the page itself' "$(cmp long.html "$dir/answer" 2>&1)" 'EOF on long.html'
 }
 
 t_tells_of_builds_while_a_page_listens() {
