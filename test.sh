@@ -141,12 +141,30 @@ start() { # [argument ...]
 	esac
 }
 
+# With a site of one source.
+blog() { # [option ...] command
+	put src/post one
+	mkdir -p site
+	start -d site -w src "$@"
+}
+
 # To its end, which must come soon: what ought to fail might serve instead.
 try() { # [argument ...]
 	out=$dir/out.try
 	err=$dir/err.try
 	rc=0
 	( IFS=$newline; set -f; exec "$helper" run -t 5000 $with $program "$@" ) >"$out" 2>"$err" || rc=$?
+}
+
+# It cannot start, and says why in a line that begins so.
+fails() { # message [argument ...]
+	message=$1
+	shift
+	try "$@"
+	is "exit status of $*" "$rc" 1
+	is "standard output of $*" "$(cat "$out")" ''
+	is "lines of $*" "$(wc -l <"$err" | tr -d ' ')" 1
+	has "message of $*" "$(cat "$err")" "blogserve: $message"
 }
 
 gone() {
@@ -158,6 +176,14 @@ gone() {
 leave() { # signal
 	kill -"$1" "$pid"
 	gone
+}
+
+# It ends well; names: all that is left here.
+ends() { # signal [name ...]
+	leave "$1"
+	shift
+	is 'exit status' "$rc" 0
+	[ $# -eq 0 ] || is 'what is left' "$(ls -A)" "$(printf '%s\n' "$@")"
 }
 
 # At rest the server is the only child.
@@ -1343,11 +1369,8 @@ t_insists_on_the_port_that_was_named() {
 	"$helper" listen 0 >"$dir/taken" &
 	note $!
 	wait_for says "$dir/taken" ''
-	try -p "$(cat "$dir/taken")"
-	is 'exit status' "$rc" 1
-	is 'standard output' "$(cat "$out")" ''
-	is 'lines on standard error' "$(wc -l <"$err" | tr -d ' ')" 1
-	has 'message' "$(cat "$err")" "$(cat "$dir/taken")"
+	port=$(cat "$dir/taken")
+	fails "port $port: " -p "$port"
 }
 
 t_takes_any_port_for_port_0() {
@@ -1424,11 +1447,7 @@ t_says_in_one_line_why_it_cannot_start() {
 	# longer than a name may be, so that none is asked for it
 	nowhere=$("$helper" fill 64 n).invalid
 	while IFS='|' read -r args message; do
-		try $args
-		is "exit status of $args" "$rc" 1
-		is "standard output of $args" "$(cat "$out")" ''
-		is "lines of $args" "$(wc -l <"$err" | tr -d ' ')" 1
-		has "message of $args" "$(cat "$err")" "blogserve: $message: "
+		fails "$message: " $args
 	done <<-END
 		-p 0 -d missing|missing
 		-p 0 -d file|file
@@ -1447,8 +1466,7 @@ t_starts_with_the_standard_descriptors_closed() {
 	with=-c0
 	start -x '*' 'echo "$BLOGSERVE_BUILD" >>"$dir/builds"'
 	is 'without 0' "$(get /a.txt)" hello
-	leave INT
-	is 'exit status' "$rc" 0
+	ends INT
 	case $program in
 	*"$newline"*) return ;; # a wrapper may need its own
 	esac
@@ -1457,8 +1475,7 @@ t_starts_with_the_standard_descriptors_closed() {
 	is 'without 0 and 2' "$(get /a.txt)" hello
 	# a message that got into a pipe of its own would be taken for signals
 	nap 200
-	leave INT
-	is 'exit status' "$rc" 0
+	ends INT
 	is 'builds' "$(cat "$dir/builds")" "1${newline}1"
 }
 
@@ -1478,9 +1495,7 @@ t_lets_the_first_build_make_the_docroot() {
 }
 
 t_rebuilds_when_a_source_changes() {
-	put src/post one
-	mkdir site
-	start -d site -w src 'cat src/post >site/a.txt'
+	blog 'cat src/post >site/a.txt'
 	is 'at first' "$(get /a.txt)" one
 	put src/post two
 	wait_for page_has /a.txt two
@@ -1517,9 +1532,7 @@ t_watches_more_than_one_path() {
 }
 
 t_tells_on_a_line_how_each_build_went() {
-	put src/post one
-	mkdir site
-	start -d site -w src 'read -r how <src/post; [ "$how" != bad ] || exit 3; [ "$how" != worse ] || kill -9 $$'
+	blog 'read -r how <src/post; [ "$how" != bad ] || exit 3; [ "$how" != worse ] || kill -9 $$'
 	wait_for built 1
 	put src/post bad
 	wait_for built 2
@@ -1535,9 +1548,7 @@ blogserve: build 4: asked for: killed by signal 9, N s"
 }
 
 t_goes_on_serving_and_building_after_a_failed_build() {
-	put src/post one
-	mkdir site
-	start -d site -w src '[ "$(cat src/post)" != bad ] && cat src/post >site/a.txt'
+	blog '[ "$(cat src/post)" != bad ] && cat src/post >site/a.txt'
 	is 'at first' "$(get /a.txt)" one
 	put src/post bad
 	wait_for says "$err" 'exit status 1'
@@ -1649,9 +1660,7 @@ t_copies_what_the_build_prints_to_standard_error() {
 }
 
 t_shows_what_a_build_prints_while_it_runs() {
-	put src/post one
-	mkdir site
-	start -d site -w src 'echo going on; "$helper" nap 200; echo and on; '"$slow_build"
+	blog 'echo going on; "$helper" nap 200; echo and on; '"$slow_build"
 	wait_for says "$err" 'going on'
 	wait_for says "$err" 'and on'
 	is 'builds' "$(builds)" 0
@@ -1671,8 +1680,7 @@ t_is_not_held_up_by_a_terminal_that_nobody_reads() {
 	is 'at first' "$(get /a.txt)" one
 	put src/post two
 	wait_for page_has /a.txt two
-	leave INT
-	is 'exit status' "$rc" 0
+	ends INT
 }
 
 t_survives_readers_of_its_output_that_went_away() {
@@ -1690,14 +1698,11 @@ t_survives_readers_of_its_output_that_went_away() {
 	is 'at first' "$(get /a.txt)" one
 	put src/post two
 	wait_for page_has /a.txt two
-	leave INT
-	is 'exit status' "$rc" 0
+	ends INT
 }
 
 t_is_quiet_with_q_but_for_errors() {
-	put src/post one
-	mkdir site
-	start -q -d site -w src 'cat src/post >site/a.txt; [ "$(cat src/post)" != bad ]'
+	blog -q 'cat src/post >site/a.txt; [ "$(cat src/post)" != bad ]'
 	is 'at first' "$(get /a.txt)" one
 	is 'standard error' "$(own_lines)" ''
 	put src/post bad
@@ -1936,9 +1941,7 @@ t_does_not_count_what_it_writes_itself() {
 }
 
 t_stops_counting_what_each_build_changes() {
-	put src/post one
-	mkdir site
-	start -d site -w src 'echo "$BLOGSERVE_BUILD" >src/number; cat src/post >site/a.txt'
+	blog 'echo "$BLOGSERVE_BUILD" >src/number; cat src/post >site/a.txt'
 	wait_for says "$err" 'src/number: changed by 5 builds in a row'
 	wait_for says "$err" ': once more: ok'
 	nap 1500
@@ -2004,9 +2007,7 @@ t_holds_a_request_until_the_build_ends() {
 }
 
 t_tells_those_that_wait_when_it_leaves() {
-	put src/post one
-	mkdir site
-	start -d site -w src "$slow_build"
+	blog "$slow_build"
 	wait_for started 1
 	ask /a.txt
 	kill -INT "$pid"
@@ -2152,15 +2153,12 @@ t_lets_the_build_finish_on_SIGTERM_and_SIGHUP() {
 t_k_bounds_the_last_build_too() {
 	start -k 1 -d . -x '*' 'echo begun; exec "$helper" nap 20000'
 	wait_for says "$err" begun
-	leave INT
-	is 'exit status' "$rc" 0
+	ends INT
 	says "$err" 'longer than 1 s: stopping it' || fail "$(cat "$err")"
 }
 
 t_does_not_build_again_before_it_leaves() {
-	put src/post one
-	mkdir site
-	start -d site -w src "$slow_build"
+	blog "$slow_build"
 	wait_for started 1
 	put src/post two
 	nap 100
@@ -2231,13 +2229,11 @@ t_keeps_ignoring_what_was_ignored_at_the_start() {
 	kill -HUP "$pid"
 	nap 150
 	is 'status' "$(status /)" 200
-	leave TERM
-	is 'exit status' "$rc" 0
+	ends TERM
 	# a SIGTERM is never ignored
 	with=-iTERM
 	start
-	leave TERM
-	is 'exit status' "$rc" 0
+	ends TERM
 }
 
 t_stops_and_goes_on_in_a_shell() {
@@ -2268,17 +2264,14 @@ stopped() { # times
 }
 
 t_takes_no_harm_when_only_the_parent_is_stopped() {
-	put src/post one
-	mkdir site
-	start -d site -w src 'cat src/post >site/a.txt'
+	blog 'cat src/post >site/a.txt'
 	is 'at first' "$(get /a.txt)" one
 	kill -STOP "$pid"
 	put src/post two
 	is 'stopped' "$(get -t 3000 /a.txt)" one
 	kill -CONT "$pid"
 	wait_for page_has /a.txt two
-	leave INT
-	is 'exit status' "$rc" 0
+	ends INT
 }
 
 t_replaces_a_server_that_died_on_the_same_port() {
@@ -2293,8 +2286,7 @@ t_replaces_a_server_that_died_on_the_same_port() {
 		[ "$(server)" != "$first" ] || fail 'the same server'
 	done
 	grep '^blogserve: server: killed by signal 9 (.*); started again' "$err" >/dev/null || fail "$(cat "$err")"
-	leave INT
-	is 'exit status' "$rc" 0
+	ends INT
 }
 
 t_takes_its_server_along_when_it_is_killed() {
@@ -2325,12 +2317,9 @@ t_lets_a_build_outlive_a_killed_parent() {
 }
 
 t_leaves_nothing_behind() {
-	put src/post one
-	mkdir site
-	start -d site -w src 'echo some output; cat src/post >site/a.txt'
+	blog 'echo some output; cat src/post >site/a.txt'
 	wait_for built 1
-	leave INT
-	is 'exit status' "$rc" 0
+	ends INT
 	is 'temporary files' "$(ls -A "$TMPDIR")" ''
 	is 'files' "$(ls -A site)" a.txt
 	is 'files' "$(ls -A .)" "site${newline}src"
@@ -2356,9 +2345,7 @@ t_A_serves_the_last_version_until_the_next_is_whole() {
 	is 'on disk' "$(cat site/a.txt)" two
 	is 'what builds found in their directories' "$(cat "$dir/started")" "1 .${newline}2 ."
 	is 'the mark' "$(status /.blogserve)" 404
-	leave INT
-	is 'exit status' "$rc" 0
-	is 'what is left' "$(ls -A)" "site${newline}src"
+	ends INT site src
 	# what it made it may replace
 	put src/post three
 	start -A -d site -w src "$version_build"
@@ -2382,8 +2369,7 @@ t_A_keeps_the_last_version_when_a_build_fails() {
 		is "state after $way" "$(get /.blogserve/status | sed -n 's/^state: //p')" failed
 	done
 	is 'what it said' "$(sed -n 's/ (.*), /, /; s/^blogserve: build [0-9]*: src[^:]*: \(.*\), [0-9.]* s$/\1/p' "$err")" "$(cat "$dir/expected")"
-	leave TERM
-	is 'exit status' "$rc" 0
+	ends TERM
 	is 'on disk' "$(cat site/a.txt)" one
 	is 'what is left' "$(ls -A)" "site${newline}src"
 }
@@ -2394,9 +2380,7 @@ t_A_replaces_nothing_that_it_did_not_make() {
 	ln -s empty link
 	mkdir empty "$dir/other"
 	for docroot in site link . .. "$PWD"; do
-		try -A -p 0 -d $docroot -w src true
-		is "exit status of $docroot" "$rc" 1
-		is "message of $docroot" "$(cat "$err")" "blogserve: $docroot: -A replaces only a directory that is empty or that it made"
+		fails "$docroot: -A replaces only a directory that is empty or that it made" -A -p 0 -d $docroot -w src true
 	done
 	is 'the site' "$(cat site/a.txt)" mine
 	try -A -p 0 -d empty
@@ -2409,8 +2393,7 @@ t_A_replaces_nothing_that_it_did_not_make() {
 	put src/post two
 	wait_for says "$err" ': empty: not empty, and not made by blogserve -A, '
 	is 'the site' "$(ls empty)" b.txt
-	leave INT
-	is 'what is left' "$(ls -A)" "empty${newline}link${newline}site${newline}src"
+	ends INT empty link site src
 }
 
 # What only an open would notice.
@@ -2418,22 +2401,18 @@ t_A_is_not_held_up_by_a_strange_mark() {
 	mkdir src
 	start -A -d site -w src 'mkfifo "$BLOGSERVE_OUT/.blogserve"'
 	wait_for built 1
-	leave TERM
-	is 'exit status' "$rc" 0
-	is 'what is left' "$(ls -A)" "site${newline}src"
+	ends TERM site src
 }
 
 t_A_lets_no_two_programs_have_one_docroot() {
 	start -A -d site -x '*' 'echo one >"$BLOGSERVE_OUT/a.txt"'
 	is 'the first' "$(get /a.txt)" one
 	first=$pid
-	try -A -p 0 -d site -x '*' true
-	is 'exit status' "$rc" 1
+	fails '' -A -p 0 -d site -x '*' true
 	has 'message' "$(cat "$err")" 'a blogserve that runs has it'
 	pid=$first
 	is 'the first still' "$(get /a.txt)" one
-	leave INT
-	is 'what is left' "$(ls -A)" site
+	ends INT site
 }
 
 t_A_leaves_no_trace_of_a_sudden_end() {
@@ -2450,8 +2429,7 @@ t_A_leaves_no_trace_of_a_sudden_end() {
 	is 'from the first moment on' "$(get -t 5000 /a.txt)" one
 	put "$dir/more" now
 	wait_for page_has /a.txt two
-	leave INT
-	is 'what is left' "$(ls -A)" "site${newline}src"
+	ends INT site src
 	# where it takes two steps and the second was not taken
 	mkdir .site.blogserve .site.blogserve/1-1
 	put .site.blogserve/1-1/a.txt half
@@ -2460,8 +2438,7 @@ t_A_leaves_no_trace_of_a_sudden_end() {
 	start -A -d site -w src 'until [ -e "$dir/more" ]; do "$helper" nap 10 || exit; done; exit 1'
 	is 'the whole one' "$(get -t 5000 /a.txt)" two
 	put "$dir/more" now
-	leave INT
-	is 'what is left' "$(ls -A)" "site${newline}src"
+	ends INT site src
 }
 
 # The first process of a build is killed, another makes again what was removed.
@@ -2474,9 +2451,7 @@ t_A_leaves_nothing_that_a_build_left_behind() {
 	kill -USR1 "$pid"
 	wait_for [ -e "$dir/made" ]
 	[ "$(ls .site.blogserve)" != lock ] || fail 'nothing is left over'
-	leave INT
-	is 'exit status' "$rc" 0
-	is 'what is left' "$(ls -A)" "site${newline}src"
+	ends INT site src
 }
 
 t_A_goes_on_when_somebody_tidies_up() {
@@ -2486,8 +2461,7 @@ t_A_goes_on_when_somebody_tidies_up() {
 	rm -r .site.blogserve
 	put src/post two
 	wait_for page_has /a.txt two
-	leave INT
-	is 'what is left' "$(ls -A)" "site${newline}src"
+	ends INT site src
 }
 
 t_A_lets_the_build_finish_when_interrupt_is_typed() {
@@ -2521,8 +2495,7 @@ t_A_answers_with_one_version_whole() {
 	sed '1,/^.$/d' "$dir/answer" >"$dir/body"
 	is 'length' "$(wc -c <"$dir/body" | tr -d ' ')" 30000000
 	is 'of other versions' "$(tr -d 1 <"$dir/body" | wc -c | tr -d ' ')" 0
-	leave INT
-	is 'what is left' "$(ls -A)" "site${newline}src"
+	ends INT site src
 }
 
 # --- in the background, and other ways of a daemon ---
@@ -2582,11 +2555,7 @@ t_says_why_it_cannot_go_to_the_background() {
 	note $!
 	wait_for says "$dir/taken" ''
 	for args in "-p $(cat "$dir/taken")" '-d missing' '-l dir' '-l dir/no/log' '-P dir' '-P no/pid' "-a $("$helper" fill 64 n)"; do
-		try -p 0 -b $args
-		is "exit status of $args" "$rc" 1
-		is "standard output of $args" "$(cat "$out")" ''
-		is "lines of $args" "$(wc -l <"$err" | tr -d ' ')" 1
-		has "message of $args" "$(cat "$err")" 'blogserve: '
+		fails '' -p 0 -b $args
 	done
 	is 'what is left' "$(ls -A dir)" ''
 }
@@ -2633,9 +2602,7 @@ t_does_not_count_its_logs_after_SIGHUP() {
 	nap 500
 	is 'builds' "$(builds)" 1
 	# a lock goes with any descriptor of its file that is closed
-	try -p 0 -P src/pid -w src true
-	is 'exit status' "$rc" 1
-	has 'message' "$(cat "$err")" 'a blogserve that runs has it'
+	fails 'src/pid: a blogserve that runs has it' -p 0 -P src/pid -w src true
 	end_background
 }
 
@@ -2653,9 +2620,7 @@ t_lets_one_program_have_a_pid_file() {
 	start -P "$dir/pid"
 	is 'pid' "$(cat "$dir/pid")" "$pid"
 	first=$pid
-	try -p 0 -P "$dir/pid"
-	is 'exit status' "$rc" 1
-	is 'message' "$(cat "$err")" "blogserve: $dir/pid: a blogserve that runs has it"
+	fails "$dir/pid: a blogserve that runs has it" -p 0 -P "$dir/pid"
 	is 'pid' "$(cat "$dir/pid")" "$first"
 	leave KILL
 	is 'after a sudden end' "$(cat "$dir/pid")" "$first"
@@ -2667,12 +2632,9 @@ t_lets_one_program_have_a_pid_file() {
 	ln -s target link
 	mkdir dir
 	mkfifo fifo
-	try -p 0 -l fifo
-	is 'exit status with a fifo for a log' "$rc" 1
+	fails 'fifo: ' -p 0 -l fifo
 	for file in link dir fifo none/pid; do
-		try -p 0 -P $file
-		is "exit status with $file" "$rc" 1
-		has "message with $file" "$(cat "$err")" "blogserve: $file: "
+		fails "$file: " -p 0 -P $file
 	done
 	is 'what a link names' "$(cat target)" other
 	is 'what is left' "$(ls -A)" "a.txt${newline}dir${newline}fifo${newline}link${newline}target"
@@ -2707,16 +2669,12 @@ $(awk -F: '$1 == "nobody" { print $6 }' /etc/passwd) nobody nobody"
 	wait_for dead "$pid"
 	note "-$pid"
 	is 'pid later' "$(cat private/pid)" ''
-	try -p 0 -u no-such-user
-	is 'exit status of another' "$rc" 1
-	is 'message of another' "$(cat "$err")" 'blogserve: -u no-such-user: no such user'
+	fails '-u no-such-user: no such user' -p 0 -u no-such-user
 	case $program in
 	*"$newline"*) return ;; # a wrapper may need more than nobody may
 	esac
 	with="-u${newline}nobody"
-	try -p 0 -u root
-	is 'exit status of who is not root' "$rc" 1
-	is 'message of who is not root' "$(cat "$err")" 'blogserve: -u root: only root can become another user'
+	fails '-u root: only root can become another user' -p 0 -u root
 }
 
 t_tells_the_service_manager_how_it_is() {
@@ -2735,8 +2693,7 @@ t_tells_the_service_manager_how_it_is() {
 	wait_for says "$dir/told" 'RELOADING=1|MONOTONIC_USEC='
 	wait_for says "$dir/told" "READY=1|STATUS=$url build 2: asked for: ok"
 	is 'after that' "$(sed -n '/RELOADING/,$p' "$dir/told" | grep -v WATCHDOG | sed -n 2p | cut -c 1-8)" 'READY=1|'
-	leave TERM
-	is 'exit status' "$rc" 0
+	ends TERM
 	wait_for says "$dir/told" STOPPING=1
 }
 
@@ -2749,8 +2706,7 @@ t_takes_the_listeners_that_it_is_given() {
 	says "$err" "env: none none ${port%/}." || fail "$url: $(cat "$err")"
 	says "$err" 'fds: 0 1 2 null' || fail "$(cat "$err")"
 	is 'a page' "$(get /a.txt)" hello
-	leave TERM
-	is 'exit status' "$rc" 0
+	ends TERM
 	refused || fail 'the port is still open'
 }
 
@@ -2772,8 +2728,7 @@ t_says_later_what_it_could_not_say() {
 	wait_for says "$dir/seen" 'build 5: asked for: exit status 1'
 	grep '^blogserve: standard error: [1-9] messages were dropped$' "$dir/seen" >/dev/null ||
 	    fail "$(grep blogserve "$dir/seen")"
-	leave INT
-	is 'exit status' "$rc" 0
+	ends INT
 }
 
 # What a build prints before a reader has time must not be lost, nor may the line after it.
@@ -2787,8 +2742,7 @@ t_copies_all_to_a_reader_that_is_slow() {
 	put "$dir/go" now
 	wait_for says "$dir/seen" 'build 1: first build: ok'
 	is 'what the build printed' "$(head -n 1 "$dir/seen" | wc -c | tr -d ' ')" 400001
-	leave INT
-	is 'exit status' "$rc" 0
+	ends INT
 }
 
 state_of() { # build state
@@ -2809,8 +2763,7 @@ t_reaches_a_docroot_whose_parent_was_made_again() {
 		wait_for page_has /a.txt $post
 	done
 	lacks 'what it said' "$(cat "$err")" 'server: '
-	leave INT
-	is 'exit status' "$rc" 0
+	ends INT
 }
 
 t_gives_up_on_who_does_not_read_when_its_parent_is_gone() {
@@ -2832,8 +2785,7 @@ t_waits_longer_for_a_server_that_keeps_dying() {
 	is 'messages' "$(sed 's/.*); //' "$err")" \
 	    "started again${newline}starting again in 0.1 s${newline}starting again in 0.2 s${newline}starting again in 0.4 s"
 	is 'a page' "$(get /a.txt)" hello
-	leave INT
-	is 'exit status' "$rc" 0
+	ends INT
 }
 
 deaths() { # number
@@ -2968,8 +2920,7 @@ t_a_half_sent_request_holds_up_nobody() {
 	wait_for [ -e "$dir/sent" ]
 	is 'another' "$(get /a.txt)" hello
 	before=$("$helper" now)
-	leave INT
-	is 'exit status' "$rc" 0
+	ends INT
 	[ "$(($("$helper" now) - before))" -lt $((1000 * SLOW)) ] || fail 'it waited for the half-sent request'
 }
 
@@ -2981,8 +2932,7 @@ t_a_client_that_does_not_read_holds_up_nobody() {
 	is 'another' "$(get -t 5000 /a.txt)" hello
 	# nor the end of the program, for long
 	before=$("$helper" now)
-	leave INT
-	is 'exit status' "$rc" 0
+	ends INT
 	[ "$(($("$helper" now) - before))" -lt $((10000 * SLOW)) ] || fail 'it waited too long'
 }
 
@@ -2995,8 +2945,7 @@ t_a_thousand_idle_connections_hold_up_nobody() {
 	is 'connections' "$(cat "$dir/idle")" 1000
 	is 'answer' "$(get /a.txt)" hello
 	before=$("$helper" now)
-	leave INT
-	is 'exit status' "$rc" 0
+	ends INT
 	[ "$(($("$helper" now) - before))" -lt $((1000 * SLOW)) ] || fail 'it waited for them'
 }
 
@@ -3354,8 +3303,7 @@ t_logs_each_request_on_a_line() {
 	wait_for says "$dir/log2" '" 408 '
 	has 'the slow one' "$(grep 408 "$dir/log2")" '"GET /slow" 408'
 	leave TERM
-	try -p 0 -l "$dir/no/log"
-	is 'status without a log' "$rc" 1
+	fails "$dir/no/log: " -p 0 -l "$dir/no/log"
 }
 
 t_never_serves_what_a_file_was() {
@@ -3435,9 +3383,7 @@ t_puts_its_script_behind_a_very_long_page() {
 
 t_tells_of_builds_while_a_page_listens() {
 	put src/a.css 1
-	put src/post one
-	mkdir site
-	start -d site -w src 'echo "this is build $BLOGSERVE_BUILD"; cat src/post >site/a.txt; [ ! -e src/fail ]'
+	blog 'echo "this is build $BLOGSERVE_BUILD"; cat src/post >site/a.txt; [ ! -e src/fail ]'
 	wait_for built 1
 	printf 'GET /.blogserve/events HTTP/1.1\r\nHost: localhost\r\n\r\n' |
 	    "$helper" raw -p -t 20000 / >"$dir/events" &
@@ -3457,14 +3403,11 @@ t_tells_of_builds_while_a_page_listens() {
 	is 'changed' "$(get /.blogserve/status | sed -n 's/^changed: //p')" src/fail
 	is 'the log' "$(get /.blogserve/log)" 'this is build 4'
 	is 'its end' "$(get -H 'Range: bytes=-2' /.blogserve/log)" 4
-	leave INT
-	is 'exit status' "$rc" 0
+	ends INT
 }
 
 t_tells_its_state_while_a_request_must_wait() {
-	put src/post one
-	mkdir site
-	start -d site -w src "$slow_build"
+	blog "$slow_build"
 	wait_for started 1
 	is 'state' "$(get /.blogserve/status | sed -n 's/^state: //p')" building
 	: >"$dir/go"
