@@ -1605,6 +1605,26 @@ t_tells_the_build_what_changed() {
 	wait_for says "$dir/env" src/other
 }
 
+t_names_no_change_when_they_are_too_many_or_odd() {
+	blog 'printf "%s\n" "$BLOGSERVE_CHANGED." >"$dir/changed"'
+	wait_for built 1
+	put src/post two
+	wait_for built 2
+	is 'one' "$(cat "$dir/changed")" "src/post$newline."
+	put "src/of${newline}lines" one
+	wait_for built 3
+	is 'an odd one' "$(cat "$dir/changed")" .
+	# in one step
+	mkdir "$dir/many"
+	i=1000
+	while [ $((i += 1)) -le 1400 ]; do
+		: >"$dir/many/$i.a-name-that-is-as-long-as-they-seldom-are-so-that-not-many-of-them-are-needed-to-be-more-than-64-KiB-in-all-which-takes-about-four-hundred-of-some-two-hundred-bytes-each"
+	done
+	mv "$dir/many" src
+	wait_for built 4
+	is 'too many' "$(cat "$dir/changed")" .
+}
+
 t_builds_once_more_after_changes_during_a_build() {
 	put src/other one
 	blog "$slow_build"'; printf "%s\n" $BLOGSERVE_CHANGED >"$dir/changed"'
@@ -1751,6 +1771,16 @@ t_kills_a_build_that_will_not_stop() {
 	wait_for says "$err" 'killed by signal 9 ('
 }
 
+t_serves_a_docroot_that_is_made_again_without_a_command() {
+	put site/a.txt one
+	start -d site
+	is 'at first' "$(get /a.txt)" one
+	rm -r site
+	is 'removed' "$(status /a.txt)" 404
+	put site/a.txt two
+	wait_for page_has /a.txt two
+}
+
 t_only_serves_without_a_command() {
 	put a.txt one
 	start
@@ -1773,10 +1803,33 @@ settled() {
 	cmp -s "$dir/want" site/all.txt
 }
 
-step() { # command
-	eval "$1"
-	echo "after: $1"
-	wait_for settled
+saves() {
+	cat <<-'END'
+		echo two >src/a
+		echo more >>src/a
+		echo temporary >src/a.new; mv src/a.new src/a
+		echo outside >"$dir/a"; mv "$dir/a" src/a
+		echo old >"$dir/a"; touch -t 200001010000 "$dir/a"; mv "$dir/a" src/a
+		echo new >src/b
+		echo newer >src/b; touch -t 200001010000 src/b
+		ln src/a src/hard
+		rm src/a
+		mkdir -p src/deep/er/and; echo deep >src/deep/er/and/more
+		echo deeper >src/deep/er/and/more
+		mv src/deep src/moved
+		echo again >src/moved/er/and/more
+		mv src/moved/er "$dir/er"
+		mv "$dir/er" src/back
+		echo back >src/back/and/more
+		rm src/b; mkdir src/b; echo dir >src/b/c
+		rm -r src/b; echo file >src/b
+		: >src/b
+		rm -r src; mkdir src; echo made anew >src/a
+		echo and changed >src/a
+		mv src "$dir/src"; mkdir src; echo another >src/a
+		rm -r src; mv "$dir/src" src
+		echo last >src/a
+	END
 }
 
 every_kind_of_save() { # [option ...]
@@ -1784,30 +1837,12 @@ every_kind_of_save() { # [option ...]
 	mkdir site
 	start "$@" -d site -w src "($all_sources) >site/all.txt"
 	wait_for settled
-	step 'echo two >src/a'
-	step 'echo more >>src/a'
-	step 'echo temporary >src/a.new; mv src/a.new src/a'
-	step 'echo outside >"$dir/a"; mv "$dir/a" src/a'
-	step 'echo old >"$dir/a"; touch -t 200001010000 "$dir/a"; mv "$dir/a" src/a'
-	step 'echo new >src/b'
-	step 'echo newer >src/b; touch -t 200001010000 src/b'
-	step 'ln src/a src/hard'
-	step 'rm src/a'
-	step 'mkdir -p src/deep/er/and; echo deep >src/deep/er/and/more'
-	step 'echo deeper >src/deep/er/and/more'
-	step 'mv src/deep src/moved'
-	step 'echo again >src/moved/er/and/more'
-	step 'mv src/moved/er "$dir/er"'
-	step 'mv "$dir/er" src/back'
-	step 'echo back >src/back/and/more'
-	step 'rm src/b; mkdir src/b; echo dir >src/b/c'
-	step 'rm -r src/b; echo file >src/b'
-	step ': >src/b'
-	step 'rm -r src; mkdir src; echo made anew >src/a'
-	step 'echo and changed >src/a'
-	step 'mv src "$dir/src"; mkdir src; echo another >src/a'
-	step 'rm -r src; mv "$dir/src" src'
-	step 'echo last >src/a'
+	saves >"$dir/saves"
+	while read -r save; do
+		eval "$save"
+		echo "after: $save"
+		wait_for settled
+	done <"$dir/saves"
 	# the same size, as fast as it goes
 	for i in 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
 		echo "$i" >src/a
@@ -1817,6 +1852,58 @@ every_kind_of_save() { # [option ...]
 
 t_notices_every_kind_of_save() {
 	every_kind_of_save
+}
+
+# Not by the slow scan, which would find all that after a while: it is never due.
+t_is_notified_of_every_kind_of_save() {
+	put src/a one
+	compile notified
+	saves | ./notified >"$dir/missed" || fail "$(cat "$dir/missed")"
+	[ ! -s "$dir/missed" ] || skip "$(cat "$dir/missed")"
+}
+
+notified() {
+	cat <<'END'
+int
+main(void)
+{
+	static const char *watch[] = { "src", NULL }, *none[] = { NULL };
+	static struct options opt = { .root = (char *)"/", .watch = watch,
+	    .exclude = none, .log = -1, .pid = -1 };
+	static struct changes ch;
+	static struct watch w;
+	struct pollfd p;
+	char save[200];
+	int wrong = 0;
+
+	watch_open(&w, &opt);
+	if ((p.fd = watch_fd(&w)) == -1)
+		return printf("this system does not notify\n") < 0;
+	p.events = POLLIN;
+	while (fgets(save, sizeof(save), stdin) != NULL) {
+		changes_clear(&ch);
+		w.scan_at = INT64_MAX;
+		if (system(save) != 0 || poll(&p, 1, 0) != 1)
+			wrong = printf("not heard of: %s", save);
+		watch_hear(&w);
+		watch_drain(&w, &ch, clock_ms() + 1000);
+		if (ch.count == 0)
+			wrong = printf("not found: %s", save);
+	}
+	return wrong != 0;
+}
+END
+}
+
+# A write by a name outside is none in the directory that is watched.
+t_finds_what_notification_cannot_tell() {
+	put src/post one
+	ln src/post "$dir/outside"
+	mkdir site
+	start -d site -w src 'cat src/post >site/a.txt'
+	is 'at first' "$(get /a.txt)" one
+	echo two >"$dir/outside"
+	wait_for page_has /a.txt two
 }
 
 # Two saves of the same size so close that the clock of the file system may not tell them apart.
@@ -1936,7 +2023,8 @@ t_does_not_count_what_it_writes_itself() {
 }
 
 t_stops_counting_what_each_build_changes() {
-	blog 'echo "$BLOGSERVE_BUILD" >src/number; cat src/post >site/a.txt'
+	put "$dir/go" now
+	blog 'echo "$BLOGSERVE_BUILD" >src/number; cat src/post >site/a.txt; '"$gate"
 	wait_for says "$err" 'src/number: changed by 5 builds in a row'
 	wait_for says "$err" ': once more: ok'
 	nap 1500
@@ -1949,6 +2037,13 @@ t_stops_counting_what_each_build_changes() {
 	before=$(builds)
 	put src/number by hand
 	wait_for built $((before + 1))
+	# but what somebody else changes while one runs
+	rm "$dir/go"
+	put src/post three
+	wait_for says site/a.txt three
+	put src/post four
+	put "$dir/go" now
+	wait_for page_has /a.txt four
 }
 
 t_counts_links_to_what_it_watches_already() {
@@ -1988,14 +2083,32 @@ t_holds_a_request_until_the_build_ends() {
 	rm "$dir/go"
 	put src/post two
 	wait_for started 2
+	held two
+}
+
+held() { # what is answered later
 	ask /a.txt
 	nap 300
 	is 'state' "$(told state)" building
 	is 'answer during the build' "$(cat "$dir/answer")" ''
 	put "$dir/go" now
 	wait_for dead $asker
-	is 'answer' "$(tail -n 1 "$dir/answer")" two
+	is 'answer' "$(tail -n 1 "$dir/answer")" "$1"
 	is 'state later' "$(told state)" ok
+}
+
+t_holds_a_request_though_the_server_is_another() {
+	blog 'echo $$ >"$dir/build"; '"$slow_build"
+	wait_for started 1
+	kill -KILL "$(server | grep -v -x "$(cat "$dir/build")")"
+	wait_for deaths 1
+	held one
+}
+
+t_A_holds_a_request_until_there_is_a_version() {
+	put src/post one
+	start -A -d site -w src "$gate"'; cat src/post >"$BLOGSERVE_OUT/a.txt"'
+	held one
 }
 
 t_tells_those_that_wait_when_it_leaves() {
@@ -2091,6 +2204,19 @@ t_leaves_at_once_when_it_is_idle() {
 	dead "$child" || fail 'the server is still there'
 	refused || fail 'the port is still open'
 	is 'standard error' "$(own_lines)" ''
+}
+
+t_finishes_what_it_sends_before_it_leaves() {
+	"$helper" fill 20000000 x >big
+	start
+	ask /big -g "$dir/go" -t 20000
+	kill -INT "$pid"
+	wait_for refused
+	put "$dir/go" now
+	gone
+	is 'exit status' "$rc" 0
+	wait_for dead $asker
+	is 'length' "$(sed '1,/^.$/d' "$dir/answer" | wc -c | tr -d ' ')" 20000000
 }
 
 t_leaves_with_0_on_SIGTERM_and_SIGHUP() {
@@ -2529,6 +2655,8 @@ t_goes_to_the_background_once_it_serves() {
 	put src/post two
 	wait_for page_has /a.txt two
 	says "$dir/log" 'GET /a.txt ' || fail 'no log'
+	kill -USR1 "$pid"
+	wait_for says "$err" 'asked for: ok'
 	end_background
 }
 
@@ -2922,11 +3050,16 @@ t_answers_though_descriptors_are_few() {
 	put a.txt hello
 	with=-n40
 	start
+	"$helper" raw -t 60000 -m "$dir/sent" / </dev/null >"$dir/answer" &
+	oldest=$!
+	note $oldest
+	wait_for [ -e "$dir/sent" ]
 	"$helper" idle 100 / >"$dir/idle" &
 	note $!
 	wait_for says "$dir/idle" ''
 	is 'answer' "$(get /a.txt)" hello
 	is 'again' "$(get /a.txt)" hello
+	wait_for dead $oldest
 }
 
 # Streams of events are idle most of the time; of those that are, the oldest gives way.
@@ -2962,6 +3095,18 @@ t_closes_on_a_client_that_is_slow_with_its_head() {
 	{ printf 'GET / HTTP/1.0\r\nX: '; "$helper" fill $((60 * SLOW)) a; } |
 	    "$helper" raw -d 100 / >"$dir/answer" || :
 	[ "$(($("$helper" now) - before))" -lt $((4500 * SLOW)) ] || fail 'a slow client was given more time'
+}
+
+t_closes_on_a_client_that_is_idle_or_does_not_read() {
+	"$helper" fill 20000000 x >big
+	start -t 1 -l "$dir/log"
+	printf 'HEAD /big HTTP/1.1\r\nHost: localhost\r\n\r\n' | "$helper" raw / >"$dir/answer" ||
+	    fail 'it kept an idle connection'
+	ask /big -g "$dir/go" -t 60000
+	wait_for says "$dir/log" 'GET /big '
+	put "$dir/go" now
+	wait_for dead $asker
+	[ "$(wc -c <"$dir/answer")" -lt 20000000 ] || fail 'the sockets took all: this proved nothing'
 }
 
 t_understands_a_request_that_comes_byte_by_byte() {
@@ -3055,8 +3200,11 @@ t_lists_a_directory_sorted_and_escaped() {
 	put 'a b%41.txt' odd
 	put 'javascript:alert(1)' odd
 	put .secret 1
+	"$helper" fill 1234 x >sized
+	touch -t 202001020304 sized
 	start
 	page=$(get /)
+	has 'size and time' "$page" 'sized</a></td><td class="n">1234</td><td>2020-01-02 03:04</td>'
 	has 'type' "$("$helper" http -f Content-Type /)" 'text/html'
 	has 'order' "$(printf '%s' "$page" | tr -d '\n' | sed 's/.*apple\.txt.*banana\.txt.*cherry\.txt.*/sorted/')" sorted
 	has 'a directory' "$page" 'sub/'
@@ -3157,6 +3305,10 @@ t_gives_dates_and_tags_and_answers_304() {
 	is 'the tag counts more' "$(status -H 'If-None-Match: "x"' -H "If-Modified-Since: $date" /a.txt)" 200
 	is 'of HEAD' "$(status -X HEAD -H "If-None-Match: $tag" /a.txt)" 304
 	is 'the connection' "$(status -n 2 -H "If-None-Match: $tag" /a.txt)" "304${newline}304"
+	put later hello
+	touch -t 203501020304 later
+	"$helper" http -i /later >"$dir/head"
+	is 'a date to come' "$(sed -n 's/^Last-Modified: //p' "$dir/head")" "$(sed -n 's/^Date: //p' "$dir/head")"
 	put new HELLO
 	touch -t 202001020304 new
 	mv new a.txt
@@ -3248,6 +3400,11 @@ t_serves_below_a_prefix() {
 	is 'outside' "$(status /sub/)" 404
 	is 'another name' "$(status /blogs/)" 404
 	is 'up' "$(status /blog/../blog/)" 404
+	start -r blog -x '*' 'echo "url: $BLOGSERVE_URL."'
+	has 'the script' "$(get /blog/)" '<script src="/blog/.blogserve/reload.js"'
+	is 'the state' "$(status /blog/.blogserve/status)" 200
+	is 'the state outside' "$(status /.blogserve/status)" 404
+	wait_for says "$err" "url: $url."
 }
 
 t_logs_each_request_on_a_line() {
@@ -3372,7 +3529,7 @@ t_tells_of_builds_while_a_page_listens() {
 	is 'changed' "$(told changed)" src/fail
 	is 'the log' "$(get /.blogserve/log)" 'this is build 4'
 	is 'its end' "$(get -H 'Range: bytes=-2' /.blogserve/log)" 4
-	ends INT
+	leaves_within 1000
 }
 
 t_follows_links_that_stay_inside() {
@@ -3426,6 +3583,7 @@ t_answers_HEAD_like_GET_without_a_body() {
 	start
 	is 'length' "$("$helper" http -X HEAD -f Content-Length /a.txt)" 6
 	for path in /a.txt / /missing; do
+		lacks "the head of $path" "$("$helper" http -i -H 'Origin: http://evil.example' $path)" Access-Control
 		is "the head of $path" "$("$helper" http -i -X HEAD $path | grep -v '^Date: ')" \
 		    "$("$helper" http -i $path | grep -v '^Date: ')"
 	done
@@ -3513,6 +3671,21 @@ t_serves_a_large_file_whole() {
 	is 'length' "$("$helper" http -X HEAD -f Content-Length /big.bin)" 5000000
 	is 'length of nothing' "$("$helper" http -X HEAD -f Content-Length /empty.bin)" 0
 	is 'nothing' "$(status -n 2 /empty.bin)" "200${newline}200"
+}
+
+t_serves_files_of_more_than_4_GiB() {
+	printf end | dd of=huge bs=1048576 seek=4096 2>/dev/null || skip 'no such file here'
+	start
+	is 'length' "$("$helper" http -X HEAD -f Content-Length /huge)" 4294967299
+	is 'its end' "$(get -H 'Range: bytes=4294967296-' /huge)" end
+	is 'where' "$("$helper" http -f Content-Range -H 'Range: bytes=-1' /huge)" 'bytes 4294967298-4294967298/4294967299'
+}
+
+t_answers_a_simple_request_with_nothing_but_the_body() {
+	put a.txt hello
+	start
+	printf 'GET /a.txt\r\n' | "$helper" raw / >"$dir/answer"
+	cmp a.txt "$dir/answer" || fail "$(cat "$dir/answer")"
 }
 
 t_answers_only_its_own_hosts_on_loopback() {
