@@ -20,7 +20,6 @@ set -u
 LC_ALL=C; export LC_ALL
 TERM=dumb; export TERM
 unset CDPATH MAKEFLAGS MFLAGS NOTIFY_SOCKET WATCHDOG_USEC WATCHDOG_PID LISTEN_FDS LISTEN_PID
-umask 022
 SLOW=${SLOW:-1}; export SLOW
 JOBS=${JOBS:-4}
 HOSTCC=${HOSTCC:-${CC:-cc}}
@@ -946,7 +945,7 @@ run(int argc, char **argv)
 	struct passwd *pw;
 	pid_t pid;
 	long ms = 0, until;
-	int c, i, status;
+	int c, i, status, pass = 0;
 
 	signals_reset();
 	while ((c = getopt(argc, argv, "+c:i:ln:t:u:")) != -1)
@@ -957,7 +956,7 @@ run(int argc, char **argv)
 				if (strcmp(signals[i].name, optarg) == 0)
 					signal(signals[i].number, SIG_IGN);
 			break;
-		case 'l': listener_pass(); break;
+		case 'l': pass = 1; break;
 		case 'u':
 			if ((pw = getpwnam(optarg)) == NULL || setgid(pw->pw_gid) != 0 ||
 			    setuid(pw->pw_uid) != 0)
@@ -983,6 +982,8 @@ run(int argc, char **argv)
 			}
 		return exit_status(status);
 	}
+	if (pass)
+		listener_pass();
 	execvp(argv[optind], argv + optind);
 	die(argv[optind]);
 	return 127;
@@ -1278,6 +1279,18 @@ load(long ms, const char *url)
 	return 0;
 }
 
+/* The processor time that a process has used, in milliseconds. */
+static int
+cpu(pid_t pid)
+{
+	struct timespec t;
+	clockid_t id;
+
+	if (clock_getcpuclockid(pid, &id) != 0 || clock_gettime(id, &t) != 0)
+		return 1;
+	return printf("%ld\n", (long)(t.tv_sec * 1000 + t.tv_nsec / 1000000)) < 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -1328,6 +1341,8 @@ main(int argc, char **argv)
 	else if (argc == 3 && strcmp(verb, "children") == 0)
 		for (n = children(atol(argv[2]), child, 64); n > 0; )
 			printf("%ld\n", (long)child[--n]);
+	else if (argc == 3 && strcmp(verb, "cpu") == 0)
+		return cpu((pid_t)atol(argv[2]));
 	else if (argc == 3 && strcmp(verb, "datagrams") == 0)
 		return datagrams(argv[2]);
 	else if (argc >= 3 && strcmp(verb, "fill") == 0)
@@ -1458,6 +1473,7 @@ t_refuses_wrong_usage_with_the_synopsis() {
 		-i x -i: x
 		-i -1 -i: -1
 		-i 1x -i: 1x
+		-i 1.2345.6 -i: 1.2345.6
 		-k x -k: x
 		-k -3 -k: -3
 		-t x -t: x
@@ -1880,7 +1896,7 @@ main(void)
 	int wrong = 0;
 
 	watch_open(&w, &opt);
-	if ((p.fd = watch_fd(&w)) == -1)
+	if ((p.fd = w.notify) == -1)
 		return printf("this system does not notify\n") < 0;
 	p.events = POLLIN;
 	while (fgets(save, sizeof(save), stdin) != NULL) {
@@ -2221,6 +2237,32 @@ t_finishes_what_it_sends_before_it_leaves() {
 	is 'length' "$(sed '1,/^.$/d' "$dir/answer" | wc -c | tr -d ' ')" 20000000
 }
 
+# A build is wanted that comes no more, and a client takes nothing: no reason to go round in
+# circles. What that client was sent is in the log.
+t_rests_while_a_client_keeps_it_from_leaving() {
+	put src/post one
+	mkdir site
+	"$helper" fill 20000000 x >site/big.txt
+	start -l "$dir/log" -d site -w src '[ "$BLOGSERVE_BUILD" -gt 1 ] || exit 0; echo >>"$dir/started"
+	    until [ -e "$dir/go" ]; do "$helper" nap 10 || exit; done'
+	wait_for built 1
+	ask /big.txt -g "$dir/never" -t 40000
+	put src/post two
+	wait_for started 1
+	kill -USR1 "$pid"
+	kill -INT "$pid"
+	wait_for says "$err" 'finishing build 2'
+	put "$dir/go" now
+	wait_for says "$err" 'build 2: src/post: ok'
+	before=$("$helper" cpu "$pid") || skip 'no clock of another process here'
+	nap 2000
+	took=$(($("$helper" cpu "$pid") - before))
+	[ "$took" -lt 500 ] || fail "$took ms of processor time in 2 s"
+	gone
+	is 'exit status' "$rc" 0
+	says "$dir/log" 'GET /big.txt HTTP/1.0" 200 ' || fail "$(cat "$dir/log")"
+}
+
 t_leaves_with_0_on_SIGTERM_and_SIGHUP() {
 	for signal in TERM HUP; do
 		start -d . -x '*' :
@@ -2552,6 +2594,22 @@ t_A_leaves_no_trace_of_a_sudden_end() {
 	ends INT site src
 }
 
+# Of two whole ones the old is called so; whichever a directory has first.
+t_A_takes_the_newer_of_two_versions_after_a_sudden_end() {
+	put src/post one
+	for old in 1-1 9-9; do
+		mkdir -p .site.blogserve/$old.old .site.blogserve/5-5
+		: >.site.blogserve/$old.old/.blogserve
+		: >.site.blogserve/5-5/.blogserve
+		put .site.blogserve/$old.old/a.txt old
+		put .site.blogserve/5-5/a.txt new
+		start -A -d site -w src 'exit 1'
+		is "with $old" "$(get -t 5000 /a.txt)" new
+		ends INT site src
+		rm -r site
+	done
+}
+
 # The first process of a build is killed, another makes again what was removed.
 t_A_leaves_nothing_that_a_build_left_behind() {
 	mkdir src
@@ -2759,6 +2817,7 @@ nobody_may() {
 t_becomes_the_user() {
 	[ "$(id -u)" -eq 0 ] || skip 'for root only'
 	nobody_may || skip 'nobody may not come here'
+	umask 022	# nobody reads the sources
 	put src/post one
 	mkdir site private
 	chmod 700 private
@@ -2817,6 +2876,17 @@ t_takes_the_listeners_that_it_is_given() {
 	is 'a page' "$(get /a.txt)" hello
 	ends TERM
 	refused || fail 'the port is still open'
+}
+
+t_takes_the_listeners_that_it_is_given_to_the_background() {
+	put a.txt hello
+	with=-l
+	background -x '*' 'echo "$given" >"$dir/given"'
+	wait_for [ -s "$dir/given" ]
+	is 'the port' "$url" "http://127.0.0.1:$(cat "$dir/given")/"
+	is 'a page' "$(get /a.txt)" hello
+	kill -TERM "$pid"
+	wait_for dead "$pid"
 }
 
 # A pipe is full of what builds print; then it is read.
@@ -3211,6 +3281,13 @@ t_lists_a_directory_sorted_and_escaped() {
 	has 'link to it' "$page" 'a%20b%2541.txt'
 }
 
+t_lists_nothing_in_place_of_an_index_that_it_may_not_serve() {
+	mkdir sub
+	ln -s /etc/passwd sub/index.html
+	start
+	is 'status' "$(status /sub/)" 403
+}
+
 t_lists_nothing_with_n() {
 	put apple.txt 1
 	put sub/index.html hello
@@ -3497,6 +3574,20 @@ t_puts_its_script_behind_a_very_long_page() {
 	has 'its end' "$(tail -n 1 "$dir/answer")" "$script"
 	is 'its length' "$("$helper" http -X HEAD -f Content-Length /long.html)" "$(wc -c <"$dir/answer" | tr -d ' ')"
 	has 'the page itself' "$(cmp long.html "$dir/answer" 2>&1)" 'EOF on long.html'
+}
+
+t_leaves_a_long_page_in_UTF_16_alone() {
+	{ printf '\377\376'; "$helper" fill 3000000 x; } >long.html
+	start
+	get /long.html | cmp - long.html || fail 'it has more'
+}
+
+t_knows_ranges_of_the_log_for_GET_alone() {
+	blog 'echo building'
+	wait_for built 1
+	is 'of a GET' "$(status -H 'Range: bytes=0-0' /.blogserve/log)" 206
+	is 'of a HEAD' "$(status -X HEAD -H 'Range: bytes=0-0' /.blogserve/log)" 200
+	is 'past its end' "$(status -H 'Range: bytes=99-' /.blogserve/log)" 416
 }
 
 t_tells_of_builds_while_a_page_listens() {
@@ -4138,6 +4229,24 @@ questions(void)
 	same_number("gzip_accepted", "no field", gzip_accepted(NULL), false);
 }
 
+static void
+seconds(void)
+{
+	static const struct { const char *text; int64_t ms; } table[] = {
+		{ "1", 1000 },
+		{ "0.5", 500 },
+		{ "0.001", 1 },
+		{ "1.2345", 1234 },
+		{ "0.12345", 123 },
+		{ "1000.00001", 1000000 }
+	};
+	size_t i;
+
+	for (i = 0; i < COUNT(table); i++)
+		same_number("seconds_parse", table[i].text,
+		    seconds_parse('i', table[i].text), table[i].ms);
+}
+
 int
 main(void)
 {
@@ -4148,6 +4257,7 @@ main(void)
 	ranges();
 	escapes();
 	questions();
+	seconds();
 	return wrong;
 }
 END
