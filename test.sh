@@ -254,6 +254,12 @@ page_has() { # path text
 	esac
 }
 
+# The page comes to be what is saved.
+shows() { # text
+	put src/post "$1"
+	wait_for page_has /a.txt "$1"
+}
+
 page_lacks() { # path text
 	! page_has "$@"
 }
@@ -1536,8 +1542,7 @@ t_lets_the_first_build_make_the_docroot() {
 t_rebuilds_when_a_source_changes() {
 	blog 'cat src/post >site/a.txt'
 	is 'at first' "$(get /a.txt)" one
-	put src/post two
-	wait_for page_has /a.txt two
+	shows two
 }
 
 t_watches_a_single_file() {
@@ -1551,8 +1556,7 @@ t_watches_a_single_file() {
 	echo two >src/post
 	wait_for page_has /a.txt two
 	# the way most editors save
-	put src/post three
-	wait_for page_has /a.txt three
+	shows three
 	rm src/post
 	echo four >src/post
 	wait_for page_has /a.txt four
@@ -1590,8 +1594,7 @@ t_goes_on_serving_and_building_after_a_failed_build() {
 	put src/post bad
 	wait_for says "$err" 'exit status 1'
 	is 'after the failure' "$(get /a.txt)" one
-	put src/post two
-	wait_for page_has /a.txt two
+	shows two
 }
 
 t_reports_a_command_that_sh_does_not_find() {
@@ -1728,8 +1731,7 @@ t_is_not_held_up_by_a_terminal_that_nobody_reads() {
 	start -d site -w src 'awk "BEGIN { for (i = 0; i < 20000; i++) print \"a line of forty bytes, one of very many\" }"
 		cat src/post >site/a.txt'
 	is 'at first' "$(get /a.txt)" one
-	put src/post two
-	wait_for page_has /a.txt two
+	shows two
 	ends INT
 }
 
@@ -1738,8 +1740,7 @@ t_survives_readers_of_its_output_that_went_away() {
 	: <"$dir/err.1" &
 	blog 'echo much; cat src/post >site/a.txt'
 	is 'at first' "$(get /a.txt)" one
-	put src/post two
-	wait_for page_has /a.txt two
+	shows two
 	ends INT
 }
 
@@ -2037,8 +2038,7 @@ t_does_not_count_what_it_writes_itself() {
 	get /a.txt >/dev/null
 	nap 300
 	[ "$(builds)" -le 2 ] || fail "$(builds) builds"
-	put src/post two
-	wait_for page_has /a.txt two
+	shows two
 }
 
 t_stops_counting_what_each_build_changes() {
@@ -2049,8 +2049,7 @@ t_stops_counting_what_each_build_changes() {
 	nap 1500
 	before=$(builds)
 	[ "$before" -le 9 ] || fail "$before builds"
-	put src/post two
-	wait_for page_has /a.txt two
+	shows two
 	nap 1500
 	[ "$(builds)" -le $((before + 2)) ] || fail "$(builds) builds, $before before"
 	before=$(builds)
@@ -2085,8 +2084,7 @@ t_settles_when_a_build_rewrites_the_same_bytes() {
 	put src/feed one
 	blog 'cat src/post >src/feed; cat src/feed >site/a.txt'
 	wait_for built 1
-	put src/post two
-	wait_for page_has /a.txt two
+	shows two
 	nap 500
 	[ "$(builds)" -le 4 ] || fail "$(builds) builds"
 	before=$(builds)
@@ -2629,8 +2627,7 @@ t_A_goes_on_when_somebody_tidies_up() {
 	start -A -d site -w src 'cp src/post "$BLOGSERVE_OUT/a.txt"'
 	wait_for page_has /a.txt one
 	rm -r .site.blogserve
-	put src/post two
-	wait_for page_has /a.txt two
+	shows two
 	ends INT site src
 }
 
@@ -2712,8 +2709,7 @@ t_goes_to_the_background_once_it_serves() {
 	wait_for built 1
 	says "$err" 'fds: 0 1 2 null' || fail "$(cat "$err")"
 	says "$err" 'leader: yes blocked: ignored:.' || fail "$(cat "$err")"
-	put src/post two
-	wait_for page_has /a.txt two
+	shows two
 	says "$dir/log" 'GET /a.txt ' || fail 'no log'
 	kill -USR1 "$pid"
 	wait_for says "$err" 'asked for: ok'
@@ -2941,8 +2937,7 @@ t_finds_the_docroot_anew_when_a_build_made_it_or_its_parent_again() {
 		start -d $made -w src "rm -rf ${made%%/*}; mkdir -p $made; cp src/post $made/a.txt"
 		wait_for page_has /a.txt one
 		for post in two three four; do
-			put src/post $post
-			wait_for page_has /a.txt $post
+			shows $post
 		done
 		lacks 'what it said' "$(cat "$err")" 'server: '
 		ends INT
