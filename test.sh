@@ -104,7 +104,8 @@ put() { # file line ...
 
 # --- the program ---
 
-# Whatever is started in the background is written down, and struck off once it was waited for.
+# Whatever is started in the background is written down, and struck off once it was waited for. It is
+# started by exec: in yash and ksh93 $! is else a shell that waits for it, and it would be left over.
 note() { # pid
 	echo "$1" >>"$dir/pids"
 }
@@ -196,7 +197,7 @@ ends() { # signal [name ...]
 }
 
 take() { # port, 0 for any
-	"$helper" listen "$1" >"$dir/taken" &
+	{ exec "$helper" listen "$1"; } >"$dir/taken" &
 	note $!
 	wait_for [ -s "$dir/taken" ]
 }
@@ -234,7 +235,7 @@ ask() { # path [option for raw ...]
 	path=$1
 	shift
 	printf 'GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n' "$path" |
-	    "$helper" raw -p -m "$dir/sent" "$@" / >"$dir/answer" &
+	    { exec "$helper" raw -p -m "$dir/sent" "$@" /; } >"$dir/answer" &
 	asker=$!
 	note $asker
 	wait_for [ -e "$dir/sent" ]
@@ -1725,7 +1726,7 @@ t_is_not_held_up_by_a_terminal_that_nobody_reads() {
 	put src/post one
 	mkdir site
 	mkfifo "$dir/err.1"
-	"$helper" nap $((20000 * SLOW)) <"$dir/err.1" &
+	{ exec "$helper" nap $((20000 * SLOW)); } <"$dir/err.1" &
 	note $!
 	# more than any pipe holds
 	start -d site -w src 'awk "BEGIN { for (i = 0; i < 20000; i++) print \"a line of forty bytes, one of very many\" }"
@@ -2166,9 +2167,9 @@ t_never_shows_a_half_built_page_to_clients_that_never_pause() {
 	put src/post whole
 	put site/a.txt whole
 	start -d site -w src ': >site/a.txt; cat src/post >site/a.txt'
-	"$helper" hammer 2000 whole /a.txt >"$dir/one" &
+	{ exec "$helper" hammer 2000 whole /a.txt; } >"$dir/one" &
 	one=$!
-	"$helper" hammer 2000 whole /a.txt >"$dir/two" &
+	{ exec "$helper" hammer 2000 whole /a.txt; } >"$dir/two" &
 	two=$!
 	note $one
 	note $two
@@ -2845,7 +2846,7 @@ $(awk -F: '$1 == "nobody" { print $6 }' /etc/passwd) nobody nobody"
 
 t_tells_the_service_manager_how_it_is() {
 	put src/post one
-	"$helper" datagrams notify >"$dir/told" &
+	{ exec "$helper" datagrams notify; } >"$dir/told" &
 	note $!
 	wait_for [ -S notify ]
 	export NOTIFY_SOCKET=notify WATCHDOG_USEC=200000
@@ -3083,7 +3084,7 @@ END
 
 t_a_half_sent_request_holds_up_nobody() {
 	hello
-	printf 'GET /a.txt HT' | "$helper" raw -m "$dir/sent" / >"$dir/half" &
+	printf 'GET /a.txt HT' | { exec "$helper" raw -m "$dir/sent" /; } >"$dir/half" &
 	note $!
 	wait_for [ -e "$dir/sent" ]
 	is 'another' "$(get /a.txt)" hello
@@ -3102,7 +3103,7 @@ t_a_client_that_does_not_read_holds_up_nobody() {
 
 t_a_thousand_idle_connections_hold_up_nobody() {
 	hello
-	"$helper" idle 1000 / >"$dir/idle" &
+	{ exec "$helper" idle 1000 /; } >"$dir/idle" &
 	note $!
 	wait_for says "$dir/idle" ''
 	is 'connections' "$(cat "$dir/idle")" 1000
@@ -3114,11 +3115,11 @@ t_answers_though_descriptors_are_few() {
 	put a.txt hello
 	with=-n40
 	start
-	"$helper" raw -t 60000 -m "$dir/sent" / </dev/null >"$dir/answer" &
+	{ exec "$helper" raw -t 60000 -m "$dir/sent" /; } </dev/null >"$dir/answer" &
 	oldest=$!
 	note $oldest
 	wait_for [ -e "$dir/sent" ]
-	"$helper" idle 100 / >"$dir/idle" &
+	{ exec "$helper" idle 100 /; } >"$dir/idle" &
 	note $!
 	wait_for says "$dir/idle" ''
 	is 'answer' "$(get /a.txt)" hello
@@ -3133,7 +3134,7 @@ t_serves_pages_though_streams_fill_its_descriptors() {
 	start
 	i=0
 	while [ $((i += 1)) -le 100 ]; do
-		printf 'GET /.blogserve/events HTTP/1.1\r\nHost: localhost\r\n\r\n' | "$helper" raw -p -t 60000 / >"$dir/stream.$i" 2>&1 &
+		printf 'GET /.blogserve/events HTTP/1.1\r\nHost: localhost\r\n\r\n' | { exec "$helper" raw -p -t 60000 /; } >"$dir/stream.$i" 2>&1 &
 		note $!
 	done
 	wait_for streaming 40
@@ -3592,7 +3593,7 @@ t_tells_of_builds_while_a_page_listens() {
 	blog 'echo "this is build $BLOGSERVE_BUILD"; cat src/post >site/a.txt; [ ! -e src/fail ]'
 	wait_for built 1
 	printf 'GET /.blogserve/events HTTP/1.1\r\nHost: localhost\r\n\r\n' |
-	    "$helper" raw -p -t 20000 / >"$dir/events" &
+	    { exec "$helper" raw -p -t 20000 /; } >"$dir/events" &
 	note $!
 	wait_for says "$dir/events" '"done":1,"other":1,"build":1,"building":-1,'
 	has 'its type' "$(cat "$dir/events")" 'Content-Type: text/event-stream'
@@ -4415,7 +4416,7 @@ bench() {
 	echo "requests a second over 64 kept connections, the median of 5; canned: a server that reads no file"
 	for size in 1024 102400; do
 		dd if=/dev/zero of=$size bs=1024 count=$((size / 1024)) 2>/dev/null
-		"$helper" canned $size >"$dir/canned" &
+		{ exec "$helper" canned $size; } >"$dir/canned" &
 		canned=$!
 		note $canned
 		until [ -s "$dir/canned" ]; do nap 10; done
