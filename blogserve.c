@@ -97,6 +97,7 @@
 #include <sys/wait.h>
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -1286,13 +1287,14 @@ struct cached {
 	char data[];
 };
 
-/* Tables are one string each: pointers would be relocated at each start. */
-static const char field_names[] =
-    "Accept-Encoding\0" "Connection\0" "Content-Length\0"
-    "Host\0" "If-Match\0" "If-Modified-Since\0"
-    "If-None-Match\0" "If-Range\0" "If-Unmodified-Since\0"
-    "Range\0" "Referer\0" "Sec-Fetch-Dest\0"
-    "Transfer-Encoding\0" "User-Agent";
+/* Tables have no pointers, which would be relocated at each start. */
+static const char field_names[FIELDS][20] = {
+	"Accept-Encoding", "Connection", "Content-Length",
+	"Host", "If-Match", "If-Modified-Since",
+	"If-None-Match", "If-Range", "If-Unmodified-Since",
+	"Range", "Referer", "Sec-Fetch-Dest",
+	"Transfer-Encoding", "User-Agent",
+};
 
 /* RFC 9110, section 15. */
 static const char statuses[] =
@@ -1430,16 +1432,26 @@ head_length(const char *data, size_t len)
 	return 0;
 }
 
+/*
+ * How many characters of s are ASCII letters, digits, or among the others:
+ * the locale is always C.
+ */
+static size_t
+span(const char *s, const char *others)
+{
+	size_t n;
+
+	for (n = 0; s[n] != '\0' && (isalnum((unsigned char)s[n]) ||
+	    strchr(others, s[n]) != NULL); n++)
+		;
+	return n;
+}
+
+/* RFC 9110, section 5.6.2. */
 static bool
 is_token(const char *s)
 {
-	if (*s == '\0')
-		return false;
-	for (; *s != '\0'; s++)
-		if ((unsigned char)*s <= ' ' || (unsigned char)*s >= 0x7f ||
-		    strchr("\"(),/:;<=>?@[\\]{}", *s) != NULL)
-			return false;
-	return true;
+	return *s != '\0' && s[span(s, "!#$%&'*+-.^_`|~")] == '\0';
 }
 
 /* Whether a comma-separated field value lists a token (any case). */
@@ -1473,9 +1485,8 @@ line_cut(char **text)
 	return line;
 }
 
-/* RFC 3986's characters of a name, but the comma. */
-static const char name_chars[] = "abcdefghijklmnopqrstuvwxyz"
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+;=";
+/* What RFC 3986 has in a name beside letters and digits, but the comma. */
+#define NAME_OTHERS	"-._~!$&'()*+;="
 
 /* Host: a name or an address, perhaps a port (RFC 9110, section 7.2). */
 static bool
@@ -1488,7 +1499,7 @@ host_valid(const char *host)
 		if (host[n++] != ']')
 			return false;
 	} else
-		n = strspn(host, name_chars);
+		n = span(host, NAME_OTHERS);
 	if (host[n] == ':')
 		n += 1 + strspn(host + n + 1, "0123456789");
 	return host[n] == '\0';
@@ -1538,7 +1549,6 @@ request_line_parse(struct request *rq, char *line)
 static int
 field_parse(struct request *rq, char *line)
 {
-	const char *name = field_names;
 	char *value, *end;
 	int i;
 
@@ -1552,7 +1562,9 @@ field_parse(struct request *rq, char *line)
 	    (end[-1] == ' ' || end[-1] == '\t'); end--)
 		;
 	*end = '\0';
-	for (i = 0; strcasecmp(line, name) != 0; name += strlen(name) + 1)
+	/* Most are none of ours, which their first letter shows. */
+	for (i = 0; ((*line ^ *field_names[i]) & ~('a' ^ 'A')) != 0 ||
+	    strcasecmp(line, field_names[i]) != 0;)
 		if (++i == FIELDS)
 			return 0;
 	if (rq->field[i] != NULL && (i == FIELD_HOST ||
@@ -1732,14 +1744,16 @@ html_add(struct buf *b, const char *text)
 static void
 url_add(struct buf *b, const char *path)
 {
-	const unsigned char *p = (const unsigned char *)path;
+	size_t n;
 
-	for (; *p != '\0'; p++)
-		if ((*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'z') ||
-		    (*p >= 'A' && *p <= 'Z') || strchr("-._~/", *p) != NULL)
-			buf_add(b, (const char *)p, 1);
-		else
-			buf_printf(b, "%%%02X", *p);
+	for (;;) {
+		n = span(path, "-._~/");
+		buf_add(b, path, n);
+		path += n;
+		if (*path == '\0')
+			return;
+		buf_printf(b, "%%%02X", (unsigned char)*path++);
+	}
 }
 
 static const char date_imf[] = "%a, %d %b %Y %H:%M:%S GMT";
@@ -5989,8 +6003,8 @@ prefix_parse(const char *text)
 	size_t n;
 
 	text += strspn(text, "/");
-	for (p = text + strspn(text, name_chars); p[0] == '/' && p[1] != '/';
-	    p += 1 + strspn(p + 1, name_chars))
+	for (p = text + span(text, NAME_OTHERS); p[0] == '/' && p[1] != '/';
+	    p += 1 + span(p + 1, NAME_OTHERS))
 		;
 	if (*p != '\0')
 		say(USAGE, "-r: %s: not a path", text);
