@@ -31,7 +31,7 @@ lint:
 	$(CC) $(WARNINGS) -O2 -DPOSIX_ONLY -c -o /dev/null blogserve.c
 	! mandoc -T lint blogserve.1 | grep -v 'referenced manual not found'
 	shellcheck -s sh test.sh
-	cppcheck -q --std=c99 --error-exitcode=1 --inline-suppr \
+	cppcheck -q --force --std=c99 --error-exitcode=1 --inline-suppr \
 		--enable=warning,performance,portability blogserve.c
 
 # The blog of README's "A blog from nothing" in a directory that goes with
