@@ -2253,7 +2253,7 @@ struct service {
 	struct listeners *listeners;
 	struct conn *conns;
 	struct pollfd *polls;	/* orders, the listeners, the connections */
-	size_t count, max;
+	size_t count, cap, max;
 	size_t busy;		/* the first so many are polled each turn */
 	size_t first;		/* index in polls of the first connection */
 	int64_t now, until;	/* no connection's deadline is before until */
@@ -3795,6 +3795,29 @@ service_evict(struct service *sv)
 	return true;
 }
 
+/* Room for another connection; false when there is none to be had. */
+static bool
+service_room(struct service *sv)
+{
+	size_t cap = sv->cap > 0 ? sv->cap * 2 : 16;
+	struct pollfd *polls;
+	struct conn *conns;
+
+	if (sv->count == sv->max)
+		return service_evict(sv);
+	if (sv->count < sv->cap)
+		return true;
+	if ((conns = realloc(sv->conns, cap * sizeof(*conns))) != NULL)
+		sv->conns = conns;
+	if ((polls = realloc(sv->polls, (sv->first + cap) *
+	    sizeof(*polls))) != NULL)
+		sv->polls = polls;
+	if (conns == NULL || polls == NULL)
+		return service_evict(sv);
+	sv->cap = cap;
+	return true;
+}
+
 /* Accept some of what waits at a listener, and let each step at once. */
 static void
 service_accept(struct service *sv, int listener)
@@ -3803,7 +3826,7 @@ service_accept(struct service *sv, int listener)
 	int fd, turn;
 
 	for (turn = 0; turn < ACCEPT_MAX && !sv->full; turn++) {
-		if (sv->count == sv->max && !service_evict(sv)) {
+		if (!service_room(sv)) {
 			sv->full = true;
 			return;
 		}
@@ -3978,9 +4001,7 @@ service_open(struct service *sv)
 {
 	sv->max = conn_limit();
 	sv->first = 1 + sv->listeners->count;
-	/* For all that there may be: what is not used stays untouched. */
-	sv->conns = must_alloc(sv->max * sizeof(*sv->conns));
-	sv->polls = must_alloc((sv->first + sv->max) * sizeof(*sv->polls));
+	sv->polls = must_alloc(sv->first * sizeof(*sv->polls));
 	sv->polls[0].fd = sv->orders_fd;
 	sv->polls[0].events = POLLIN;
 	sv->site.opt = sv->opt;
