@@ -2269,6 +2269,7 @@ struct service {
 	struct buf location;	/* where else the client is sent to */
 	struct buf spare;	/* an empty conn.out, to be used again */
 	struct buf log;		/* lines to be written */
+	bool log_mute;		/* that they cannot be was said */
 	struct buf path;	/* of the file that was kept */
 	int64_t started_at;
 	struct timespec clock;	/* when the reply was begun */
@@ -3222,13 +3223,18 @@ conn_log(struct service *sv, struct conn *c, int status)
 	buf_puts(&c->line, "\"\n");
 }
 
-/* Write the log's lines, whole. */
+/* Write the log's lines, at once; that they are lost is said once. */
 static void
 log_flush(struct service *sv)
 {
-	if (sv->log.len > 0 && !sv->log.failed &&
-	    write(sv->opt->log, sv->log.data, sv->log.len) == -1)
-		sv->log.failed = true;
+	if (sv->log.len > 0 && !sv->log.failed) {
+		if (write(sv->opt->log, sv->log.data, sv->log.len) != -1)
+			sv->log_mute = false;
+		else if (!sv->log_mute) {
+			sv->log_mute = true;
+			say_why(WARNING, sv->opt->logfile);
+		}
+	}
 	buf_clear(&sv->log);
 }
 
@@ -6098,7 +6104,8 @@ option_set(struct options *o, int c, const char *arg)
 static void
 options_parse(struct options *o, int argc, char **argv)
 {
-	static const char forms[] = IN_ORDER ":AbhLnqRVva:d:H:i:k:l:P:p:r:t:u:w:x:";
+	static const char forms[] = IN_ORDER
+	    ":AbhLnqRVva:d:H:i:k:l:P:p:r:t:u:w:x:";
 	size_t n = ((size_t)argc + 1) * sizeof(*o->watch);
 	int c;
 

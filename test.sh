@@ -2254,13 +2254,35 @@ t_rests_while_a_client_keeps_it_from_leaving() {
 	wait_for says "$err" 'finishing build 2'
 	put "$dir/go" now
 	wait_for says "$err" 'build 2: src/post: ok'
-	before=$("$helper" cpu "$pid") || skip 'no clock of another process here'
+	"$helper" cpu $$ >/dev/null || skip 'no clock of another process here'
+	before=$("$helper" cpu "$pid") || fail 'it did not wait for the client'
 	nap 2000
-	took=$(($("$helper" cpu "$pid") - before))
+	took=$("$helper" cpu "$pid") || fail 'it did not wait for the client'
+	took=$((took - before))
 	[ "$took" -lt 500 ] || fail "$took ms of processor time in 2 s"
 	gone
 	is 'exit status' "$rc" 0
 	says "$dir/log" 'GET /big.txt HTTP/1.0" 200 ' || fail "$(cat "$dir/log")"
+}
+
+t_kills_a_server_that_does_not_leave() {
+	for signals in INT 'INT TERM'; do
+		start
+		child=$(server)
+		kill -STOP "$child"
+		before=$("$helper" now)
+		for signal in $signals; do
+			kill -"$signal" "$pid"
+		done
+		gone
+		dead "$child" || fail "after $signals its server is still there"
+		took=$(($("$helper" now) - before))
+		case $signals/$rc in
+		INT/0) ;;
+		*TERM/130|*TERM/143) [ "$took" -lt 5000 ] || fail "$took ms, as after one signal" ;;
+		*) fail "exit status after $signals: $rc" ;;
+		esac
+	done
 }
 
 t_leaves_with_0_on_SIGTERM_and_SIGHUP() {
@@ -2594,6 +2616,17 @@ t_A_leaves_no_trace_of_a_sudden_end() {
 	ends INT site src
 }
 
+# As process 1 of a container is another one each time, of the same number.
+t_A_finds_a_name_for_what_is_old() {
+	put src/post one
+	start -A -d site -w src 'cat src/post >"$BLOGSERVE_OUT/a.txt"'
+	wait_for page_has /a.txt one
+	mkdir -p ".site.blogserve/$(cat .site.blogserve/lock)-1.old/from-before"
+	shows two
+	wait_for eval '[ "$(ls .site.blogserve)" = lock ]'
+	ends INT site src
+}
+
 # Of two whole ones the old is called so; whichever a directory has first.
 t_A_takes_the_newer_of_two_versions_after_a_sudden_end() {
 	put src/post one
@@ -2885,6 +2918,7 @@ t_takes_the_listeners_that_it_is_given_to_the_background() {
 	is 'a page' "$(get /a.txt)" hello
 	kill -TERM "$pid"
 	wait_for dead "$pid"
+	note "-$pid"
 }
 
 # A pipe is full of what builds print; then it is read.
@@ -3497,6 +3531,15 @@ t_logs_each_request_on_a_line() {
 	has 'the slow one' "$(grep 408 "$dir/log2")" '"GET /slow" 408'
 	leave TERM
 	fails "$dir/no/log: " -p 0 -l "$dir/no/log"
+}
+
+t_says_once_that_it_cannot_log() {
+	[ -c /dev/full ] || skip 'no /dev/full here'
+	hello -l /dev/full
+	is 'a page' "$(get /a.txt)" hello
+	is 'another' "$(get /a.txt)" hello
+	ends INT
+	is 'what it said' "$(own_lines | grep -c '^blogserve: /dev/full: ')" 1
 }
 
 t_never_serves_what_a_file_was() {
