@@ -367,6 +367,23 @@ extra_cork(int fd, int on)
 #endif
 }
 
+/*
+ * Let clients wait at a listener until they speak or a second has passed,
+ * so that most are answered as soon as they are accepted.
+ */
+static void
+extra_defer(int fd)
+{
+#if defined(TCP_DEFER_ACCEPT) && !defined(POSIX_ONLY)
+	const int seconds = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds,
+	    sizeof(seconds));
+#else
+	(void)fd;
+#endif
+}
+
 /* A descriptor that tells of changes; -1 with errno, 0 where none can. */
 static int
 extra_notify_open(void)
@@ -6208,6 +6225,7 @@ listener_open(const struct addrinfo *ai)
 		return -1;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	extra_defer(fd);
 	if (fd_prepare(fd) == 0 && bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 &&
 	    listen(fd, SOMAXCONN) == 0)
 		return fd;
