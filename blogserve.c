@@ -1548,15 +1548,15 @@ request_line_parse(struct request *rq, char *line)
 	if ((target = strchr(line, ' ')) == NULL)
 		return 400;
 	*target++ = '\0';
-	if (!is_token(line))
+	if ((rq->method = method_of(line)) == METHOD_UNKNOWN && !is_token(line))
 		return 400;
-	rq->method = method_of(line);
 	rq->target = target;
 	rq->minor = -1;
 	if ((version = strchr(target, ' ')) == NULL)
 		return rq->method == METHOD_GET && *target == '/' ? 0 : 400;
 	*version++ = '\0';
-	if (fnmatch("HTTP/[0-9].[0-9]", version, 0) != 0)
+	if (strcmp(version, "HTTP/1.1") != 0 &&
+	    fnmatch("HTTP/[0-9].[0-9]", version, 0) != 0)
 		return 400;
 	rq->minor = version[5] == '0' ? 0 : version[7] - '0';
 	return version[5] > '1' ? 505 : 0;
@@ -1572,7 +1572,7 @@ field_parse(struct request *rq, char *line)
 	if ((value = strchr(line, ':')) == NULL)
 		return 400;
 	*value++ = '\0';
-	if (!is_token(line) || strchr(value, '\r') != NULL)
+	if (strchr(value, '\r') != NULL)
 		return 400;
 	value += strspn(value, " \t");
 	for (end = value + strlen(value); end > value &&
@@ -1583,7 +1583,7 @@ field_parse(struct request *rq, char *line)
 	for (i = 0; ((*line ^ *field_names[i]) & ~('a' ^ 'A')) != 0 ||
 	    strcasecmp(line, field_names[i]) != 0;)
 		if (++i == FIELDS)
-			return 0;
+			return is_token(line) ? 0 : 400;
 	if (rq->field[i] != NULL && (i == FIELD_HOST ||
 	    i == FIELD_CONTENT_LENGTH))
 		return 400;
