@@ -2242,6 +2242,7 @@ struct conn {
 	bool corked;		/* full segments only, till the reply is out */
 	bool stirred;		/* it moved since the last sweep */
 	bool more;		/* it gave others their turn */
+	bool was_read;		/* in this turn */
 	int tries;		/* of composing, while the file changed */
 	int file;		/* -1, or what conn.left is read from */
 	off_t at, left;
@@ -2292,6 +2293,7 @@ struct service {
 	struct timespec clock;	/* when the reply was begun */
 	time_t date_at;		/* the second that date names */
 	size_t cache_bytes;
+	const struct cached *proved;	/* st is its, and later than in */
 	struct orders orders;
 	struct orders told;	/* what the event streams were told of */
 	struct site site;
@@ -2691,14 +2693,22 @@ cache_slot(struct service *sv, const char *name)
 	return &sv->cache[h % CACHE_SLOTS];
 }
 
-/* The file sv->name, if it is kept and current; sv->st becomes its stat. */
+/*
+ * The file sv->name, if it is kept and current; sv->st becomes its stat.
+ * That is asked for once for all requests that came before it was.
+ */
 static const struct cached *
 cache_find(struct service *sv)
 {
 	const struct cached *c = *cache_slot(sv, sv->name);
 	struct buf *path = &sv->path;
 
-	if (c == NULL || sv->now >= c->until || strcmp(c->name, sv->name) != 0)
+	if (c != NULL && (sv->now >= c->until || strcmp(c->name, sv->name) != 0))
+		c = NULL;
+	if (c != NULL && c == sv->proved)
+		return c;
+	sv->proved = NULL;
+	if (c == NULL)
 		return NULL;
 	buf_clear(path);
 	buf_puts(path, sv->opt->root);
@@ -2707,7 +2717,7 @@ cache_find(struct service *sv)
 	if (path->failed || stat(path->data, &sv->st) == -1 ||
 	    sv->st.st_dev != c->dev || stat_stamp(&sv->st) != c->stamp)
 		return NULL;
-	return c;
+	return sv->proved = c;
 }
 
 static void
@@ -2890,6 +2900,7 @@ request_answer(struct service *sv, struct reply *r)
 	if (rq->field[FIELD_RANGE] == NULL && !r->insert && !packable &&
 	    (r->kept = cache_find(sv)) != NULL)
 		return file_reply(sv, r, -1);
+	sv->proved = NULL;
 	site_enter(&sv->site);
 	fd = site_find(sv, r, slash);
 	status = fd == -1 ? status_of_errno() : 200;
@@ -3132,6 +3143,7 @@ own_reply(struct service *sv, struct reply *r)
 	const struct request *rq = &sv->request;
 	int fd;
 
+	sv->proved = NULL;
 	buf_clear(&sv->page);
 	r->type = "text/plain";
 	if (strcmp(rq->own, "status") == 0) {
@@ -3177,6 +3189,8 @@ orders_drain(struct service *sv)
 
 	while ((n = read(sv->orders_fd, &sv->orders, sizeof(sv->orders))) > 0)
 		count++;
+	if (count > 0)
+		sv->proved = NULL;
 	return is_end(n) ? -1 : count;
 }
 
@@ -3505,34 +3519,44 @@ conn_answer(struct service *sv, struct conn *c, size_t len, int status)
 }
 
 /*
- * READ: take what came and answer the first whole head; more is read once
- * at most, so that none can keep the others waiting.  Returns whether
- * there is more to do at once.
+ * Take what came, once in a turn at most, so that none can keep the others
+ * waiting.  What is known of files may be older than that.
  */
-static bool
-conn_input(struct service *sv, struct conn *c, bool *may_read)
+static void
+conn_read(struct service *sv, struct conn *c)
 {
-	size_t have = buf_left(&c->in), len;
-	ssize_t n = 0;
+	size_t have = buf_left(&c->in);
+	ssize_t n = read(c->fd, sv->in, HEAD_MAX - have);
 
-	if (have > 0)
-		memcpy(sv->in, c->in.data + c->in.at, have);
-	if ((len = head_length(sv->in, have)) == 0) {
-		if (!*may_read)
-			return false;
-		*may_read = false;
-		n = read(c->fd, sv->in + have, HEAD_MAX - have);
-		if (is_end(n)) {
-			conn_close(sv, c);
-			return false;
-		}
-		if (n == -1 && (have == 0 || sv->now < c->until))
-			return false;
+	c->was_read = true;
+	sv->proved = NULL;
+	if (n > 0) {
 		if (have == 0)
 			conn_bear(sv, c, HEAD_TIME);
-		have += n > 0 ? (size_t)n : 0;
-		len = head_length(sv->in, have);
+		buf_add(&c->in, sv->in, (size_t)n);
 	}
+	if (is_end(n) || c->in.failed)
+		conn_close(sv, c);
+}
+
+/*
+ * READ: answer the first whole head, or what will never be one.  Returns
+ * whether there is more to do at once.
+ */
+static bool
+conn_input(struct service *sv, struct conn *c)
+{
+	size_t have, len;
+
+	for (;;) {
+		if ((have = buf_left(&c->in)) > 0)
+			memcpy(sv->in, c->in.data + c->in.at, have);
+		if ((len = head_length(sv->in, have)) > 0 || c->was_read)
+			break;
+		conn_read(sv, c);
+	}
+	if (have == 0)
+		return false;
 	sv->in[have] = '\0';
 	if (len > 0) {
 		memcpy(sv->head, sv->in, len);
@@ -3552,9 +3576,7 @@ conn_input(struct service *sv, struct conn *c, bool *may_read)
 		len = 0;
 	buf_clear(&c->in);
 	buf_add(&c->in, sv->in + len, have - len);
-	if (c->in.failed)
-		conn_close(sv, c);
-	else if (have == len)
+	if (have == len)
 		buf_free(&c->in);
 	return c->state == CONN_SEND || c->state == CONN_HOLD;
 }
@@ -3656,13 +3678,13 @@ conn_output(struct service *sv, struct conn *c)
 static void
 conn_step(struct service *sv, struct conn *c)
 {
-	bool may_read = true, more = true;
+	bool more = true;
 	int turn;
 
 	for (turn = 0; more && turn < 2 * TURN_MAX; turn++)
 		switch (c->state) {
 		case CONN_READ:
-			more = conn_input(sv, c, &may_read);
+			more = conn_input(sv, c);
 			break;
 		case CONN_HOLD:
 			if ((more = !conn_held(sv, c)))
@@ -3681,6 +3703,7 @@ conn_step(struct service *sv, struct conn *c)
 			break;
 		}
 	c->more = more;
+	c->was_read = false;
 }
 
 /* What a connection waits for; to go on, for what is there already. */
@@ -3774,6 +3797,30 @@ service_sweep(struct service *sv)
 		}
 	sv->sweep_at = sv->now + SWEEP_TIME + (int64_t)sv->count /
 	    SWEEP_CONNS;
+}
+
+/*
+ * Let those that are ready step, which are so many at most.  First all is
+ * read, so that one look at a file is later than all that ask for it.
+ */
+static void
+service_turn(struct service *sv, int ready)
+{
+	size_t i;
+	int left;
+
+	for (i = sv->busy, left = ready; left > 0 && i-- > 0;)
+		if (sv->polls[sv->first + i].revents != 0) {
+			left--;
+			if (sv->conns[i].state == CONN_READ &&
+			    buf_left(&sv->conns[i].in) == 0)
+				conn_read(sv, &sv->conns[i]);
+		}
+	for (i = sv->busy, left = ready; left > 0 && i-- > 0;)
+		if (sv->polls[sv->first + i].revents != 0) {
+			left--;
+			service_step(sv, i);
+		}
 }
 
 /* Let those go whose patience has ended; find the next whose will. */
@@ -4060,6 +4107,7 @@ service_wait(struct service *sv)
 	wait = all && sv->busy > 0 ? 0 : poll_time(until, sv->now);
 	ready = poll(sv->polls, (nfds_t)count, wait);
 	sv->now = clock_ms();
+	sv->proved = NULL;
 	if (ready <= 0)
 		for (i = 0; i < count; i++)
 			sv->polls[i].revents = 0;
@@ -4109,11 +4157,7 @@ serve(struct service *sv)
 				sv->polls[0].fd = -1;
 			}
 		}
-		for (i = sv->busy; ready > 0 && i-- > 0;)
-			if (sv->polls[sv->first + i].revents != 0) {
-				ready--;
-				service_step(sv, i);
-			}
+		service_turn(sv, ready);
 		service_expire(sv);
 		for (i = 0; i < sv->listeners->count; i++)
 			if (sv->polls[1 + i].revents != 0)
