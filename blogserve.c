@@ -85,7 +85,8 @@
 #if defined(__OPTIMIZE_SIZE__) && !defined(__clang__) && __GNUC__ >= 12
 #pragma GCC optimize("Oz", "no-thread-jumps", "no-tree-fre", \
     "no-tree-tail-merge", "no-move-loop-invariants", "no-caller-saves", \
-    "no-expensive-optimizations", "no-forward-propagate", "no-jump-tables")
+    "no-expensive-optimizations", "no-forward-propagate", "no-jump-tables", \
+    "no-tree-dominator-opts", "no-tree-loop-im")
 #endif
 
 #include <sys/types.h>
@@ -471,7 +472,7 @@ enum {
 	STREAM_MAX = 64 * 1024,	/* events that a client may leave unread */
 	CACHE_SLOTS = 32768,	/* small files kept in memory ... */
 	CACHE_FILE = 16 * 1024,	/* ... bytes of one, at most */
-	CACHE_MAX = 16 * 1024 * 1024,	/* ... and of all of them */
+	CACHE_MAX = 32 * 1024 * 1024,	/* ... and of all of them */
 	LISTING_PIECE = 1000,	/* lines of a listing made at a time */
 	LISTEN_MAX = 16,	/* listeners */
 	LOOP_MAX = 5,		/* builds in a row that a build may cause */
@@ -2683,14 +2684,21 @@ redirect_reply(struct service *sv, struct reply *r, const char *path)
 	r->location = location->failed ? "/" : location->data;
 }
 
+/* Where sv->name is kept or would be: one of two places, the older's. */
 static struct cached **
-cache_slot(struct service *sv, const char *name)
+cache_slot(struct service *sv)
 {
 	uint64_t h = 0;
+	const char *s;
+	struct cached **slot;
 
-	for (; *name != '\0'; name++)
-		h = mix(h, (unsigned char)*name);
-	return &sv->cache[h % CACHE_SLOTS];
+	for (s = sv->name; *s != '\0'; s++)
+		h = mix(h, (unsigned char)*s);
+	slot = &sv->cache[h % (CACHE_SLOTS - 1)];
+	if (slot[0] == NULL || strcmp(slot[0]->name, sv->name) == 0)
+		return slot;
+	return slot + (slot[1] == NULL || slot[1]->until < slot[0]->until ||
+	    strcmp(slot[1]->name, sv->name) == 0);
 }
 
 /*
@@ -2700,24 +2708,22 @@ cache_slot(struct service *sv, const char *name)
 static const struct cached *
 cache_find(struct service *sv)
 {
-	const struct cached *c = *cache_slot(sv, sv->name);
+	const struct cached *c = *cache_slot(sv);
 	struct buf *path = &sv->path;
 
-	if (c != NULL && (sv->now >= c->until || strcmp(c->name, sv->name) != 0))
-		c = NULL;
-	if (c != NULL && c == sv->proved)
+	if (c == NULL || sv->now >= c->until || strcmp(c->name, sv->name) != 0)
+		return NULL;
+	if (c == sv->proved)
 		return c;
 	sv->proved = NULL;
-	if (c == NULL)
-		return NULL;
 	buf_clear(path);
 	buf_puts(path, sv->opt->root);
 	buf_puts(path, "/");
-	buf_add(path, c->name, strlen(c->name) + 1);
-	if (path->failed || stat(path->data, &sv->st) == -1 ||
-	    sv->st.st_dev != c->dev || stat_stamp(&sv->st) != c->stamp)
-		return NULL;
-	return sv->proved = c;
+	buf_add(path, sv->name, strlen(sv->name) + 1);
+	if (!path->failed && stat(path->data, &sv->st) == 0 &&
+	    sv->st.st_dev == c->dev && stat_stamp(&sv->st) == c->stamp)
+		sv->proved = c;
+	return sv->proved;
 }
 
 static void
@@ -2733,7 +2739,7 @@ cache_drop(struct service *sv, struct cached **slot)
 static void
 cache_add(struct service *sv, const struct reply *r, const struct buf *out)
 {
-	struct cached **slot = cache_slot(sv, sv->name), *c;
+	struct cached **slot = cache_slot(sv), *c;
 	size_t length = (size_t)r->length, n = strlen(sv->name) + 1;
 	size_t fields = out->len - length - r->validators;
 
@@ -2890,15 +2896,15 @@ request_answer(struct service *sv, struct reply *r)
 {
 	const struct request *rq = &sv->request;
 	size_t len = strlen(rq->path);
-	bool slash = len == 0 || rq->path[len - 1] == '/', packable;
+	bool slash = len == 0 || rq->path[len - 1] == '/';
 	int fd, status;
 
 	memcpy(sv->name, rq->path, len + 1);
 	if (slash)
 		memcpy(sv->name + len, "index.html", 11);
-	packable = reply_named(sv, r);
-	if (rq->field[FIELD_RANGE] == NULL && !r->insert && !packable &&
-	    (r->kept = cache_find(sv)) != NULL)
+	r->cachable = !reply_named(sv, r) && !r->insert &&
+	    rq->field[FIELD_RANGE] == NULL;
+	if (r->cachable && (r->kept = cache_find(sv)) != NULL)
 		return file_reply(sv, r, -1);
 	sv->proved = NULL;
 	site_enter(&sv->site);
@@ -2912,8 +2918,8 @@ request_answer(struct service *sv, struct reply *r)
 		close(fd);
 		status = slash ? 404 : 301;
 	}
-	r->cachable = r->encoding == NULL &&
-	    (slash || strcmp(sv->name, rq->path) == 0);
+	if (!slash && strcmp(sv->name, rq->path) != 0)
+		r->cachable = false;
 	if (status == 200)
 		return file_reply(sv, r, fd);
 	if (status == 404)

@@ -728,14 +728,15 @@ hammer(long ms, const char *text, const char *url)
 	return WHOLE;
 }
 
-/* idle n url: holds n connections, silently, until it is ended; says how many it got. */
+/* idle n url: asks once on each of n connections, and holds them until it is ended; says how many it got. */
 static int
 idle(int argc, char **argv)
 {
+	static const char head[] = "HEAD /a.txt HTTP/1.1\r\nHost: localhost\r\n\r\n";
 	struct rlimit files;
 	char host[256], port[16];
 	const char *path;
-	int i, n;
+	int i, n, fd;
 
 	if (argc != 3)
 		return USAGE;
@@ -743,8 +744,8 @@ idle(int argc, char **argv)
 	files.rlim_cur = files.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &files);
 	url_split(argv[2], host, port, &path);
-	for (i = 0, n = atoi(argv[1]); i < n && url_connect(host, port) >= 0; i++)
-		;
+	for (i = 0, n = atoi(argv[1]); i < n && (fd = url_connect(host, port)) >= 0; i++)
+		send_all(fd, head, sizeof head - 1);
 	printf("%d\n", i);
 	fflush(stdout);
 	while (!told_to_end)
@@ -3149,7 +3150,7 @@ t_answers_though_descriptors_are_few() {
 	put a.txt hello
 	with=-n40
 	start
-	{ exec "$helper" raw -t 60000 -m "$dir/sent" /; } </dev/null >"$dir/answer" &
+	printf 'HEAD /a.txt HTTP/1.1\r\nHost: localhost\r\n\r\n' | { exec "$helper" raw -t 60000 -m "$dir/sent" /; } >"$dir/answer" &
 	oldest=$!
 	note $oldest
 	wait_for [ -e "$dir/sent" ]
@@ -3243,6 +3244,16 @@ t_answers_requests_that_come_in_one_piece_in_order() {
 	    "$helper" raw / >"$dir/answer" || fail 'the connection stayed open'
 	is 'bodies' "$(grep hello "$dir/answer")" "hello-a${newline}hello-b"
 	is 'answers' "$(grep -c '^HTTP/1' "$dir/answer")" 3
+	# each by what is known of its own file, though some of that serves for several
+	put c.txt hello-longer
+	nap 50
+	of_a=$("$helper" http -f ETag /a.txt)
+	of_c=$("$helper" http -f ETag /c.txt)
+	for tag in "$of_c" "$of_a"; do
+		printf 'GET /a.txt HTTP/1.1\r\nHost: localhost\r\n\r\nGET /c.txt HTTP/1.1\r\nHost: localhost\r\nRange: bytes=6-\r\n\r\nGET /a.txt HTTP/1.0\r\nIf-None-Match: %s\r\n\r\n' "$tag" |
+		    "$helper" raw / | sed -n 's/^HTTP[^ ]* \([0-9]*\).*/\1/p'
+	done >"$dir/answer"
+	is 'statuses' "$(tr '\n' ' ' <"$dir/answer")" '200 206 200 200 206 304 '
 }
 
 # --- requests and answers ---
