@@ -3610,7 +3610,7 @@ conn_send(struct service *sv, struct conn *c, size_t *size)
 		    c->listing))
 			listing_free(&c->listing);
 		if (c->left > SENDFILE_REST) {
-			if (!conn_unchanged(c))
+			if (c->sent > 0 && !conn_unchanged(c))
 				return errno = EIO, -1;
 			*size = c->left - SENDFILE_REST < SENDFILE_MAX ?
 			    (size_t)c->left - SENDFILE_REST : SENDFILE_MAX;
