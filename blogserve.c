@@ -1260,6 +1260,7 @@ struct request {
 	bool keep;			/* the client wants to go on */
 	bool close;			/* ... or, in any field, not */
 	bool body;			/* bytes follow that we do not read */
+	bool lost;			/* it is for what is never served */
 	char *target;
 	const char *own;		/* NULL, or what of ours it names */
 	const char *query;		/* from its '?' on, or "" */
@@ -2895,10 +2896,17 @@ static int
 request_answer(struct service *sv, struct reply *r)
 {
 	const struct request *rq = &sv->request;
-	size_t len = strlen(rq->path);
-	bool slash = len == 0 || rq->path[len - 1] == '/';
 	int fd, status;
+	size_t len;
+	bool slash;
 
+	if (rq->lost) {
+		sv->proved = NULL;
+		site_enter(&sv->site);
+		return missing_reply(sv, r);
+	}
+	len = strlen(rq->path);
+	slash = len == 0 || rq->path[len - 1] == '/';
 	memcpy(sv->name, rq->path, len + 1);
 	if (slash)
 		memcpy(sv->name + len, "index.html", 11);
@@ -2967,7 +2975,10 @@ request_refused(struct service *sv, int status)
 		rq->target[strcspn(rq->target, "?")] = '\0';
 		return 0;
 	}
-	return target_path(rq->target, rq->path, sizeof(rq->path), &rq->query);
+	status = target_path(rq->target, rq->path, sizeof(rq->path),
+	    &rq->query);
+	rq->lost = status == 404;
+	return rq->lost ? 0 : status;
 }
 
 /*

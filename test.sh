@@ -3349,6 +3349,11 @@ t_answers_404_with_a_page_or_the_one_of_the_site() {
 	is 'status' "$(status /missing)" 404
 	has 'the one of the site' "$(get /missing)" '<p>lost</p>'
 	is 'below a file' "$(status /a.txt/b)" 404
+	# as for what is never served, whether or not it is there
+	for path in /.git/config /a.txt%2Fb /../a.txt; do
+		is "status of $path" "$(status "$path")" 404
+		has "the page of $path" "$(get "$path")" '<p>lost</p>'
+	done
 }
 
 t_knows_the_types_of_what_blogs_hold() {
