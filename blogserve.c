@@ -2977,8 +2977,11 @@ request_refused(struct service *sv, int status)
 	}
 	status = target_path(rq->target, rq->path, sizeof(rq->path),
 	    &rq->query);
-	rq->lost = status == 404;
-	return rq->lost ? 0 : status;
+	if (status != 404)
+		return status;
+	rq->lost = true;
+	rq->path[0] = '\0';
+	return 0;
 }
 
 /*

@@ -209,9 +209,15 @@ leaves_within() { # ms
 	[ "$took" -lt $(($1 * SLOW)) ] || fail "took $took ms to leave"
 }
 
-# At rest the server is the only child.
+# At rest the server is the only child; it comes after the URL.
 server() {
-	"$helper" children "$pid"
+	wait_for has_child
+	echo "$server"
+}
+
+has_child() {
+	server=$("$helper" children "$pid")
+	[ -n "$server" ]
 }
 
 dead() { # pid
@@ -2949,9 +2955,7 @@ t_copies_all_to_a_reader_that_is_slow() {
 	mkfifo "$dir/err.1"
 	gated cat <"$dir/err.1" >"$dir/seen" &
 	note $!
-	start -d . -w src '"$helper" fill 400000 x; echo'
-	wait_for state_of 1 ok
-	put "$dir/go" now
+	start -d . -w src '"$helper" fill 400000 x; echo; : >"$dir/go"'
 	wait_for says "$dir/seen" 'build 1: first build: ok'
 	is 'what the build printed' "$(head -n 1 "$dir/seen" | wc -c | tr -d ' ')" 400001
 	ends INT
