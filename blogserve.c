@@ -2294,7 +2294,7 @@ struct service {
 	int64_t started_at;
 	struct timespec clock;	/* when the reply was begun */
 	time_t date_at;		/* the second that date names */
-	size_t cache_bytes;
+	size_t cache_bytes, cache_hand;	/* the next to make room */
 	const struct cached *proved;	/* st is its, and later than in */
 	struct orders orders;
 	struct orders told;	/* what the event streams were told of */
@@ -2736,7 +2736,7 @@ cache_drop(struct service *sv, struct cached **slot)
 	*slot = NULL;
 }
 
-/* Keep sv->name, of which out is the whole reply. */
+/* Keep sv->name, of which out is the whole reply; others make room. */
 static void
 cache_add(struct service *sv, const struct reply *r, const struct buf *out)
 {
@@ -2745,8 +2745,9 @@ cache_add(struct service *sv, const struct reply *r, const struct buf *out)
 	size_t fields = out->len - length - r->validators;
 
 	cache_drop(sv, slot);
-	if (sv->cache_bytes + length > CACHE_MAX ||
-	    (c = calloc(1, sizeof(*c) + fields + length + n)) == NULL)
+	while (sv->cache_bytes + length > CACHE_MAX)
+		cache_drop(sv, &sv->cache[sv->cache_hand++ % CACHE_SLOTS]);
+	if ((c = calloc(1, sizeof(*c) + fields + length + n)) == NULL)
 		return;
 	c->stamp = stat_stamp(&sv->st);
 	c->dev = sv->st.st_dev;
