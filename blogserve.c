@@ -370,7 +370,8 @@ extra_cork(int fd, int on)
 
 /*
  * Let clients wait at a listener until they speak or a second has passed,
- * so that most are answered as soon as they are accepted.
+ * so that most are answered as soon as they are accepted.  Those that wait
+ * there are no connections yet: not bound by -t, and not told of our end.
  */
 static void
 extra_defer(int fd)
@@ -464,7 +465,9 @@ enum {
 	SENDFILE_MAX = 1024 * 1024,	/* or of this, by sendfile, ... */
 	SENDFILE_REST = 4 * 1024,	/* but for the last so many bytes */
 	LOG_MAX = 1000,		/* bytes of a client's text in the log */
+	BACKLOG = 4096,		/* clients that wait at a listener */
 	ACCEPT_MAX = 64,	/* clients taken in a turn */
+	READ_MAX = 256,		/* of those, read before any is answered */
 	TRIES_MAX = 100,	/* to read a file that changes meanwhile */
 	TURN_MAX = 8,		/* pieces a connection may send in its turn */
 	LINKS_MAX = 40,	/* symlinks and ".." followed in one path */
@@ -1283,14 +1286,14 @@ struct reply {
 	const struct stat *st;	/* of the file, for validators, or NULL */
 	const char *mark;	/* what the tag has beside that of the file */
 	const struct cached *kept;	/* has the fields already, or NULL */
-	bool cachable;		/* the file may be kept for the next one */
+	bool cachable;		/* it may be what is kept, or may be kept */
 	/* Where those parts of its head begin that tell of the file alone. */
 	size_t validators, content;
 };
 
 /*
- * A small file in memory.  It is sent only while a stat of its path has the
- * same stamp as when it was read, so it is proved current for each request;
+ * A small file in memory.  It is sent only if a stat of its path has the
+ * same stamp as when it was read, and is later than all of the request;
  * it is kept only if it had not changed lately, when a stamp may miss a
  * change.  What no stamp tells, a write through mapped memory and a link
  * that leads out where a directory was, is found within CACHE_TIME.
@@ -2244,7 +2247,7 @@ struct conn {
 	bool corked;		/* full segments only, till the reply is out */
 	bool stirred;		/* it moved since the last sweep */
 	bool more;		/* it gave others their turn */
-	bool was_read;		/* in this turn */
+	bool was_read;		/* since its last step: once is enough */
 	int tries;		/* of composing, while the file changed */
 	int file;		/* -1, or what conn.left is read from */
 	off_t at, left;
@@ -2295,7 +2298,11 @@ struct service {
 	struct timespec clock;	/* when the reply was begun */
 	time_t date_at;		/* the second that date names */
 	size_t cache_bytes, cache_hand;	/* the next to make room */
-	const struct cached *proved;	/* st is its, and later than in */
+	/*
+	 * What st is the stat of, later than all that was read of clients and
+	 * all orders; or NULL, as whoever reads either or writes st sets it.
+	 */
+	const struct cached *proved;
 	struct orders orders;
 	struct orders told;	/* what the event streams were told of */
 	struct site site;
@@ -2685,26 +2692,31 @@ redirect_reply(struct service *sv, struct reply *r, const char *path)
 	r->location = location->failed ? "/" : location->data;
 }
 
-/* Where sv->name is kept or would be: one of two places, the older's. */
+/*
+ * The place of sv->name: of two neighbours the one that has it, else an
+ * empty one, else the one that was read longer ago.
+ */
 static struct cached **
 cache_slot(struct service *sv)
 {
 	uint64_t h = 0;
 	const char *s;
 	struct cached **slot;
+	int i;
 
 	for (s = sv->name; *s != '\0'; s++)
 		h = mix(h, (unsigned char)*s);
 	slot = &sv->cache[h % (CACHE_SLOTS - 1)];
-	if (slot[0] == NULL || strcmp(slot[0]->name, sv->name) == 0)
-		return slot;
-	return slot + (slot[1] == NULL || slot[1]->until < slot[0]->until ||
-	    strcmp(slot[1]->name, sv->name) == 0);
+	for (i = 0; i < 2; i++)
+		if (slot[i] != NULL && strcmp(slot[i]->name, sv->name) == 0)
+			return slot + i;
+	return slot + (slot[0] != NULL && (slot[1] == NULL ||
+	    slot[1]->until < slot[0]->until));
 }
 
 /*
  * The file sv->name, if it is kept and current; sv->st becomes its stat.
- * That is asked for once for all requests that came before it was.
+ * One stat does for all requests that were read before it.
  */
 static const struct cached *
 cache_find(struct service *sv)
@@ -2745,7 +2757,7 @@ cache_add(struct service *sv, const struct reply *r, const struct buf *out)
 	size_t fields = out->len - length - r->validators;
 
 	cache_drop(sv, slot);
-	while (sv->cache_bytes + length > CACHE_MAX)
+	while (sv->cache_bytes + fields + length > CACHE_MAX)
 		cache_drop(sv, &sv->cache[sv->cache_hand++ % CACHE_SLOTS]);
 	if ((c = calloc(1, sizeof(*c) + fields + length + n)) == NULL)
 		return;
@@ -3164,12 +3176,12 @@ own_reply(struct service *sv, struct reply *r)
 	const struct request *rq = &sv->request;
 	int fd;
 
-	sv->proved = NULL;
 	buf_clear(&sv->page);
 	r->type = "text/plain";
 	if (strcmp(rq->own, "status") == 0) {
 		status_write(&sv->page, sv);
 	} else if (strcmp(rq->own, "log") == 0) {
+		sv->proved = NULL;
 		if (sv->builds_log != -1 &&
 		    (fd = fcntl(sv->builds_log, F_DUPFD_CLOEXEC, 0)) != -1 &&
 		    fstat(fd, &sv->st) == 0)
@@ -3502,7 +3514,7 @@ conn_answer(struct service *sv, struct conn *c, size_t len, int status)
 		status = request_parse(rq, sv->head, len);
 	else
 		memset(rq, 0, sizeof(*rq));
-	c->linger = status != 0 || rq->body;
+	c->linger = c->linger || status != 0 || rq->body;
 	r.simple = status == 0 && rq->minor == -1;
 	r.keep = status == 0 && rq->keep && !sv->draining;
 	if ((status = request_refused(sv, status)) == 0 && rq->own == NULL &&
@@ -3540,8 +3552,8 @@ conn_answer(struct service *sv, struct conn *c, size_t len, int status)
 }
 
 /*
- * Take what came, once in a turn at most, so that none can keep the others
- * waiting.  What is known of files may be older than that.
+ * Read what came into c->in: once a step at most, so that none can keep the
+ * others waiting.
  */
 static void
 conn_read(struct service *sv, struct conn *c)
@@ -3561,8 +3573,8 @@ conn_read(struct service *sv, struct conn *c)
 }
 
 /*
- * READ: answer the first whole head, or what will never be one.  Returns
- * whether there is more to do at once.
+ * READ: answer the first whole head, or what will never be one or is late;
+ * read once if there is none.  Returns whether there is more to do at once.
  */
 static bool
 conn_input(struct service *sv, struct conn *c)
@@ -3625,6 +3637,7 @@ conn_send(struct service *sv, struct conn *c, size_t *size)
 		    c->listing))
 			listing_free(&c->listing);
 		if (c->left > SENDFILE_REST) {
+			/* A change is seen before the last, anyway. */
 			if (c->sent > 0 && !conn_unchanged(c))
 				return errno = EIO, -1;
 			*size = c->left - SENDFILE_REST < SENDFILE_MAX ?
@@ -3821,20 +3834,22 @@ service_sweep(struct service *sv)
 }
 
 /*
- * Let those that are ready step, which are so many at most.  First all is
- * read, so that one look at a file is later than all that ask for it.
+ * Let those step that poll found ready, among so many with the listeners.
+ * First all is read, so that one stat of a file is later than each request
+ * for it; what is closed by that is removed in its step.
  */
 static void
 service_turn(struct service *sv, int ready)
 {
 	size_t i;
-	int left;
+	int left, reads = 0;
 
 	for (i = sv->busy, left = ready; left > 0 && i-- > 0;)
 		if (sv->polls[sv->first + i].revents != 0) {
 			left--;
 			if (sv->conns[i].state == CONN_READ &&
-			    buf_left(&sv->conns[i].in) == 0)
+			    buf_left(&sv->conns[i].in) == 0 &&
+			    reads++ < READ_MAX)
 				conn_read(sv, &sv->conns[i]);
 		}
 	for (i = sv->busy, left = ready; left > 0 && i-- > 0;)
@@ -6292,7 +6307,7 @@ listener_open(const struct addrinfo *ai)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	extra_defer(fd);
 	if (fd_prepare(fd) == 0 && bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 &&
-	    listen(fd, SOMAXCONN) == 0)
+	    listen(fd, BACKLOG) == 0)
 		return fd;
 	e = errno;
 	close(fd);
@@ -6392,7 +6407,7 @@ listeners_inherit(struct listeners *l)
 
 	l->loopback = true;
 	for (fd = STDERR_FILENO + 1; fd < end; fd++) {
-		if (listen(fd, SOMAXCONN) == -1 || fd_prepare(fd) == -1)
+		if (listen(fd, BACKLOG) == -1 || fd_prepare(fd) == -1)
 			say(FATAL, "LISTEN_FDS: %d: %s", fd, strerror(errno));
 		listener_add(l, fd);
 	}
