@@ -5987,6 +5987,8 @@ manager_tell(struct super *s, const struct orders *o, int64_t now)
 	    o->stopping ? "STOPPING" : "READY", s->listeners.url,
 	    o->build, o->what, o->building ? "under way" :
 	    o->status != 0 ? "failed" : "ok");
+	if (o->build == 0)
+		text[strcspn(text, " ")] = '\0';
 	print(s->manager, text);
 	s->reported = *o;
 }

@@ -2903,6 +2903,9 @@ t_tells_the_service_manager_how_it_is() {
 	is 'after that' "$(sed -n '/RELOADING/,$p' "$dir/told" | grep -v WATCHDOG | sed -n 2p | cut -c 1-8)" 'READY=1|'
 	ends TERM
 	wait_for says "$dir/told" STOPPING=1
+	# and of no build where there is none
+	start
+	wait_for grep -x -F -e "READY=1|STATUS=$url" "$dir/told"
 }
 
 t_takes_the_listeners_that_it_is_given() {
