@@ -514,7 +514,7 @@ enum {
 	CONFIRM_LATE = 10 * 1000,	/* and before another */
 	SHOW_TIME = 1000,	/* between signs of life on a terminal */
 	SWEEP_TIME = 5,		/* between looks at quiet connections, ... */
-	SWEEP_CONNS = 500,	/* ... and 1 more for so many of them */
+	SWEEP_CONNS = 100,	/* ... and 1 more for so many of them */
 	RESPAWN_MIN = 100,	/* before one that keeps dying is replaced */
 	RESPAWN_MAX = 5000
 };
