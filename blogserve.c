@@ -590,20 +590,23 @@ static bool progress;			/* such a line is on the terminal */
  * 2  Tools: messages, time, buffers, descriptors
  * ------------------------------------------------------------------ */
 
-/*
- * Write all of data to fd if that is possible without waiting; POSIX lets a
- * pipe that polls writable take PIPE_BUF bytes.  Returns what was written.
- */
+/* Whether fd takes PIPE_BUF bytes without waiting, as POSIX has of a pipe. */
+static bool
+is_writable(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT) != 0;
+}
+
+/* Write of data to fd what needs no waiting; returns how much that was. */
 static size_t
 write_ready(int fd, const char *data, size_t len)
 {
-	struct pollfd p = { .fd = fd, .events = POLLOUT };
 	size_t done = 0, n;
 	ssize_t r;
 
-	while (done < len) {
-		if (poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT))
-			break;
+	while (done < len && is_writable(fd)) {
 		n = len - done < _POSIX_PIPE_BUF ? len - done :
 		    _POSIX_PIPE_BUF;
 		if ((r = write(fd, data + done, n)) <= 0)
@@ -5370,8 +5373,8 @@ log_step(struct build *b, int64_t now)
 	if (b->copy_at == 0 || now < b->copy_at)
 		return;
 	log_copy(b, now);
-	if (b->line[0] != '\0' && (b->copied >= b->end ||
-	    now >= b->line_until))
+	if (b->line[0] != '\0' && (now >= b->line_until ||
+	    (b->copied >= b->end && is_writable(STDERR_FILENO))))
 		build_tell(b);
 }
 
