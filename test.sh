@@ -3712,6 +3712,13 @@ t_sends_all_even_to_a_client_that_says_more() {
 	printf 'GET /big HTTP/1.0\r\n\r\n\r\nmore' | "$helper" raw -d 10 -s 300 / >"$dir/answer" ||
 	    fail 'the answer was cut'
 	[ "$(wc -c <"$dir/answer")" -gt 3000000 ] || fail "$(wc -c <"$dir/answer") bytes"
+	# nor when the last answer is short: more than is read with it lies there when it is sent
+	put small last
+	{
+		printf 'GET /big HTTP/1.1\r\nHost: localhost\r\n\r\nGET /small HTTP/1.0\r\n\r\n'
+		"$helper" fill 40000 y
+	} | "$helper" raw -s 300 / >"$dir/answer" || fail 'the first answer was cut'
+	is 'the end' "$(tail -n 1 "$dir/answer")" last
 }
 
 t_lists_a_long_directory_to_its_end() {
