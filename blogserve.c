@@ -467,7 +467,7 @@ enum {
 	LOG_MAX = 1000,		/* bytes of a client's text in the log */
 	BACKLOG = 4096,		/* clients that wait at a listener */
 	ACCEPT_MAX = 64,	/* clients taken in a turn */
-	READ_MAX = 256,		/* of those, read before any is answered */
+	READ_MAX = 256,		/* requests read before any is answered */
 	TRIES_MAX = 100,	/* to read a file that changes meanwhile */
 	TURN_MAX = 8,		/* pieces a connection may send in its turn */
 	LINKS_MAX = 40,	/* symlinks and ".." followed in one path */
@@ -2302,8 +2302,9 @@ struct service {
 	time_t date_at;		/* the second that date names */
 	size_t cache_bytes, cache_hand;	/* the next to make room */
 	/*
-	 * What st is the stat of, later than all that was read of clients and
-	 * all orders; or NULL, as whoever reads either or writes st sets it.
+	 * The kept file that st is the stat of, made after all that is known
+	 * of clients and of builds was read; or NULL: whoever reads more of
+	 * either, or writes st, sets it so.
 	 */
 	const struct cached *proved;
 	struct orders orders;
@@ -3837,9 +3838,9 @@ service_sweep(struct service *sv)
 }
 
 /*
- * Let those step that poll found ready, among so many with the listeners.
- * First all is read, so that one stat of a file is later than each request
- * for it; what is closed by that is removed in its step.
+ * Let the ready connections step: poll found so many, listeners included.
+ * What they sent is read first, so that one stat of a file is later than
+ * all requests for it; one that closes by that is removed in its step.
  */
 static void
 service_turn(struct service *sv, int ready)

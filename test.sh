@@ -3214,6 +3214,8 @@ t_closes_on_a_client_that_is_idle_or_does_not_read() {
 	start -t 1 -l "$dir/log"
 	printf 'HEAD /big HTTP/1.1\r\nHost: localhost\r\n\r\n' | "$helper" raw / >"$dir/answer" ||
 	    fail 'it kept an idle connection'
+	"$helper" raw / </dev/null >"$dir/answer" || fail 'it kept one that never spoke'
+	is 'the answer to nothing' "$(cat "$dir/answer")" ''
 	ask /big -g "$dir/go" -t 60000
 	wait_for says "$dir/log" 'GET /big '
 	put "$dir/go" now
@@ -4307,6 +4309,65 @@ questions(void)
 	same_number("gzip_accepted", "no field", gzip_accepted(NULL), false);
 }
 
+/* More than may be kept, each twice: the latest is, none is twice, and what is counted is what there is. */
+static void
+kept(void)
+{
+	static unsigned char times[3000];
+	struct service *sv = calloc(1, sizeof *sv);
+	struct reply r = { .length = CACHE_FILE };
+	struct buf out = { 0 };
+	size_t bytes = 0, i;
+	int n;
+
+	if (sv == NULL || !buf_room(&out, CACHE_FILE))
+		exit(1);
+	memset(out.data, 'x', CACHE_FILE);
+	out.len = CACHE_FILE;
+	for (n = 0; n < 6000; n++) {
+		sv->now = n / 2;
+		snprintf(sv->name, sizeof sv->name, "%d", n / 2 * 7 % 3000);
+		cache_add(sv, &r, &out);
+		same_number("cache_slot", sv->name, *cache_slot(sv) != NULL &&
+		    strcmp((*cache_slot(sv))->name, sv->name) == 0, true);
+		same_number("cache_bytes", sv->name, sv->cache_bytes <= CACHE_MAX, true);
+	}
+	for (i = 0; i < CACHE_SLOTS; i++)
+		if (sv->cache[i] != NULL) {
+			bytes += sv->cache[i]->fields + sv->cache[i]->length;
+			same_number("times", sv->cache[i]->name,
+			    ++times[strtol(sv->cache[i]->name, NULL, 10)], 1);
+		}
+	same_number("cache_bytes", "all", (long long)sv->cache_bytes, (long long)bytes);
+	same_number("cache_bytes", "a full memory", bytes > CACHE_MAX / 10 * 9, true);
+}
+
+/* What a client sends and what is told of builds may be later than the stat that was made. */
+static void
+proofs(void)
+{
+	static struct cached file;
+	struct service *sv = calloc(1, sizeof *sv);
+	struct options o = { 0 };
+	struct conn c = { 0 };
+	int fd[2];
+
+	if (sv == NULL || pipe(fd) != 0 || write(fd[1], "GET", 3) != 3)
+		exit(1);
+	sv->opt = &o;
+	sv->proved = &file;
+	c.fd = fd[0];
+	conn_read(sv, &c);
+	same_number("conn_read", "GET", buf_left(&c.in) == 3 && sv->proved == NULL, true);
+	if (write(fd[1], &sv->orders, sizeof sv->orders) != sizeof sv->orders)
+		exit(1);
+	close(fd[1]);
+	sv->proved = &file;
+	sv->orders_fd = fd[0];
+	same_number("orders_drain", "orders, and the end", orders_drain(sv), -1);
+	same_number("orders_drain", "orders", sv->proved == NULL, true);
+}
+
 static void
 seconds(void)
 {
@@ -4336,6 +4397,8 @@ main(void)
 	escapes();
 	questions();
 	seconds();
+	kept();
+	proofs();
 	return wrong;
 }
 END
