@@ -460,7 +460,7 @@ enum {
 	PRINT_MAX = 1024,	/* bytes that are formatted at a time */
 	URL_LEN = 1024,		/* and of the site's own URL */
 	CONN_MAX = 10000,	/* connections at a time */
-	FD_SPARE = 16,		/* descriptors that are not connections */
+	FD_SPARE = 24,		/* descriptors that are not connections */
 	INLINE_MAX = 32 * 1024,	/* files up to here are sent with their head */
 	CHUNK = 64 * 1024,	/* others are sent in pieces of this */
 	SENDFILE_MAX = 1024 * 1024,	/* or of this, by sendfile, ... */
@@ -477,6 +477,7 @@ enum {
 	CACHE_SLOTS = 32768,	/* small files kept in memory ... */
 	CACHE_FILE = 16 * 1024,	/* ... bytes of one, at most */
 	CACHE_MAX = 32 * 1024 * 1024,	/* ... and of all of them */
+	CACHE_OPEN = 8,		/* larger ones that are kept open */
 	LISTING_PIECE = 1000,	/* lines of a listing made at a time */
 	LISTEN_MAX = 16,	/* listeners */
 	LOOP_MAX = 5,		/* builds in a row that a build may cause */
@@ -1296,20 +1297,22 @@ struct reply {
 };
 
 /*
- * A small file in memory.  It is sent only if a stat of its path has the
- * same stamp as when it was read, and is later than all of the request;
- * it is kept only if it had not changed lately, when a stamp may miss a
- * change.  What no stamp tells, a write through mapped memory and a link
- * that leads out where a directory was, is found within CACHE_TIME.
+ * A file that is kept: a small one in memory, a larger one open, its head in
+ * memory.  It is sent only if a stat of its path has the same stamp as when
+ * it was read, and is later than all of the request; it is kept only if it
+ * had not changed lately, when a stamp may miss a change.  What no stamp
+ * tells, a write through mapped memory and a link that leads out where a
+ * directory was, is found within CACHE_TIME.
  */
 struct cached {
 	uint64_t stamp;
 	dev_t dev;
-	int64_t until;		/* when it is to be read again */
+	int64_t until;		/* when it is to be looked up again */
 	size_t validators;	/* length of those in the head, ... */
 	size_t fields;		/* ... and of all that is the file's there, */
 	size_t length;		/* ... which its bytes follow, ... */
 	char *name;		/* ... and then its path below the docroot */
+	int file;		/* -1, or what has the bytes instead */
 	char data[];
 };
 
@@ -2317,7 +2320,8 @@ struct service {
 	struct stat st;		/* of the file that answers the request, ... */
 	char name[PATH_LEN + 16];	/* ... and its name, if it may be kept */
 	struct request request;
-	struct cached *cache[CACHE_SLOTS];
+	struct cached *cache[CACHE_SLOTS];	/* in memory */
+	struct cached *open[CACHE_OPEN];	/* with a file */
 	char in[HEAD_MAX + 1], head[HEAD_MAX + 1];
 };
 
@@ -2698,11 +2702,12 @@ redirect_reply(struct service *sv, struct reply *r, const char *path)
 }
 
 /*
- * The place of sv->name: of two neighbours the one that has it, else an
- * empty one, else the one that was read longer ago.
+ * The place of sv->name among those that are kept open or, of two neighbours
+ * in memory, the one that has it, else an empty one, else the one that was
+ * read longer ago.
  */
 static struct cached **
-cache_slot(struct service *sv)
+cache_slot(struct service *sv, bool open)
 {
 	uint64_t h = 0;
 	const char *s;
@@ -2711,6 +2716,8 @@ cache_slot(struct service *sv)
 
 	for (s = sv->name; *s != '\0'; s++)
 		h = mix(h, (unsigned char)*s);
+	if (open)
+		return &sv->open[h % CACHE_OPEN];
 	slot = &sv->cache[h % (CACHE_SLOTS - 1)];
 	for (i = 0; i < 2; i++)
 		if (slot[i] != NULL && strcmp(slot[i]->name, sv->name) == 0)
@@ -2726,9 +2733,11 @@ cache_slot(struct service *sv)
 static const struct cached *
 cache_find(struct service *sv)
 {
-	const struct cached *c = *cache_slot(sv);
+	const struct cached *c = *cache_slot(sv, false);
 	struct buf *path = &sv->path;
 
+	if (c == NULL || strcmp(c->name, sv->name) != 0)
+		c = *cache_slot(sv, true);
 	if (c == NULL || sv->now >= c->until || strcmp(c->name, sv->name) != 0)
 		return NULL;
 	if (c == sv->proved)
@@ -2747,21 +2756,30 @@ cache_find(struct service *sv)
 static void
 cache_drop(struct service *sv, struct cached **slot)
 {
-	if (*slot != NULL)
+	if (*slot != NULL) {
 		sv->cache_bytes -= (*slot)->fields + (*slot)->length;
+		fd_close(&(*slot)->file);
+	}
 	free(*slot);
 	*slot = NULL;
 }
 
-/* Keep sv->name, of which out is the whole reply; others make room. */
+/*
+ * Keep sv->name; others make room.  The reply in out has all of it or, if
+ * file is not -1, its head alone, and then another descriptor is kept.
+ */
 static void
-cache_add(struct service *sv, const struct reply *r, const struct buf *out)
+cache_add(struct service *sv, const struct reply *r, const struct buf *out,
+    int file)
 {
-	struct cached **slot = cache_slot(sv), *c;
-	size_t length = (size_t)r->length, n = strlen(sv->name) + 1;
+	struct cached **slot = cache_slot(sv, false), *c;
+	size_t length = file == -1 ? (size_t)r->length : 0;
+	size_t n = strlen(sv->name) + 1;
 	size_t fields = out->len - length - r->validators;
 
 	cache_drop(sv, slot);
+	if (file != -1)
+		cache_drop(sv, slot = cache_slot(sv, true));
 	while (sv->cache_bytes + fields + length > CACHE_MAX)
 		cache_drop(sv, &sv->cache[sv->cache_hand++ % CACHE_SLOTS]);
 	if ((c = calloc(1, sizeof(*c) + fields + length + n)) == NULL)
@@ -2775,6 +2793,7 @@ cache_add(struct service *sv, const struct reply *r, const struct buf *out)
 	memcpy(c->data, out->data + r->validators, fields + length);
 	c->name = memcpy(c->data + fields + length, sv->name, n);
 	sv->cache_bytes += fields + length;
+	c->file = file == -1 ? -1 : fcntl(file, F_DUPFD_CLOEXEC, 0);
 	*slot = c;
 }
 
@@ -2930,8 +2949,13 @@ request_answer(struct service *sv, struct reply *r)
 		memcpy(sv->name + len, "index.html", 11);
 	r->cachable = !reply_named(sv, r) && !r->insert &&
 	    rq->field[FIELD_RANGE] == NULL;
-	if (r->cachable && (r->kept = cache_find(sv)) != NULL)
-		return file_reply(sv, r, -1);
+	if (r->cachable && (r->kept = cache_find(sv)) != NULL) {
+		fd = r->kept->file == -1 ? -1 :
+		    fcntl(r->kept->file, F_DUPFD_CLOEXEC, 0);
+		if (fd != -1 || r->kept->length == (size_t)sv->st.st_size)
+			return file_reply(sv, r, fd);
+		r->kept = NULL;
+	}
 	sv->proved = NULL;
 	site_enter(&sv->site);
 	fd = site_find(sv, r, slash);
@@ -3474,10 +3498,10 @@ conn_compose(struct service *sv, struct conn *c, struct reply *r)
 		sv->listing = NULL;
 	} else if (c->left > 0 && c->left <= INLINE_MAX && !conn_fill(c))
 		conn_retry(c);
-	else if (c->left == 0 && r->cachable && r->status == 200 &&
-	    !r->simple && r->length <= CACHE_FILE && !c->out.failed &&
+	else if ((c->left > 0 || r->length <= CACHE_FILE) && r->cachable &&
+	    r->status == 200 && !r->simple && !c->out.failed &&
 	    !is_racy(&r->st->st_ctim, &sv->clock))
-		cache_add(sv, r, &c->out);
+		cache_add(sv, r, &c->out, c->left > 0 ? c->file : -1);
 	listing_free(&sv->listing);
 	conn_bear(sv, c, IDLE_TIME);
 	if (c->out.failed || page->failed)
@@ -4121,6 +4145,18 @@ service_open(struct service *sv)
 	sv->now = clock_ms();
 }
 
+/* At rest nothing is held open, so that it can be unmounted. */
+static void
+service_rest(struct service *sv)
+{
+	size_t i;
+
+	for (i = 0; i < CACHE_OPEN; i++)
+		cache_drop(sv, &sv->open[i]);
+	if (!sv->opt->atomic)
+		fd_close(&sv->site.fd);
+}
+
 /*
  * Wait for orders, clients and connections: the busy ones while there are
  * any, all of them now and then, and when none is busy.  Returns how many
@@ -4142,8 +4178,8 @@ service_wait(struct service *sv)
 		until = sooner(until, sv->now + RETRY_TIME);
 	if (sv->busy > 0)
 		until = sooner(until, sv->sweep_at);
-	else if (!sv->opt->atomic)
-		fd_close(&sv->site.fd);	/* so that it can be unmounted */
+	else
+		service_rest(sv);
 	/* Not to wait is cheaper: poll need not queue at each of them. */
 	wait = all && sv->busy > 0 ? 0 : poll_time(until, sv->now);
 	ready = poll(sv->polls, (nfds_t)count, wait);

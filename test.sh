@@ -3603,6 +3603,36 @@ t_never_serves_what_a_file_was() {
 	is 'removed' "$(status /a.txt)" 404
 }
 
+# A larger file is kept open while clients come, and not longer. The busy one sees to it that they do.
+t_never_serves_what_a_large_file_was() {
+	put a.txt busy
+	"$helper" fill 100000 >big.bin
+	cp big.bin one.bin
+	cp big.bin two.bin
+	nap 50
+	start
+	{ exec "$helper" http -s -n 10000000 -t 60000 /a.txt; } >/dev/null &
+	note $!
+	"$helper" http -i -n 2 /big.bin | grep -v '^Date' >"$dir/heads"
+	is 'a field that is not in both heads' "$(sort "$dir/heads" | uniq -u)" ''
+	has 'the heads' "$(cat "$dir/heads")" 'Content-Length: 100000'
+	is 'the head alone' "$(status -n 2 -X HEAD /big.bin)" "200${newline}200"
+	tag=$("$helper" http -f ETag /big.bin)
+	is 'not changed' "$(status -n 2 -H "If-None-Match: $tag" /big.bin)" "304${newline}304"
+	is 'a condition' "$(status -n 2 -H 'If-Match: "x"' /big.bin)" "412${newline}412"
+	cat big.bin big.bin big.bin >"$dir/thrice"
+	for name in big.bin one.bin two.bin; do
+		get -n 3 /$name | cmp - "$dir/thrice" || fail "$name: not what it is"
+	done
+	printf y | dd of=one.bin bs=1 seek=50000 conv=notrunc 2>/dev/null
+	get /one.bin | cmp - one.bin || fail 'not what it is after a change in place'
+	mv one.bin two.bin
+	get /two.bin | cmp - two.bin || fail 'not what it is after another came'
+	is 'one that went' "$(status /one.bin)" 404
+	echo small >big.bin
+	is 'a small one' "$(get -n 2 /big.bin)" "small${newline}small"
+}
+
 # --- live reload, as far as HTTP goes ---
 
 script='<script src="/.blogserve/reload.js" data-start="'
@@ -4327,9 +4357,9 @@ kept(void)
 	for (n = 0; n < 6000; n++) {
 		sv->now = n / 2;
 		snprintf(sv->name, sizeof sv->name, "%d", n / 2 * 7 % 3000);
-		cache_add(sv, &r, &out);
-		same_number("cache_slot", sv->name, *cache_slot(sv) != NULL &&
-		    strcmp((*cache_slot(sv))->name, sv->name) == 0, true);
+		cache_add(sv, &r, &out, -1);
+		same_number("cache_slot", sv->name, *cache_slot(sv, false) != NULL &&
+		    strcmp((*cache_slot(sv, false))->name, sv->name) == 0, true);
 		same_number("cache_bytes", sv->name, sv->cache_bytes <= CACHE_MAX, true);
 	}
 	for (i = 0; i < CACHE_SLOTS; i++)
@@ -4340,6 +4370,71 @@ kept(void)
 		}
 	same_number("cache_bytes", "all", (long long)sv->cache_bytes, (long long)bytes);
 	same_number("cache_bytes", "a full memory", bytes > CACHE_MAX / 10 * 9, true);
+}
+
+static int
+descriptors(void)
+{
+	int fd, n = 0;
+
+	for (fd = 0; fd < 256; fd++)
+		n += fcntl(fd, F_GETFD) != -1;
+	return n;
+}
+
+/* Of larger files a few are kept open, until they change or all is at rest. */
+static void
+opened(void)
+{
+	struct service *sv = calloc(1, sizeof *sv);
+	struct options o = { .root = (char *)".", .prefix = "" };
+	struct reply r = { .status = 200 };
+	struct buf out = { 0 };
+	struct rlimit was, none = { 3, 3 };
+	char name[] = "opened";
+	int file = open(name, O_RDWR | O_CREAT, 0666), were, i;
+
+	if (sv == NULL || file == -1 || write(file, "x", 1) != 1)
+		exit(1);
+	sv->opt = sv->site.opt = &o;
+	sv->site.fd = -1;
+	strcpy(sv->name, name);
+	buf_puts(&out, "head\r\n\r\n");
+	fstat(file, &sv->st);
+	cache_add(sv, &r, &out, file);
+	same_number("cache_find", "as it was", cache_find(sv) != NULL && sv->proved->file != -1 &&
+	    sv->proved->file != file && sv->proved->length == 0 && sv->proved->fields == out.len, true);
+	sv->proved = NULL;
+	if (write(file, "y", 1) != 1)
+		exit(1);
+	same_number("cache_find", "after a change", cache_find(sv) == NULL, true);
+	fstat(file, &sv->st);
+	cache_add(sv, &r, &out, file);
+	same_number("cache_find", "read again", cache_find(sv) != NULL, true);
+	strcpy(sv->request.path, name);
+	same_number("request_answer", "kept", request_answer(sv, &r) != -1 && r.kept == sv->proved, true);
+	getrlimit(RLIMIT_NOFILE, &was);
+	none.rlim_max = was.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &none);
+	same_number("request_answer", "no descriptor", request_answer(sv, &r), -1);
+	same_number("request_answer", "what it says then", r.status, 503);
+	setrlimit(RLIMIT_NOFILE, &was);
+	sv->now += CACHE_TIME;
+	same_number("cache_find", "late", cache_find(sv) == NULL, true);
+	service_rest(sv);
+	were = descriptors();
+	for (i = 0; i < 100; i++) {
+		snprintf(sv->name, sizeof sv->name, "%d", i);
+		cache_add(sv, &r, &out, file);
+	}
+	for (i = 0; i < CACHE_OPEN; i++)
+		same_number("cache_add", "a place", sv->open[i] != NULL && sv->open[i]->file != -1, true);
+	same_number("cache_add", "descriptors", descriptors() - were, CACHE_OPEN);
+	service_rest(sv);
+	same_number("service_rest", "descriptors", descriptors() - were, 0);
+	same_number("service_rest", "bytes", (long long)sv->cache_bytes, 0);
+	close(file);
+	remove(name);
 }
 
 /* What a client sends and what is told of builds may be later than the stat that was made. */
@@ -4398,6 +4493,7 @@ main(void)
 	questions();
 	seconds();
 	kept();
+	opened();
 	proofs();
 	return wrong;
 }
