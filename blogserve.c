@@ -813,6 +813,13 @@ buf_move(struct buf *to, struct buf *from)
 	memset(from, 0, sizeof(*from));
 }
 
+/* A path, cut short if it is too long. */
+static void
+path_copy(char to[PATH_LEN], const char *from)
+{
+	snprintf(to, PATH_LEN, "%s", from);
+}
+
 /* Zeroed memory, or the end of a process that cannot go on without. */
 static void *
 must_alloc(size_t n)
@@ -2381,7 +2388,7 @@ site_relink(const struct site *site, int dir, char path[PATH_LEN], size_t at,
 		return;
 	}
 	target[len] = '\0';
-	snprintf(tail, sizeof(tail), "%s", path + at + strlen(name));
+	path_copy(tail, path + at + strlen(name));
 	why = EAGAIN;
 	if (target[0] == '/') {
 		real = realpath(site->opt->root, NULL);
@@ -2471,7 +2478,7 @@ site_open(struct site *site, const char *name, struct stat *st)
 		fd = extra_open_beneath(site->fd, name, flags);
 	if (fd == -1 && !site->opt->follow && errno != ENOENT &&
 	    errno != EMFILE) {
-		snprintf(path, sizeof(path), "%s", name);
+		path_copy(path, name);
 		for (tries = 0; tries < LINKS_MAX; tries++)
 			if ((fd = site_walk(site, site->fd, path)) != -1 ||
 			    errno != EAGAIN)
@@ -3543,7 +3550,7 @@ conn_answer(struct service *sv, struct conn *c, size_t len, int status)
 		status = request_parse(rq, sv->head, len);
 	else
 		memset(rq, 0, sizeof(*rq));
-	c->linger = c->linger || status != 0 || rq->body;
+	c->linger |= status != 0 || rq->body;
 	r.simple = status == 0 && rq->minor == -1;
 	r.keep = status == 0 && rq->keep && !sv->draining;
 	if ((status = request_refused(sv, status)) == 0 && rq->own == NULL &&
@@ -3711,7 +3718,7 @@ conn_output(struct service *sv, struct conn *c)
 		c->sent += n;
 		conn_bear(sv, c, IDLE_TIME);
 		/* It may not all have arrived when we close. */
-		c->linger = c->linger || turn > 0 || (size_t)n < size;
+		c->linger |= turn > 0 || (size_t)n < size;
 		if ((size_t)n < size)
 			return false;
 	}
@@ -4121,11 +4128,11 @@ service_confine(struct service *sv)
 	snprintf(root, sizeof(root), opt->command == NULL ? "%s" : "%s/..",
 	    opt->root);
 	if (stat(root, &st) == -1) {	/* the first build is to make it */
-		snprintf(root, sizeof(root), "%s", opt->root);
+		path_copy(root, opt->root);
 		path_parent(root);
 	}
 	if (opt->logfile != NULL)
-		snprintf(log, sizeof(log), "%s", opt->logfile);
+		path_copy(log, opt->logfile);
 	say(DETAIL, "server: confined by %s", extra_sandbox(opt->follow ?
 	    "/" : root, opt->logfile != NULL ? path_parent(log) : NULL));
 }
@@ -4444,7 +4451,7 @@ habit_counts(struct watch *w, struct habit *h, const struct dir *d,
 		path_warn(d, name, "changed by 5 builds in a row: "
 		    "no longer a source (see -x)");
 	}
-	w->dropped = w->dropped || h->own;
+	w->dropped |= h->own;
 	return !h->own;
 }
 
@@ -4957,7 +4964,7 @@ watch_roots(struct watch *w)
 
 	for (root = opt->watch; *root != NULL && w->notify != -1; root++) {
 		name = path_name(*root);
-		snprintf(path, sizeof(path), "%s", *root);
+		path_copy(path, *root);
 		if (name[strspn(name, ".")] != '\0')
 			notify_add(w, w->top, path_parent(path));
 	}
@@ -4994,7 +5001,7 @@ watch_scan(struct watch *w, bool all)
 	w->files = 0;
 	w->out.st_ino = w->out_parent.st_ino = 0;
 	if (w->opt->command != NULL) {
-		snprintf(path, sizeof(path), "%s", w->opt->root);
+		path_copy(path, w->opt->root);
 		stat(path, &w->out);
 		stat(path_parent(path), &w->out_parent);
 	}
@@ -5162,7 +5169,7 @@ version_trash(struct versions *v, const char *path)
 		    (long)getpid(), ++v->count);
 		r = rename(path, to);
 	} while (r == -1 && (errno == ENOTEMPTY || errno == EEXIST));
-	v->litter = v->litter || r == 0;
+	v->litter |= r == 0;
 	return r;
 }
 
@@ -5447,7 +5454,7 @@ build_want(struct build *b, int64_t now, int64_t quiet, bool foreign)
 	if (!b->wanted)
 		b->since = now;
 	b->wanted = true;
-	b->foreign = b->foreign || foreign;
+	b->foreign |= foreign;
 	b->due_at = sooner(now + quiet, b->since + QUIET_MAX);
 }
 
