@@ -2318,6 +2318,7 @@ struct service {
 	 * either, or writes st, sets it so.
 	 */
 	const struct cached *proved;
+	bool unpacked;		/* and there is no such file with ".gz" */
 	struct orders orders;
 	struct orders told;	/* what the event streams were told of */
 	struct site site;
@@ -2708,6 +2709,12 @@ redirect_reply(struct service *sv, struct reply *r, const char *path)
 	r->location = location->failed ? "/" : location->data;
 }
 
+static bool
+is_kept(const struct cached *c, const char *name)
+{
+	return c != NULL && strcmp(c->name, name) == 0;
+}
+
 /*
  * The place of sv->name among those that are kept open or, of two neighbours
  * in memory, the one that has it, else an empty one, else the one that was
@@ -2727,37 +2734,46 @@ cache_slot(struct service *sv, bool open)
 		return &sv->open[h % CACHE_OPEN];
 	slot = &sv->cache[h % (CACHE_SLOTS - 1)];
 	for (i = 0; i < 2; i++)
-		if (slot[i] != NULL && strcmp(slot[i]->name, sv->name) == 0)
+		if (is_kept(slot[i], sv->name))
 			return slot + i;
 	return slot + (slot[0] != NULL && (slot[1] == NULL ||
 	    slot[1]->until < slot[0]->until));
 }
 
 /*
- * The file sv->name, if it is kept and current; sv->st becomes its stat.
- * One stat does for all requests that were read before it.
+ * The file sv->name, if it is kept and current and, for a client that takes
+ * gzip, has no ".gz" beside it; sv->st becomes its stat.  What was found out
+ * does for all requests that were read before.
  */
 static const struct cached *
-cache_find(struct service *sv)
+cache_find(struct service *sv, bool packable)
 {
 	const struct cached *c = *cache_slot(sv, false);
 	struct buf *path = &sv->path;
+	size_t end;
 
-	if (c == NULL || strcmp(c->name, sv->name) != 0)
+	if (!is_kept(c, sv->name))
 		c = *cache_slot(sv, true);
-	if (c == NULL || sv->now >= c->until || strcmp(c->name, sv->name) != 0)
+	if (!is_kept(c, sv->name) || sv->now >= c->until)
 		return NULL;
-	if (c == sv->proved)
+	if (c == sv->proved && packable <= sv->unpacked)
 		return c;
 	sv->proved = NULL;
 	buf_clear(path);
 	buf_puts(path, sv->opt->root);
 	buf_puts(path, "/");
-	buf_add(path, sv->name, strlen(sv->name) + 1);
-	if (!path->failed && stat(path->data, &sv->st) == 0 &&
-	    sv->st.st_dev == c->dev && stat_stamp(&sv->st) == c->stamp)
-		sv->proved = c;
-	return sv->proved;
+	buf_puts(path, sv->name);
+	end = path->len;
+	buf_add(path, ".gz", 4);
+	if (path->failed || (packable && (stat(path->data, &sv->st) == 0 ||
+	    errno != ENOENT)))
+		return NULL;
+	path->data[end] = '\0';
+	if (stat(path->data, &sv->st) == -1 ||
+	    sv->st.st_dev != c->dev || stat_stamp(&sv->st) != c->stamp)
+		return NULL;
+	sv->unpacked = packable;
+	return sv->proved = c;
 }
 
 static void
@@ -2842,6 +2858,7 @@ site_open_encoded(struct service *sv, struct reply *r)
 	close(fd);
 	sv->st = packed;
 	r->encoding = "gzip";
+	r->cachable = false;
 	return gz;
 }
 
@@ -2942,7 +2959,7 @@ request_answer(struct service *sv, struct reply *r)
 	const struct request *rq = &sv->request;
 	int fd, status;
 	size_t len;
-	bool slash;
+	bool slash, packable;
 
 	if (rq->lost) {
 		sv->proved = NULL;
@@ -2954,9 +2971,9 @@ request_answer(struct service *sv, struct reply *r)
 	memcpy(sv->name, rq->path, len + 1);
 	if (slash)
 		memcpy(sv->name + len, "index.html", 11);
-	r->cachable = !reply_named(sv, r) && !r->insert &&
-	    rq->field[FIELD_RANGE] == NULL;
-	if (r->cachable && (r->kept = cache_find(sv)) != NULL) {
+	packable = reply_named(sv, r);
+	r->cachable = !r->insert && rq->field[FIELD_RANGE] == NULL;
+	if (r->cachable && (r->kept = cache_find(sv, packable)) != NULL) {
 		fd = r->kept->file == -1 ? -1 :
 		    fcntl(r->kept->file, F_DUPFD_CLOEXEC, 0);
 		if (fd != -1 || r->kept->length == (size_t)sv->st.st_size)

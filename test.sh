@@ -3516,6 +3516,15 @@ t_sends_what_is_packed_to_those_who_take_it() {
 	is 'coding of an error' "$("$helper" http -f Content-Encoding -H 'Accept-Encoding: gzip' -H 'Range: bytes=99-' /a.css)" ''
 	is 'older than the file' "$(get -H 'Accept-Encoding: gzip' /old.css)" plain
 	is 'by its own name' "$("$helper" http -f Content-Type /a.css.gz)" application/gzip
+	nap 50
+	rm a.css.gz
+	for i in 1 2; do
+		is 'while it is away' "$(get -n 2 -H 'Accept-Encoding: gzip' /a.css)" "plain${newline}plain"
+		put a.css.gz again
+		is 'and here again' "$(get -n 2 -H 'Accept-Encoding: gzip' /a.css)" "again${newline}again"
+		is 'to those who do not take it' "$(get -n 2 /a.css)" "plain${newline}plain"
+		mv a.css.gz away
+	done
 }
 
 t_serves_below_a_prefix() {
@@ -3629,6 +3638,12 @@ t_never_serves_what_a_large_file_was() {
 	mv one.bin two.bin
 	get /two.bin | cmp - two.bin || fail 'not what it is after another came'
 	is 'one that went' "$(status /one.bin)" 404
+	get -n 2 /big.bin >/dev/null
+	put big.bin.gz packed
+	is 'packed' "$(get -H 'Accept-Encoding: gzip' /big.bin)" packed
+	get /big.bin | cmp - big.bin || fail 'not what it is for those who do not take gzip'
+	rm big.bin.gz
+	get -n 3 -H 'Accept-Encoding: gzip' /big.bin | cmp - "$dir/thrice" || fail 'not what it is without it'
 	echo small >big.bin
 	is 'a small one' "$(get -n 2 /big.bin)" "small${newline}small"
 }
@@ -4402,15 +4417,24 @@ opened(void)
 	buf_puts(&out, "head\r\n\r\n");
 	fstat(file, &sv->st);
 	cache_add(sv, &r, &out, file);
-	same_number("cache_find", "as it was", cache_find(sv) != NULL && sv->proved->file != -1 &&
+	same_number("cache_find", "as it was", cache_find(sv, false) != NULL && sv->proved->file != -1 &&
 	    sv->proved->file != file && sv->proved->length == 0 && sv->proved->fields == out.len, true);
 	sv->proved = NULL;
 	if (write(file, "y", 1) != 1)
 		exit(1);
-	same_number("cache_find", "after a change", cache_find(sv) == NULL, true);
+	same_number("cache_find", "after a change", cache_find(sv, false) == NULL, true);
 	fstat(file, &sv->st);
 	cache_add(sv, &r, &out, file);
-	same_number("cache_find", "read again", cache_find(sv) != NULL, true);
+	same_number("cache_find", "read again", cache_find(sv, false) != NULL, true);
+	same_number("cache_find", "without .gz", cache_find(sv, true) != NULL && sv->unpacked, true);
+	fclose(fopen("opened.gz", "w"));
+	same_number("cache_find", "with .gz, proved", cache_find(sv, true) != NULL, true);
+	sv->proved = NULL;
+	same_number("cache_find", "with .gz", cache_find(sv, true) == NULL, true);
+	same_number("cache_find", "with .gz, not wanted", cache_find(sv, false) != NULL, true);
+	same_number("cache_find", "with .gz, not proved", cache_find(sv, true) == NULL, true);
+	remove("opened.gz");
+	same_number("cache_find", "not wanted", cache_find(sv, false) != NULL, true);
 	strcpy(sv->request.path, name);
 	same_number("request_answer", "kept", request_answer(sv, &r) != -1 && r.kept == sv->proved, true);
 	getrlimit(RLIMIT_NOFILE, &was);
@@ -4420,7 +4444,7 @@ opened(void)
 	same_number("request_answer", "what it says then", r.status, 503);
 	setrlimit(RLIMIT_NOFILE, &was);
 	sv->now += CACHE_TIME;
-	same_number("cache_find", "late", cache_find(sv) == NULL, true);
+	same_number("cache_find", "late", cache_find(sv, false) == NULL, true);
 	service_rest(sv);
 	were = descriptors();
 	for (i = 0; i < 100; i++) {
