@@ -88,6 +88,9 @@
     "no-tree-tail-merge", "no-move-loop-invariants", "no-caller-saves", \
     "no-expensive-optimizations", "no-forward-propagate", "no-jump-tables", \
     "no-tree-dominator-opts", "no-tree-loop-im", "optimize-strlen")
+#define OUT_OF_LINE	__attribute__((noinline))
+#else
+#define OUT_OF_LINE
 #endif
 
 #include <sys/types.h>
@@ -791,7 +794,7 @@ buf_left(const struct buf *b)
 	return b->len - b->at;
 }
 
-static void
+static OUT_OF_LINE void
 buf_clear(struct buf *b)
 {
 	b->at = b->len = 0;
