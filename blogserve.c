@@ -6585,22 +6585,24 @@ background_detach(struct options *o)
 
 /* As root: be this user from now on, with no way back. */
 static void
-user_become(const char *name)
+user_become(const struct options *o)
 {
-	struct passwd *pw;
+	struct passwd *pw = getpwnam(o->user);
+	int why;
 
-	if ((pw = getpwnam(name)) == NULL) {
-		say(FATAL, "-u %s: no such user", name);
+	if (pw != NULL && extra_initgroups(o->user, pw->pw_gid) == 0 &&
+	    setgid(pw->pw_gid) == 0 && setuid(pw->pw_uid) == 0 &&
+	    (pw->pw_uid == 0 || setuid(0) == -1)) {
+		setenv("HOME", pw->pw_dir, 1);
+		setenv("LOGNAME", o->user, 1);
+		setenv("USER", o->user, 1);
 		return;
 	}
-	if (extra_initgroups(name, pw->pw_gid) == -1 ||
-	    setgid(pw->pw_gid) == -1 || setuid(pw->pw_uid) == -1 ||
-	    (pw->pw_uid != 0 && setuid(0) == 0))
-		say(FATAL, "-u %s: %s", name, errno == EPERM ?
-		    "only root can become another user" : strerror(errno));
-	setenv("HOME", pw->pw_dir, 1);
-	setenv("LOGNAME", name, 1);
-	setenv("USER", name, 1);
+	why = errno;
+	pidfile_close(o->pid, o->pidfile);
+	say(FATAL, "-u %s: %s", o->user, pw == NULL ? "no such user" :
+	    why == EPERM ? "only root can become another user" :
+	    strerror(why));
 }
 
 /* A log to append to. */
@@ -6650,7 +6652,7 @@ main(int argc, char **argv)
 	super.ready = options.background ? background_begin() : -1;
 	files_open(&options);
 	if (options.user != NULL)
-		user_become(options.user);
+		user_become(&options);
 	if (options.atomic)
 		versions_open(&super.build.versions);
 	manager_open(&super);

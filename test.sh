@@ -2877,7 +2877,8 @@ $(awk -F: '$1 == "nobody" { print $6 }' /etc/passwd) nobody nobody"
 	wait_for dead "$pid"
 	note "-$pid"
 	is 'pid later' "$(cat private/pid)" ''
-	fails '-u no-such-user: no such user' -p 0 -u no-such-user
+	fails '-u no-such-user: no such user' -p 0 -P pid -u no-such-user
+	[ ! -e pid ] || fail 'it left its pid'
 	case $program in
 	*"$newline"*) return ;; # a wrapper may need more than nobody may
 	esac
