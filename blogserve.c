@@ -430,7 +430,8 @@ extra_notify_remove(int fd, int number)
 /*
  * Call fn for each event that waits: with the directory's number and the
  * entry's name, NULL for itself, "" when there will be no more of it; with
- * -1 where events were lost.
+ * -1 where events were lost.  Those that come meanwhile may have to wait for
+ * the next call, for they may never cease.
  */
 static void
 extra_notify_drain(int fd, void (*fn)(void *, int, const char *), void *arg)
@@ -441,13 +442,15 @@ extra_notify_drain(int fd, void (*fn)(void *, int, const char *), void *arg)
 	const char *p;
 	ssize_t n;
 
-	while ((n = read(fd, &u, sizeof(u))) > 0)
+	do {
+		n = read(fd, &u, sizeof(u));
 		for (p = u.bytes; p < u.bytes + n; p += sizeof(*e) + e->len) {
 			e = (const struct inotify_event *)(const void *)p;
 			fn(arg, e->mask & IN_Q_OVERFLOW ? -1 : e->wd,
 			    e->mask & IN_IGNORED ? "" :
 			    e->len > 0 ? e->name : NULL);
 		}
+	} while (n > (ssize_t)(sizeof(u) - sizeof(*e) - NAME_MAX - 1));
 #else
 	(void)fd, (void)fn, (void)arg;
 #endif

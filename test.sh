@@ -4462,6 +4462,32 @@ opened(void)
 	remove(name);
 }
 
+#if HAVE_INOTIFY
+static int events_fd[2];
+
+static void
+heard(void *count, int number, const char *name)
+{
+	struct inotify_event e = { .wd = number + (name == NULL) };
+
+	if (++*(int *)count < 100000 && write(events_fd[1], &e, sizeof e) != sizeof e)
+		exit(1);
+}
+
+/* Some programs write all the time, and one that traces us does so for each event that we read. */
+static void
+events(void)
+{
+	int n = 0;
+
+	if (pipe(events_fd) != 0)
+		exit(1);
+	heard(&n, 1, NULL);
+	extra_notify_drain(events_fd[0], heard, &n);
+	same_number("extra_notify_drain", "events that beget events", n < 100000, true);
+}
+#endif
+
 /* What a client sends and what is told of builds may be later than the stat that was made. */
 static void
 proofs(void)
@@ -4519,6 +4545,9 @@ main(void)
 	seconds();
 	kept();
 	opened();
+#if HAVE_INOTIFY
+	events();
+#endif
 	proofs();
 	return wrong;
 }
