@@ -402,16 +402,20 @@ extra_notify_open(void)
 #endif
 }
 
-/* Tell of a directory's entries.  Returns its number, or -1 with errno. */
+/*
+ * Tell of the coming and going of a directory's entries and, if written, of
+ * what is written to them.  Returns its number, or -1 with errno.
+ */
 static int
-extra_notify_add(int fd, const char *path)
+extra_notify_add(int fd, const char *path, bool written)
 {
 #if HAVE_INOTIFY
-	return inotify_add_watch(fd, path, IN_ONLYDIR | IN_ATTRIB | IN_CREATE |
-	    IN_DELETE | IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_FROM |
-	    IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF);
+	return inotify_add_watch(fd, path, IN_MASK_ADD | IN_ONLYDIR |
+	    IN_ATTRIB | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO |
+	    IN_DELETE_SELF | IN_MOVE_SELF |
+	    (written ? IN_MODIFY | IN_CLOSE_WRITE : 0));
 #else
-	(void)fd, (void)path;
+	(void)fd, (void)path, (void)written;
 	errno = ENOSYS;
 	return -1;
 #endif
@@ -4565,9 +4569,9 @@ notify_warn(const char *what, const char *limit)
  * told of is found by the slow scan, but no limit may go unnoticed.
  */
 static int
-notify_add(struct watch *w, struct dir *d, const char *path)
+notify_add(struct watch *w, struct dir *d, const char *path, bool written)
 {
-	int number = extra_notify_add(w->notify, path);
+	int number = extra_notify_add(w->notify, path, written);
 
 	if (number == -1 && errno != ENOSPC && errno != EPERM &&
 	    errno != ENOSYS)
@@ -4590,12 +4594,12 @@ dir_notify(struct watch *w, struct dir *d, int fd)
 	if (w->notify == -1 || d->up == NULL || d->number != 0)
 		return;
 	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
-	d->number = notify_add(w, d, proc);
+	d->number = notify_add(w, d, proc, true);
 	if (d->number != 0 || w->notify == -1)
 		return;
 	path_add(&path, d->up, d->name);
 	if (!path.failed)
-		d->number = notify_add(w, d, path.data);
+		d->number = notify_add(w, d, path.data, true);
 	buf_free(&path);
 }
 
@@ -4975,8 +4979,9 @@ dir_scan(struct watch *w, struct dir *d, int fd)
 }
 
 /*
- * Be told of the -w operands' coming and going: of the directories that
- * they are in, where those have names.
+ * Be told of the -w operands' coming and going, and of what is written to
+ * those that are files: of the directories that they are in, where those
+ * have names.  Much may be written there that is none of ours.
  */
 static void
 watch_roots(struct watch *w)
@@ -4984,12 +4989,14 @@ watch_roots(struct watch *w)
 	const struct options *opt = w->opt;
 	const char **root, *name;
 	char path[PATH_LEN];
+	struct stat st;
 
 	for (root = opt->watch; *root != NULL && w->notify != -1; root++) {
 		name = path_name(*root);
 		path_copy(path, *root);
 		if (name[strspn(name, ".")] != '\0')
-			notify_add(w, w->top, path_parent(path));
+			notify_add(w, w->top, path_parent(path),
+			    stat(*root, &st) == -1 || !S_ISDIR(st.st_mode));
 	}
 }
 

@@ -4478,13 +4478,29 @@ heard(void *count, int number, const char *name)
 static void
 events(void)
 {
-	int n = 0;
+	static const bool written[] = { false, true, false };
+	int n = 0, fd, file;
+	size_t i;
 
 	if (pipe(events_fd) != 0)
 		exit(1);
 	heard(&n, 1, NULL);
 	extra_notify_drain(events_fd[0], heard, &n);
 	same_number("extra_notify_drain", "events that beget events", n < 100000, true);
+	if ((fd = extra_notify_open()) == -1)
+		return;
+	if (mkdir("noted", 0777) != 0 || (file = open("noted/a", O_WRONLY | O_CREAT, 0666)) == -1)
+		exit(1);
+	for (i = 0; i < COUNT(written); i++) {
+		n = 0;
+		extra_notify_add(fd, "noted", written[i]);
+		if (write(file, "x", 1) != 1)
+			exit(1);
+		extra_notify_drain(fd, heard, &n);
+		same_number("extra_notify_add", "a file is written", n, i > 0);
+	}
+	close(file);
+	close(fd);
 }
 #endif
 
