@@ -3532,7 +3532,8 @@ conn_compose(struct service *sv, struct conn *c, struct reply *r)
 		sv->listing = NULL;
 	} else if (c->left > 0 && c->left <= INLINE_MAX && !conn_fill(c))
 		conn_retry(c);
-	else if ((c->left > 0 || r->length <= CACHE_FILE) && r->cachable &&
+	else if ((c->left > 0 ? c->left > INLINE_MAX :
+	    r->length <= CACHE_FILE) && r->cachable &&
 	    r->status == 200 && !r->simple && !c->out.failed &&
 	    !is_racy(&r->st->st_ctim, &sv->clock))
 		cache_add(sv, r, &c->out, c->left > 0 ? c->file : -1);
