@@ -448,7 +448,7 @@ extra_notify_drain(int fd, void (*fn)(void *, int, const char *), void *arg)
 
 	do {
 		n = read(fd, &u, sizeof(u));
-		for (p = u.bytes; p < u.bytes + n; p += sizeof(*e) + e->len) {
+		for (p = u.bytes; n > p - u.bytes; p += sizeof(*e) + e->len) {
 			e = (const struct inotify_event *)(const void *)p;
 			fn(arg, e->mask & IN_Q_OVERFLOW ? -1 : e->wd,
 			    e->mask & IN_IGNORED ? "" :
