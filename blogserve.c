@@ -4110,7 +4110,7 @@ conn_limit(void)
 	getrlimit(RLIMIT_NOFILE, &lim);
 	if (lim.rlim_cur >= want)
 		return CONN_MAX;
-	return lim.rlim_cur < 2 * FD_SPARE ? FD_SPARE / 4 :
+	return lim.rlim_cur < 2 * FD_SPARE ? FD_SPARE / 6 :
 	    (size_t)(lim.rlim_cur - FD_SPARE) / 9 * 8;
 }
 
