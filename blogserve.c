@@ -80,8 +80,9 @@
 
 /*
  * The program is to fit into 64 KiB: where small code was asked for, GCC is
- * kept from what makes ours larger; and some structs begin with what is used
- * most, because offsets below 128 take a byte.
+ * kept from what makes ours larger, as does what it takes for small enough to
+ * be inlined; and some structs begin with what is used most, because offsets
+ * below 128 take a byte.
  */
 #if defined(__OPTIMIZE_SIZE__) && !defined(__clang__) && __GNUC__ >= 12
 #pragma GCC optimize("Oz", "no-thread-jumps", "no-tree-fre", \
@@ -503,7 +504,7 @@ enum {
 	HEAD_TIME = 10 * 1000,	/* for a request's head, from its first byte */
 	IDLE_TIME = 60 * 1000,	/* between requests, or without progress */
 	HOLD_TIME = 10 * 1000,	/* a request waits for a build, at most */
-	CACHE_TIME = 1000,	/* that a file is kept in memory */
+	CACHE_TIME = 1000,	/* that a file is kept */
 	PING_TIME = 50 * 1000,	/* between signs of life in an event stream */
 	LINGER_TIME = 2 * 1000,	/* for a client to read our last words */
 	DRAIN_TIME = 5 * 1000,	/* for responses in flight when stopping */
@@ -3532,9 +3533,9 @@ conn_compose(struct service *sv, struct conn *c, struct reply *r)
 		sv->listing = NULL;
 	} else if (c->left > 0 && c->left <= INLINE_MAX && !conn_fill(c))
 		conn_retry(c);
-	else if ((c->left > 0 ? c->left > INLINE_MAX :
-	    r->length <= CACHE_FILE) && r->cachable &&
-	    r->status == 200 && !r->simple && !c->out.failed &&
+	else if ((c->left == 0 ? r->length <= CACHE_FILE :
+	    c->left == r->length) && r->cachable && r->status == 200 &&
+	    !r->simple && !c->out.failed &&
 	    !is_racy(&r->st->st_ctim, &sv->clock))
 		cache_add(sv, r, &c->out, c->left > 0 ? c->file : -1);
 	listing_free(&sv->listing);
@@ -4110,7 +4111,7 @@ conn_limit(void)
 	getrlimit(RLIMIT_NOFILE, &lim);
 	if (lim.rlim_cur >= want)
 		return CONN_MAX;
-	return lim.rlim_cur < 2 * FD_SPARE ? FD_SPARE / 6 :
+	return lim.rlim_cur < 2 * FD_SPARE ? 4 :
 	    (size_t)(lim.rlim_cur - FD_SPARE) / 9 * 8;
 }
 
@@ -4180,15 +4181,20 @@ service_open(struct service *sv)
 	sv->now = clock_ms();
 }
 
-/* At rest nothing is held open, so that it can be unmounted. */
+/*
+ * Close what was kept open for CACHE_TIME, for it may have been removed; at
+ * rest all of it and, but for that of -A, the docroot, so that it can be
+ * unmounted.
+ */
 static void
-service_rest(struct service *sv)
+service_release(struct service *sv)
 {
-	size_t i;
+	struct cached **c;
 
-	for (i = 0; i < CACHE_OPEN; i++)
-		cache_drop(sv, &sv->open[i]);
-	if (!sv->opt->atomic)
+	for (c = sv->open; c < sv->open + CACHE_OPEN; c++)
+		if (*c != NULL && (sv->busy == 0 || sv->now >= (*c)->until))
+			cache_drop(sv, c);
+	if (sv->busy == 0 && !sv->opt->atomic)
 		fd_close(&sv->site.fd);
 }
 
@@ -4213,8 +4219,7 @@ service_wait(struct service *sv)
 		until = sooner(until, sv->now + RETRY_TIME);
 	if (sv->busy > 0)
 		until = sooner(until, sv->sweep_at);
-	else
-		service_rest(sv);
+	service_release(sv);
 	/* Not to wait is cheaper: poll need not queue at each of them. */
 	wait = all && sv->busy > 0 ? 0 : poll_time(until, sv->now);
 	ready = poll(sv->polls, (nfds_t)count, wait);

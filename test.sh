@@ -3622,8 +3622,10 @@ t_never_serves_what_a_large_file_was() {
 	cp big.bin two.bin
 	nap 50
 	start
+	server=
 	{ exec "$helper" http -s -n 10000000 -t 60000 /a.txt; } >/dev/null &
-	note $!
+	busy=$!
+	note $busy
 	"$helper" http -i -n 2 /big.bin | grep -v '^Date' >"$dir/heads"
 	is 'a field that is not in both heads' "$(sort "$dir/heads" | uniq -u)" ''
 	has 'the heads' "$(cat "$dir/heads")" 'Content-Length: 100000'
@@ -3645,9 +3647,23 @@ t_never_serves_what_a_large_file_was() {
 	is 'packed' "$(get -H 'Accept-Encoding: gzip' /big.bin)" packed
 	get /big.bin | cmp - big.bin || fail 'not what it is for those who do not take gzip'
 	rm big.bin.gz
+	if [ -d "/proc/$pid/fd" ]; then
+		wait_for has_child
+		get /two.bin >/dev/null
+		has 'kept open' "$(ls -l "/proc/$server/fd")" /two.bin
+		rm two.bin
+		wait_for closed two.bin
+	fi
 	get -n 3 -H 'Accept-Encoding: gzip' /big.bin | cmp - "$dir/thrice" || fail 'not what it is without it'
+	get /big.bin >/dev/null
+	kill "$busy"
+	wait_for closed big.bin
 	echo small >big.bin
 	is 'a small one' "$(get -n 2 /big.bin)" "small${newline}small"
+}
+
+closed() { # file
+	! ls -l "/proc/$server/fd" 2>/dev/null | grep -q "/$1"
 }
 
 # --- live reload, as far as HTTP goes ---
@@ -4447,8 +4463,9 @@ opened(void)
 	setrlimit(RLIMIT_NOFILE, &was);
 	sv->now += CACHE_TIME;
 	same_number("cache_find", "late", cache_find(sv, false) == NULL, true);
-	service_rest(sv);
+	service_release(sv);
 	were = descriptors();
+	sv->busy = 1;
 	for (i = 0; i < 100; i++) {
 		snprintf(sv->name, sizeof sv->name, "%d", i);
 		cache_add(sv, &r, &out, file);
@@ -4456,9 +4473,16 @@ opened(void)
 	for (i = 0; i < CACHE_OPEN; i++)
 		same_number("cache_add", "a place", sv->open[i] != NULL && sv->open[i]->file != -1, true);
 	same_number("cache_add", "descriptors", descriptors() - were, CACHE_OPEN);
-	service_rest(sv);
-	same_number("service_rest", "descriptors", descriptors() - were, 0);
-	same_number("service_rest", "bytes", (long long)sv->cache_bytes, 0);
+	service_release(sv);
+	same_number("service_release", "while it is busy", descriptors() - were, CACHE_OPEN);
+	sv->now += CACHE_TIME;
+	service_release(sv);
+	same_number("service_release", "late", descriptors() - were, 0);
+	cache_add(sv, &r, &out, file);
+	sv->busy = 0;
+	service_release(sv);
+	same_number("service_release", "at rest", descriptors() - were, 0);
+	same_number("service_release", "bytes", (long long)sv->cache_bytes, 0);
 	close(file);
 	remove(name);
 }
@@ -4519,29 +4543,41 @@ heard(void *count, int number, const char *name)
 static void
 events(void)
 {
-	static const bool written[] = { false, true, false };
-	int n = 0, fd, file;
+	static const struct { const char *roots[3]; int heard; } table[] = {
+		{ { "noted/dir", NULL, NULL }, 0 },
+		{ { "noted/dir", "noted/a", NULL }, 1 },
+		{ { "noted/a", "noted/dir", NULL }, 1 }
+	};
+	struct options o = { 0 };
+	struct watch w = { .opt = &o };
+	int n = 0, file;
 	size_t i;
 
 	if (pipe(events_fd) != 0)
 		exit(1);
+	for (i = 0; i < 2000; i++)
+		heard(&n, 1, NULL);
+	n = 100000;	/* none begets another */
+	extra_notify_drain(events_fd[0], heard, &n);
+	same_number("extra_notify_drain", "more events than it reads at once", n, 102000);
+	n = 0;
 	heard(&n, 1, NULL);
 	extra_notify_drain(events_fd[0], heard, &n);
 	same_number("extra_notify_drain", "events that beget events", n < 100000, true);
-	if ((fd = extra_notify_open()) == -1)
-		return;
-	if (mkdir("noted", 0777) != 0 || (file = open("noted/a", O_WRONLY | O_CREAT, 0666)) == -1)
+	if (mkdir("noted", 0777) != 0 || mkdir("noted/dir", 0777) != 0 ||
+	    (file = open("noted/a", O_WRONLY | O_CREAT, 0666)) == -1 || (w.top = calloc(1, sizeof *w.top + 1)) == NULL)
 		exit(1);
-	for (i = 0; i < COUNT(written); i++) {
+	for (i = 0; i < COUNT(table) && (w.notify = extra_notify_open()) != -1; i++) {
+		o.watch = (const char **)table[i].roots;
+		watch_roots(&w);
 		n = 0;
-		extra_notify_add(fd, "noted", written[i]);
 		if (write(file, "x", 1) != 1)
 			exit(1);
-		extra_notify_drain(fd, heard, &n);
-		same_number("extra_notify_add", "a file is written", n, i > 0);
+		extra_notify_drain(w.notify, heard, &n);
+		same_number("watch_roots", table[i].roots[0], n, table[i].heard);
+		close(w.notify);
 	}
 	close(file);
-	close(fd);
 }
 #endif
 
