@@ -3663,7 +3663,9 @@ t_never_serves_what_a_large_file_was() {
 }
 
 closed() { # file
-	! ls -l "/proc/$server/fd" 2>/dev/null | grep -q "/$1"
+	case $(ls -l "/proc/$server/fd" 2>/dev/null) in
+	*"/$1"*) return 1 ;;
+	esac
 }
 
 # --- live reload, as far as HTTP goes ---
