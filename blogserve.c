@@ -956,7 +956,8 @@ file_lock(int fd, const char *name)
 /*
  * Make a file with our process id, whole from its first moment on, and hold
  * its lock while we live.  One that nobody holds is replaced, but nothing
- * that is not a file; what a live program holds is refused.
+ * that is not a file; what a live program holds is refused, in words, and -1
+ * is returned.
  */
 static int
 pidfile_open(const char *name)
@@ -966,8 +967,10 @@ pidfile_open(const char *name)
 	bool linkable;
 
 	snprintf(temp, sizeof(temp), "%s.XXXXXX", name);
-	if ((fd = mkstemp(temp)) == -1)
-		say_why(FATAL, name);
+	if ((fd = mkstemp(temp)) == -1) {
+		say_why(WARNING, name);
+		return -1;
+	}
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
 	fchmod(fd, 0644);
 	snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
@@ -987,11 +990,12 @@ pidfile_open(const char *name)
 			why = 0;
 	}
 	unlink(temp);
-	if (why == EAGAIN)
-		say(FATAL, "%s: a blogserve that runs has it", name);
-	if (why != 0)
-		say(FATAL, "%s: %s", name, strerror(why));
-	return fd;
+	if (why == 0)
+		return fd;
+	say(WARNING, "%s: %s", name, why == EAGAIN ?
+	    "a blogserve that runs has it" : strerror(why));
+	close(fd);
+	return -1;
 }
 
 /* Remove it or, where a user we became may not, empty it; but not another's. */
@@ -5252,7 +5256,8 @@ version_switch(struct versions *v)
 
 /*
  * Refuse a docroot that may not be replaced: that we did not make and that
- * is not absent, nor an empty directory, or that we are in.
+ * is not absent, nor an empty directory, or that we are in; or whose name is
+ * too long for what is put beside it.
  */
 static void
 versions_check(struct versions *v, const struct options *opt)
@@ -5263,6 +5268,9 @@ versions_check(struct versions *v, const struct options *opt)
 	DIR *d;
 
 	v->root = opt->root;
+	if ((size_t)snprintf(v->work, sizeof(v->work), "%.*s.%s.blogserve/",
+	    (int)(name - v->root), v->root, name) >= sizeof(v->work))
+		say(FATAL, "%s: %s", v->root, strerror(ENAMETOOLONG));
 	v->site = version_marked(v->root, false);
 	if (lstat(v->root, &st) == -1 && errno == ENOENT)
 		return;
@@ -5304,20 +5312,21 @@ versions_sweep(struct versions *v)
 		closedir(d);
 }
 
-/* Have a place for versions; clear up after a sudden end. */
-static void
+/* Have a place for versions; clear up after a sudden end.  Or say why not. */
+static bool
 versions_open(struct versions *v)
 {
-	const char *name = path_name(v->root);
-
-	if ((size_t)snprintf(v->work, sizeof(v->work), "%.*s.%s.blogserve/",
-	    (int)(name - v->root), v->root, name) >= sizeof(v->work))
-		say(FATAL, "%s: %s", v->root, strerror(ENAMETOOLONG));
 	snprintf(v->lock, PATH_LEN, "%slock", v->work);
-	if (mkdir(v->work, 0777) == -1 && errno != EEXIST)
-		say_why(FATAL, v->work);
-	v->lock_fd = pidfile_open(v->lock);
+	if (mkdir(v->work, 0777) == -1 && errno != EEXIST) {
+		say_why(WARNING, v->work);
+		return false;
+	}
+	if ((v->lock_fd = pidfile_open(v->lock)) == -1) {
+		rmdir(v->work);
+		return false;
+	}
 	versions_sweep(v);
+	return true;
 }
 
 /* Remove what is old, behind everyone's back. */
@@ -6599,12 +6608,11 @@ background_detach(struct options *o)
 	fd_close(&o->err);
 }
 
-/* As root: be this user from now on, with no way back. */
-static void
+/* As root: be this user from now on, with no way back.  Or say why not. */
+static bool
 user_become(const struct options *o)
 {
 	struct passwd *pw = getpwnam(o->user);
-	int why;
 
 	if (pw != NULL && extra_initgroups(o->user, pw->pw_gid) == 0 &&
 	    setgid(pw->pw_gid) == 0 && setuid(pw->pw_uid) == 0 &&
@@ -6612,13 +6620,12 @@ user_become(const struct options *o)
 		setenv("HOME", pw->pw_dir, 1);
 		setenv("LOGNAME", o->user, 1);
 		setenv("USER", o->user, 1);
-		return;
+		return true;
 	}
-	why = errno;
-	pidfile_close(o->pid, o->pidfile);
-	say(FATAL, "-u %s: %s", o->user, pw == NULL ? "no such user" :
-	    why == EPERM ? "only root can become another user" :
-	    strerror(why));
+	say(WARNING, "-u %s: %s", o->user, pw == NULL ? "no such user" :
+	    errno == EPERM ? "only root can become another user" :
+	    strerror(errno));
+	return false;
 }
 
 /* A log to append to. */
@@ -6632,8 +6639,8 @@ log_first(const char *name)
 	return fd;
 }
 
-/* All that a user who is not root may not open. */
-static void
+/* All that a user who is not root may not open.  Or say why not. */
+static bool
 files_open(struct options *o)
 {
 	char *err;
@@ -6647,8 +6654,7 @@ files_open(struct options *o)
 		snprintf(err, n, "%s.err", o->logfile);
 		o->err = log_first(err);
 	}
-	if (o->pidfile != NULL)
-		o->pid = pidfile_open(o->pidfile);
+	return o->pidfile == NULL || (o->pid = pidfile_open(o->pidfile)) != -1;
 }
 
 int
@@ -6656,7 +6662,7 @@ main(int argc, char **argv)
 {
 	static struct super super;
 	static struct options options;
-	int status;
+	int status = 1;
 
 	fds_sanitize();
 	signals_open(&super.signals);
@@ -6666,20 +6672,19 @@ main(int argc, char **argv)
 		versions_check(&super.build.versions, &options);
 	listeners_open(&super.listeners, &options);
 	super.ready = options.background ? background_begin() : -1;
-	files_open(&options);
-	if (options.user != NULL)
-		user_become(&options);
-	if (options.atomic)
-		versions_open(&super.build.versions);
-	manager_open(&super);
-	listeners_tell(&super.listeners);
-	if (options.background)
-		background_detach(&options);
-	super_open(&super, &options);
-	print(super.ready, "!");
-	fd_close(&super.ready);
-	status = supervise(&super);
-	super_close(&super);
+	if (files_open(&options) &&
+	    (options.user == NULL || user_become(&options)) &&
+	    (!options.atomic || versions_open(&super.build.versions))) {
+		manager_open(&super);
+		listeners_tell(&super.listeners);
+		if (options.background)
+			background_detach(&options);
+		super_open(&super, &options);
+		print(super.ready, "!");
+		fd_close(&super.ready);
+		status = supervise(&super);
+		super_close(&super);
+	}
 	pidfile_close(options.pid, options.pidfile);
 	return status;
 }

@@ -2592,10 +2592,13 @@ t_A_lets_no_two_programs_have_one_docroot() {
 	start -A -d site -x '*' 'echo one >"$BLOGSERVE_OUT/a.txt"'
 	is 'the first' "$(get /a.txt)" one
 	first=$pid
-	fails '' -A -p 0 -d site -x '*' true
-	has 'message' "$(cat "$err")" 'a blogserve that runs has it'
+	fails "$PWD/.site.blogserve/lock: a blogserve that runs has it" -A -P pid -p 0 -d site -x '*' true
 	pid=$first
 	is 'the first still' "$(get /a.txt)" one
+	put .other.blogserve mine
+	fails "$PWD/.other.blogserve/lock: " -A -P pid -p 0 -d other -x '*' true
+	is 'what is in the way' "$(cat .other.blogserve)" mine
+	rm .other.blogserve
 	ends INT site
 }
 
