@@ -471,7 +471,7 @@ enum {
 	PRINT_MAX = 1024,	/* bytes that are formatted at a time */
 	URL_LEN = 1024,		/* and of the site's own URL */
 	CONN_MAX = 10000,	/* connections at a time */
-	FD_SPARE = 24,		/* descriptors that are not connections */
+	FD_SPARE = 16,		/* descriptors that are not connections */
 	INLINE_MAX = 32 * 1024,	/* files up to here are sent with their head */
 	CHUNK = 64 * 1024,	/* others are sent in pieces of this */
 	SENDFILE_MAX = 1024 * 1024,	/* or of this, by sendfile, ... */
@@ -2804,7 +2804,8 @@ cache_drop(struct service *sv, struct cached **slot)
 
 /*
  * Keep sv->name; others make room.  The reply in out has all of it or, if
- * file is not -1, its head alone, and then another descriptor is kept.
+ * file is not -1, its head alone, and then another descriptor is kept, but
+ * not where connections may need it.
  */
 static void
 cache_add(struct service *sv, const struct reply *r, const struct buf *out,
@@ -2815,9 +2816,13 @@ cache_add(struct service *sv, const struct reply *r, const struct buf *out,
 	size_t n = strlen(sv->name) + 1;
 	size_t fields = out->len - length - r->validators;
 
-	cache_drop(sv, slot);
-	if (file != -1)
+	if (file == -1 || is_kept(*slot, sv->name))
+		cache_drop(sv, slot);
+	if (file != -1) {
+		if (sv->max < CACHE_OPEN * FD_SPARE)
+			return;
 		cache_drop(sv, slot = cache_slot(sv, true));
+	}
 	while (sv->cache_bytes + fields + length > CACHE_MAX)
 		cache_drop(sv, &sv->cache[sv->cache_hand++ % CACHE_SLOTS]);
 	if ((c = calloc(1, sizeof(*c) + fields + length + n)) == NULL)
@@ -3500,7 +3505,7 @@ conn_retry(struct conn *c)
  * Compose the reply: its head, then as much of its body as is sent with
  * it, which is what was kept, sv->page, or the first piece of the file.
  */
-static void
+static OUT_OF_LINE void
 conn_compose(struct service *sv, struct conn *c, struct reply *r)
 {
 	struct buf *page = &sv->page;
@@ -4115,7 +4120,7 @@ conn_limit(void)
 	getrlimit(RLIMIT_NOFILE, &lim);
 	if (lim.rlim_cur >= want)
 		return CONN_MAX;
-	return lim.rlim_cur < 2 * FD_SPARE ? 4 :
+	return lim.rlim_cur < 2 * FD_SPARE ? FD_SPARE / 4 :
 	    (size_t)(lim.rlim_cur - FD_SPARE) / 9 * 8;
 }
 
@@ -5045,7 +5050,7 @@ watch_scan(struct watch *w, bool all)
 		stat(path, &w->out);
 		stat(path_parent(path), &w->out_parent);
 	}
-	if (all)
+	if (all || w->top->dirty)
 		watch_roots(w);
 	dir_scan(w, w->top, AT_FDCWD);
 	if (all) {
@@ -5270,7 +5275,7 @@ versions_check(struct versions *v, const struct options *opt)
 	v->root = opt->root;
 	if ((size_t)snprintf(v->work, sizeof(v->work), "%.*s.%s.blogserve/",
 	    (int)(name - v->root), v->root, name) >= sizeof(v->work))
-		say(FATAL, "%s: %s", v->root, strerror(ENAMETOOLONG));
+		say(FATAL, "%s: %s", opt->docroot, strerror(ENAMETOOLONG));
 	v->site = version_marked(v->root, false);
 	if (lstat(v->root, &st) == -1 && errno == ENOENT)
 		return;

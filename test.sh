@@ -4429,6 +4429,7 @@ opened(void)
 	struct reply r = { .status = 200 };
 	struct buf out = { 0 };
 	struct rlimit was, none = { 3, 3 };
+	struct cached other = { .name = "other", .file = -1 }, **slot;
 	char name[] = "opened";
 	int file = open(name, O_RDWR | O_CREAT, 0666), were, i;
 
@@ -4439,7 +4440,15 @@ opened(void)
 	strcpy(sv->name, name);
 	buf_puts(&out, "head\r\n\r\n");
 	fstat(file, &sv->st);
+	sv->max = CACHE_OPEN * FD_SPARE - 1;
 	cache_add(sv, &r, &out, file);
+	same_number("cache_add", "few descriptors", cache_find(sv, false) == NULL, true);
+	sv->max++;
+	slot = cache_slot(sv, false);
+	slot[0] = slot[1] = &other;
+	cache_add(sv, &r, &out, file);
+	same_number("cache_add", "others in its place", slot[0] == slot[1], true);
+	slot[0] = slot[1] = NULL;
 	same_number("cache_find", "as it was", cache_find(sv, false) != NULL && sv->proved->file != -1 &&
 	    sv->proved->file != file && sv->proved->length == 0 && sv->proved->fields == out.len, true);
 	sv->proved = NULL;
@@ -4554,6 +4563,7 @@ events(void)
 		{ { "noted/a", "noted/dir", NULL }, 1 }
 	};
 	struct options o = { 0 };
+	const char *none[] = { NULL };
 	struct watch w = { .opt = &o };
 	int n = 0, file;
 	size_t i;
@@ -4583,6 +4593,22 @@ events(void)
 		close(w.notify);
 	}
 	close(file);
+	if ((w.notify = extra_notify_open()) == -1)
+		return;
+	o.watch = (const char **)table[0].roots;
+	o.exclude = none;
+	watch_scan(&w, true);
+	if (rmdir("noted/dir") != 0 || (file = open("noted/dir", O_WRONLY | O_CREAT, 0666)) == -1)
+		exit(1);
+	watch_hear(&w);
+	watch_scan(&w, false);
+	n = 0;
+	if (write(file, "x", 1) != 1)
+		exit(1);
+	extra_notify_drain(w.notify, heard, &n);
+	same_number("watch_scan", "a file where a directory was", n, 1);
+	close(file);
+	close(w.notify);
 }
 #endif
 
