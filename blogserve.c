@@ -1091,6 +1091,30 @@ is_racy(const struct timespec *t, const struct timespec *now)
 	return age > -1000 && age <= (t->tv_nsec == 0 ? 2000 : RACY_TIME);
 }
 
+/*
+ * A hash of the bytes of a file, open at its begin, never 0 nor 1; 0 if it
+ * cannot be read, 1 if it is too long to be compared.
+ */
+static uint64_t
+content_hash(int fd, off_t size)
+{
+	uint64_t h = (uint64_t)size, v;
+	char buf[16 * 1024];
+	ssize_t n, i;
+
+	if (size > HASH_MAX)
+		return 1;
+	while ((n = read(fd, buf, sizeof(buf))) > 0) {
+		memset(buf + n, 0, (size_t)-n % sizeof(v));
+		for (i = 0; i < n; i += (ssize_t)sizeof(v)) {
+			memcpy(&v, buf + i, sizeof(v));
+			h = mix(h, v);
+		}
+		h = mix(h, (uint64_t)n);
+	}
+	return n == -1 ? 0 : h | 2;
+}
+
 static bool
 is_later(const struct timespec *a, const struct timespec *b)
 {
@@ -1664,7 +1688,7 @@ target_split(struct request *rq)
  * the status that refuses it; then rq->keep is false, for its framing is in
  * doubt.  A Host in the target overrules the field (RFC 9112, 3.2.2).
  */
-static int
+static OUT_OF_LINE int
 request_parse(struct request *rq, char *head, size_t len)
 {
 	char *line;
@@ -2056,14 +2080,14 @@ host_allowed(const char *host, const struct options *opt)
 
 /* The validators of a file: no later than now (RFC 9110, 8.8.2.1). */
 static void
-validators_write(struct buf *out, const struct stat *st, const char *mark,
-    time_t now)
+validators_write(struct buf *out, const struct reply *r, time_t now)
 {
+	time_t changed = r->st->st_mtim.tv_sec;
 	char date[80], etag[128];
 
-	etag_format(etag, st, mark);
-	date_format(date, st->st_mtim.tv_sec < now ? st->st_mtim.tv_sec : now);
-	if (*mark == '\0')
+	etag_format(etag, r->st, r->mark);
+	date_format(date, changed < now ? changed : now);
+	if (!r->insert)
 		buf_printf(out, "Last-Modified: %s\r\n", date);
 	buf_printf(out, "ETag: %s\r\n"
 	    "Vary: Accept-Encoding, Sec-Fetch-Dest\r\n", etag);
@@ -2124,7 +2148,7 @@ reply_head(struct buf *out, struct reply *r, time_t now, const char *date)
 		buf_add(out, r->kept->data, r->status == 304 ?
 		    r->kept->validators : r->kept->fields);
 	else if (r->st != NULL)
-		validators_write(out, r->st, r->mark, now);
+		validators_write(out, r, now);
 	r->content = out->len;
 	if (r->kept == NULL && r->status != 304)
 		content_write(out, r);
@@ -2338,7 +2362,8 @@ struct service {
 	struct orders told;	/* what the event streams were told of */
 	struct site site;
 	char start[24];		/* names this run of the program */
-	char mark[64];		/* of pages with the script */
+	char mark[64];		/* of pages with the script, ... */
+	char racy[96];		/* and of a file that may change unseen */
 	char date[80];
 	struct stat st;		/* of the file that answers the request, ... */
 	char name[PATH_LEN + 16];	/* ... and its name, if it may be kept */
@@ -2935,6 +2960,13 @@ file_reply(struct service *sv, struct reply *r, int fd)
 	r->st = st;
 	r->length = r->size = st->st_size;
 	r->mark = r->insert ? sv->mark : "";
+	if (is_racy(&st->st_ctim, &sv->clock)) {
+		snprintf(sv->racy, sizeof(sv->racy), "%s-%jx", r->mark,
+		    st->st_size <= INLINE_MAX ?
+		    (uintmax_t)content_hash(fd, st->st_size) :
+		    (uintmax_t)sv->clock.tv_nsec);
+		r->mark = sv->racy;
+	}
 	if ((r->status = preconditions(rq, st, r->mark, now)) == 0)
 		r->status = r->insert || !range_wanted(rq, st, now) ? 200 :
 		    range_parse(rq->field[FIELD_RANGE], st->st_size, &r->first,
@@ -4673,35 +4705,6 @@ notify_heard(void *arg, int number, const char *name)
 	}
 }
 
-/*
- * A hash of a file's bytes, never 0 nor 1; 0 if it cannot be read, 1 if it
- * is too long to be compared.
- */
-static uint64_t
-content_hash(int dir, const char *name, off_t size)
-{
-	uint64_t h = (uint64_t)size, v;
-	char buf[16 * 1024];
-	ssize_t n, i;
-	int fd;
-
-	if (size > HASH_MAX)
-		return 1;
-	if ((fd = openat(dir, name, O_RDONLY | O_NONBLOCK | O_NOCTTY |
-	    O_CLOEXEC)) == -1)
-		return 0;
-	while ((n = read(fd, buf, sizeof(buf))) > 0) {
-		memset(buf + n, 0, (size_t)-n % sizeof(v));
-		for (i = 0; i < n; i += (ssize_t)sizeof(v)) {
-			memcpy(&v, buf + i, sizeof(v));
-			h = mix(h, v);
-		}
-		h = mix(h, (uint64_t)n);
-	}
-	close(fd);
-	return n == -1 ? 0 : h | 2;
-}
-
 static void
 dir_free(struct watch *w, struct dir *d)
 {
@@ -4819,6 +4822,7 @@ entry_look(struct watch *w, struct dir *d, int fd, struct entry *e)
 	struct stat st, link = { 0 };
 	bool changed, racy, fresh, built, docroot;
 	struct timespec now;
+	int file;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	if (fstatat(fd, e->name, &st, 0) == -1 &&
@@ -4838,7 +4842,7 @@ entry_look(struct watch *w, struct dir *d, int fd, struct entry *e)
 	if (S_ISDIR(st.st_mode)) {
 		if (fstatat(fd, e->name, &link, AT_SYMLINK_NOFOLLOW) == 0 &&
 		    S_ISLNK(link.st_mode))
-			stamp = mix(stamp, stat_stamp(&link)) | 1;
+			stamp = mix(stamp, stat_stamp(&link) + st.st_ino) | 1;
 		if (e->dir == NULL)
 			entry_descend(w, d, e, &st, S_ISLNK(link.st_mode));
 		if (e->dir != NULL)
@@ -4849,7 +4853,10 @@ entry_look(struct watch *w, struct dir *d, int fd, struct entry *e)
 	changed = stamp != e->stamp;
 	if (S_ISREG(st.st_mode) && (changed ? racy || built ||
 	    e->content != 0 : e->racy)) {
-		content = content_hash(fd, e->name, st.st_size);
+		file = openat(fd, e->name, O_RDONLY | O_NONBLOCK | O_NOCTTY |
+		    O_CLOEXEC);
+		content = content_hash(file, st.st_size);
+		fd_close(&file);
 		if (!changed || (built && e->content != 0 &&
 		    e->habit.build != 0))
 			changed = content != e->content || content == 1;
@@ -5085,7 +5092,7 @@ watch_hear(struct watch *w)
 }
 
 /* When watch_drain is to be called next: what was heard has its quiet. */
-static int64_t
+static OUT_OF_LINE int64_t
 watch_due(const struct watch *w)
 {
 	return w->heard_at == 0 ? w->scan_at : sooner(w->heard_at + QUIET_TIME,
@@ -6062,7 +6069,7 @@ manager_open(struct super *s)
 }
 
 /* Tell it what the server is told, and that we live. */
-static void
+static OUT_OF_LINE void
 manager_tell(struct super *s, const struct orders *o, int64_t now)
 {
 	char text[sizeof(s->listeners.url) + WHAT_LEN + 200];

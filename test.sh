@@ -236,6 +236,17 @@ status() { # [option ...] path
 	"$helper" http -s "$@"
 }
 
+# The one that stays: as long as a change may have the same time, it says what the bytes are, too.
+tag_of() { # [option ...] path
+	wait_for has_tag "$@"
+	cat "$dir/tag"
+}
+
+has_tag() {
+	"$helper" http -f ETag "$@" >"$dir/tag"
+	grep '^"[0-9a-f]*-[0-9a-f]*\(-[0-9a-f]*\.[0-9]*\)*"$' "$dir/tag" >/dev/null
+}
+
 # Asks in the background, and returns when the server has read the request: it answers another.
 ask() { # path [option for raw ...]
 	path=$1
@@ -3265,9 +3276,8 @@ t_answers_requests_that_come_in_one_piece_in_order() {
 	is 'answers' "$(grep -c '^HTTP/1' "$dir/answer")" 3
 	# each by what is known of its own file, though some of that serves for several
 	put c.txt hello-longer
-	nap 50
-	of_a=$("$helper" http -f ETag /a.txt)
-	of_c=$("$helper" http -f ETag /c.txt)
+	of_a=$(tag_of /a.txt)
+	of_c=$(tag_of /c.txt)
 	for tag in "$of_c" "$of_a"; do
 		printf 'GET /a.txt HTTP/1.1\r\nHost: localhost\r\n\r\nGET /c.txt HTTP/1.1\r\nHost: localhost\r\nRange: bytes=6-\r\n\r\nGET /a.txt HTTP/1.0\r\nIf-None-Match: %s\r\n\r\n' "$tag" |
 		    "$helper" raw / | sed -n 's/^HTTP[^ ]* \([0-9]*\).*/\1/p'
@@ -3428,7 +3438,7 @@ t_gives_dates_and_tags_and_answers_304() {
 	put a.txt hello
 	touch -t 202001020304 a.txt
 	start
-	tag=$("$helper" http -f ETag /a.txt)
+	tag=$(tag_of /a.txt)
 	date=$("$helper" http -f Last-Modified /a.txt)
 	has 'tag' "$tag" '"'
 	has 'date' "$date" ' Jan 2020 '
@@ -3454,6 +3464,7 @@ t_gives_dates_and_tags_and_answers_304() {
 	is 'changed, of the same size and date' "$(status -H "If-None-Match: $tag" /a.txt)" 200
 	put a.txt fresh
 	date=$("$helper" http -f Last-Modified /a.txt)
+	has 'the date' "$date" ' GMT'
 	is 'a date of just now' "$(status -H "If-Modified-Since: $date" /a.txt)" 200
 }
 
@@ -3461,7 +3472,7 @@ t_sends_the_range_that_is_asked_for() {
 	printf 0123456789 >a.txt
 	touch -t 202001020304 a.txt
 	start
-	tag=$("$helper" http -f ETag /a.txt)
+	tag=$(tag_of /a.txt)
 	date=$("$helper" http -f Last-Modified /a.txt)
 	is 'status' "$(status -H 'Range: bytes=2-4' /a.txt)" 206
 	is 'bytes' "$(get -H 'Range: bytes=2-4' /a.txt)" 234
@@ -3486,7 +3497,7 @@ t_heeds_conditions_in_their_order() {
 	put a.txt hello
 	touch -t 202001020304 a.txt
 	start
-	tag=$("$helper" http -f ETag /a.txt)
+	tag=$(tag_of /a.txt)
 	late='Thu, 01 Jan 2037 00:00:00 GMT'
 	early='Tue, 01 Jan 2019 00:00:00 GMT'
 	for twice in read kept; do
@@ -3515,7 +3526,7 @@ t_sends_what_is_packed_to_those_who_take_it() {
 	is 'its coding' "$("$helper" http -f Content-Encoding -H 'Accept-Encoding: gzip' /a.css)" gzip
 	is 'its type' "$("$helper" http -f Content-Type -H 'Accept-Encoding: gzip' /a.css)" 'text/css; charset=utf-8'
 	has 'Vary' "$("$helper" http -f Vary /a.css)" Accept-Encoding
-	[ "$("$helper" http -f ETag /a.css)" != "$("$helper" http -f ETag -H 'Accept-Encoding: gzip' /a.css)" ] ||
+	[ "$(tag_of /a.css)" != "$(tag_of -H 'Accept-Encoding: gzip' /a.css)" ] ||
 	    fail 'both have the same tag'
 	is 'not wanted' "$(get -H 'Accept-Encoding: gzip;q=0' /a.css)" plain
 	is 'coding of an error' "$("$helper" http -f Content-Encoding -H 'Accept-Encoding: gzip' -H 'Range: bytes=99-' /a.css)" ''
@@ -3596,11 +3607,13 @@ t_never_serves_what_a_file_was() {
 	get /a.txt >/dev/null
 	is 'kept' "$(get /a.txt)" 0
 	for i in 1 2 3 4 5 6 7 8 9; do
+		tag=$("$helper" http -f ETag /a.txt)
 		echo $i >a.txt
+		is 'by its tag' "$(status -H "If-None-Match: $tag" /a.txt)" 200
 		is 'in place' "$(get /a.txt)" $i
 		put a.txt $((9 - i))
 		is 'renamed' "$(get /a.txt)" $((9 - i))
-		nap 30
+		tag_of /a.txt >/dev/null
 		get /a.txt >/dev/null
 	done
 	get /keep/a.txt >/dev/null
@@ -3623,8 +3636,8 @@ t_never_serves_what_a_large_file_was() {
 	"$helper" fill 100000 >big.bin
 	cp big.bin one.bin
 	cp big.bin two.bin
-	nap 50
 	start
+	tag_of /two.bin >/dev/null
 	server=
 	{ exec "$helper" http -s -n 10000000 -t 60000 /a.txt; } >/dev/null &
 	busy=$!
@@ -3633,7 +3646,7 @@ t_never_serves_what_a_large_file_was() {
 	is 'a field that is not in both heads' "$(sort "$dir/heads" | uniq -u)" ''
 	has 'the heads' "$(cat "$dir/heads")" 'Content-Length: 100000'
 	is 'the head alone' "$(status -n 2 -X HEAD /big.bin)" "200${newline}200"
-	tag=$("$helper" http -f ETag /big.bin)
+	tag=$(tag_of /big.bin)
 	is 'not changed' "$(status -n 2 -H "If-None-Match: $tag" /big.bin)" "304${newline}304"
 	is 'a condition' "$(status -n 2 -H 'If-Match: "x"' /big.bin)" "412${newline}412"
 	cat big.bin big.bin big.bin >"$dir/thrice"
@@ -3694,9 +3707,9 @@ t_puts_its_script_into_pages() {
 	has 'for a frame' "$(get -H 'Sec-Fetch-Dest: iframe' /a.html)" "$script"
 	lacks 'fetched' "$(get -H 'Sec-Fetch-Dest: empty' /a.html)" "$script"
 	is 'length of HEAD' "$("$helper" http -X HEAD -f Content-Length /a.html)" "$(get /a.html | wc -c | tr -d ' ')"
-	tag=$("$helper" http -f ETag /a.html)
+	tag=$(tag_of /a.html)
 	is 'the tag' "$(status -H "If-None-Match: $tag" /a.html)" 304
-	[ "$tag" != "$("$helper" http -f ETag -H 'Sec-Fetch-Dest: empty' /a.html)" ] || fail 'both have the same tag'
+	[ "$tag" != "$(tag_of -H 'Sec-Fetch-Dest: empty' /a.html)" ] || fail 'both have the same tag'
 	is 'a range' "$(status -H 'Range: bytes=0-1' /a.html)" 200
 	has 'the script' "$(get /.blogserve/reload.js)" EventSource
 	put a.html 'changed</body>'
@@ -4501,6 +4514,66 @@ opened(void)
 	remove(name);
 }
 
+/* While the next change may have the same time, the tag says what the bytes are, and a date counts for nothing. */
+static void
+validators(void)
+{
+	static const struct { long changed, now; int plain; } table[] = {	/* ms */
+		{ 500, 500, 0 }, { 500, 510, 0 }, { 500, 500 + RACY_TIME, 0 },
+		{ 500, 501 + RACY_TIME, 1 }, { 990, 1005, 0 }, { 500, 90000, 1 },
+		{ 5500, 5000, 0 }, { 7500, 5000, 1 },
+		/* whole seconds, as far as one can see */
+		{ 5000, 6500, 0 }, { 5000, 7000, 0 }, { 5000, 7001, 1 }
+	};
+	static const char *was[] = { "", "-start.1" };
+	struct service *sv = calloc(1, sizeof *sv);
+	struct reply r = { .status = 200 };
+	char name[60], marks[4][sizeof sv->racy];
+	int file = open("racy", O_RDWR | O_CREAT, 0666);
+	size_t i, j;
+
+	if (sv == NULL || file == -1)
+		exit(1);
+	strcpy(sv->mark, was[1]);
+	for (i = 0; i < COUNT(table); i++) {
+		sv->st.st_ctim.tv_sec = table[i].changed / 1000;
+		sv->st.st_ctim.tv_nsec = table[i].changed % 1000 * 1000000;
+		sv->clock.tv_sec = table[i].now / 1000;
+		sv->clock.tv_nsec = table[i].now % 1000 * 1000000;
+		for (r.insert = false, j = 0; j < 2; r.insert = true, j++) {
+			snprintf(name, sizeof name, "%ld at %ld%s", table[i].changed, table[i].now, was[j]);
+			file_reply(sv, &r, file);
+			same_number("the mark", name, strncmp(r.mark, was[j], strlen(was[j])), 0);
+			same_number("the plain mark", name, strcmp(r.mark, was[j]) == 0, table[i].plain);
+		}
+	}
+	sv->clock = sv->st.st_ctim;
+	for (i = 0; i < 4; i++) {
+		if (i == 2 && write(file, "x", 1) != 1)
+			exit(1);
+		sv->st.st_size = i < 2 ? 0 : 1;
+		lseek(file, 0, SEEK_SET);
+		file_reply(sv, &r, file);
+		strcpy(marks[i], r.mark);
+	}
+	same("the mark", "nothing", marks[1], marks[0]);
+	same("the mark", "x", marks[3], marks[2]);
+	same_number("the mark", "both", strcmp(marks[0], marks[2]) == 0, 0);
+	if (pwrite(file, "y", 1, 0) != 1)
+		exit(1);
+	lseek(file, 0, SEEK_SET);
+	file_reply(sv, &r, file);
+	same_number("the mark", "y", strcmp(r.mark, marks[3]) == 0, 0);
+	sv->st.st_size = INLINE_MAX + 1;
+	file_reply(sv, &r, file);
+	strcpy(marks[0], r.mark);
+	sv->clock.tv_nsec++;
+	file_reply(sv, &r, file);
+	same_number("the mark", "a long one", strcmp(r.mark, marks[0]) == 0, 0);
+	close(file);
+	remove("racy");
+}
+
 static size_t pread_max = SIZE_MAX;
 
 ssize_t
@@ -4668,6 +4741,7 @@ main(void)
 	questions();
 	seconds();
 	kept();
+	validators();
 	opened();
 	pieces();
 #if HAVE_INOTIFY
