@@ -3603,8 +3603,7 @@ t_never_serves_what_a_file_was() {
 	put a.txt 0
 	put keep/a.txt kept
 	start
-	nap 50
-	get /a.txt >/dev/null
+	tag_of /a.txt >/dev/null
 	is 'kept' "$(get /a.txt)" 0
 	for i in 1 2 3 4 5 6 7 8 9; do
 		tag=$("$helper" http -f ETag /a.txt)
@@ -4514,6 +4513,34 @@ opened(void)
 	remove(name);
 }
 
+/* How many clients there may be where descriptors are few. In a child: the limit is not to be had back. */
+static void
+limits(void)
+{
+	static const struct { rlim_t descriptors; int clients; } table[] = {
+		{ 20, 4 }, { 31, 4 }, { 34, 16 }, { 47, 24 }, { 64, 40 }, { 1024, 896 }, { 20000, CONN_MAX }
+	};
+	struct rlimit limit;
+	char name[30];
+	size_t i;
+	int status;
+	pid_t pid;
+
+	for (i = 0; i < COUNT(table); i++) {
+		getrlimit(RLIMIT_NOFILE, &limit);
+		if (limit.rlim_max < table[i].descriptors)
+			continue;
+		if ((pid = fork()) == 0) {
+			limit.rlim_cur = limit.rlim_max = table[i].descriptors;
+			_exit(setrlimit(RLIMIT_NOFILE, &limit) == -1 || conn_limit() != (size_t)table[i].clients);
+		}
+		if (waitpid(pid, &status, 0) != pid)
+			exit(1);
+		snprintf(name, sizeof name, "%ld descriptors", (long)table[i].descriptors);
+		same_number("conn_limit, whether it is another,", name, status, 0);
+	}
+}
+
 /* While the next change may have the same time, the tag says what the bytes are, and a date counts for nothing. */
 static void
 validators(void)
@@ -4741,6 +4768,7 @@ main(void)
 	questions();
 	seconds();
 	kept();
+	limits();
 	validators();
 	opened();
 	pieces();
