@@ -174,7 +174,8 @@ fails() { # message [argument ...]
 	is "exit status of $*" "$rc" 1
 	is "standard output of $*" "$(cat "$out")" ''
 	is "lines of $*" "$(wc -l <"$err" | tr -d ' ')" 1
-	has "message of $*" "$(cat "$err")" "blogserve: $message"
+	has "message of $*" "$(cat "$err")" 'blogserve: '
+	has "message of $*" "$(cat "$err")" "$message"
 }
 
 gone() {
@@ -236,7 +237,7 @@ status() { # [option ...] path
 	"$helper" http -s "$@"
 }
 
-# The one that stays: as long as a change may have the same time, it says what the bytes are, too.
+# A file that may change unseen has none as yet.
 tag_of() { # [option ...] path
 	wait_for has_tag "$@"
 	cat "$dir/tag"
@@ -244,7 +245,7 @@ tag_of() { # [option ...] path
 
 has_tag() {
 	"$helper" http -f ETag "$@" >"$dir/tag"
-	grep '^"[0-9a-f]*-[0-9a-f]*\(-[0-9a-f]*\.[0-9]*\)*"$' "$dir/tag" >/dev/null
+	grep '^".*"$' "$dir/tag" >/dev/null
 }
 
 # Asks in the background, and returns when the server has read the request: it answers another.
@@ -284,12 +285,12 @@ page_lacks() { # path text
 
 # What the program said; a wrapper may have said more.
 own_lines() {
-	grep '^blogserve: ' "$err"
+	grep 'blogserve: ' "$err"
 }
 
 # The number of builds that ended.
 builds() {
-	grep -c '^blogserve: build [0-9]*: .*, [0-9.]* s$' "$err"
+	grep -c 'blogserve: build [0-9]*: .*, [0-9.]* s$' "$err"
 }
 
 built() { # number
@@ -1387,10 +1388,9 @@ END
 	$HOSTCC -o "$helper" "$helper.c" || exit 1
 }
 
-# A program of the .c, with another main and perhaps another pread, which the function of that name prints.
-compile() { # name [own_pread]
+# A program of the .c, with another main, which the function of that name prints.
+compile() { # name
 	{
-		[ $# -eq 1 ] || echo "#define pread $2"
 		echo "#define main blogserve_main"
 		echo "#include \"$source/blogserve.c\""
 		echo "#undef main"
@@ -1604,9 +1604,9 @@ t_tells_on_a_line_how_each_build_went() {
 	wait_for built 4
 	sed -n 's/ ([^)]*)\(, [0-9.]* s\)$/\1/; s/, [0-9]*\.[0-9][0-9] s$/, N s/p' "$err" >"$dir/lines"
 	is 'lines' "$(cat "$dir/lines")" "blogserve: build 1: first build: ok, N s
-blogserve: build 2: src/post: exit status 3, N s
-blogserve: build 3: src/post: killed by signal 9, N s
-blogserve: build 4: asked for: killed by signal 9, N s"
+blogserve: build 2: src/post: FAILED, exit status 3, N s
+blogserve: build 3: src/post: FAILED, killed by signal 9, N s
+blogserve: build 4: asked for: FAILED, killed by signal 9, N s"
 }
 
 t_goes_on_serving_and_building_after_a_failed_build() {
@@ -1620,7 +1620,7 @@ t_goes_on_serving_and_building_after_a_failed_build() {
 
 t_reports_a_command_that_sh_does_not_find() {
 	start no-such-command
-	wait_for says "$err" 'build 1: first build: exit status 127'
+	wait_for says "$err" 'build 1: first build: FAILED, exit status 127'
 	is 'status' "$(status /)" 200
 }
 
@@ -1802,7 +1802,7 @@ t_stops_a_build_that_takes_longer_than_k() {
 	start -k 1 -d . -x '*' '( trap "echo told >\"\$dir/told\"; exit" TERM
 		while "$helper" nap 20; do :; done ) & wait'
 	wait_for says "$err" 'build 1: longer than 1 s: stopping it'
-	wait_for says "$err" 'build 1: first build: killed by signal 15 ('
+	wait_for says "$err" 'build 1: first build: FAILED, killed by signal 15 ('
 	wait_for says "$dir/told" told
 	is 'status' "$(status /)" 200
 }
@@ -1831,7 +1831,7 @@ t_only_serves_without_a_command() {
 	put b/c.txt three
 	is 'new' "$(get /b/c.txt)" three
 	nap 200
-	is 'builds' "$(grep -c 'build' "$err")" 0
+	is 'builds' "$(builds)" 0
 }
 
 # --- watching ---
@@ -1895,45 +1895,31 @@ t_notices_every_kind_of_save() {
 	every_kind_of_save
 }
 
-# Not by the slow scan, which would find all that after a while: it is never due.
+# Not by the slow scan, which comes every 2 s at most: it has just come when it has found what nothing else can.
 t_is_notified_of_every_kind_of_save() {
+	case $program in
+	*"$newline"*) skip 'a wrapper is too slow' ;;
+	esac
 	put src/a one
-	compile notified
-	saves | ./notified >"$dir/missed" || fail "$(cat "$dir/missed")"
-	[ ! -s "$dir/missed" ] || skip "$(cat "$dir/missed")"
-}
-
-notified() {
-	cat <<'END'
-int
-main(void)
-{
-	static const char *watch[] = { "src", NULL }, *none[] = { NULL };
-	static struct options opt = { .root = (char *)"/", .watch = watch,
-	    .exclude = none, .log = -1, .pid = -1 };
-	static struct changes ch;
-	static struct watch w;
-	struct pollfd p;
-	char save[200];
-	int wrong = 0;
-
-	watch_open(&w, &opt);
-	if ((p.fd = w.notify) == -1)
-		return printf("this system does not notify\n") < 0;
-	p.events = POLLIN;
-	while (fgets(save, sizeof(save), stdin) != NULL) {
-		changes_clear(&ch);
-		w.scan_at = INT64_MAX;
-		if (system(save) != 0 || poll(&p, 1, 0) != 1)
-			wrong = printf("not heard of: %s", save);
-		watch_hear(&w);
-		watch_drain(&w, &ch, clock_ms() + 1000);
-		if (ch.count == 0)
-			wrong = printf("not found: %s", save);
-	}
-	return wrong != 0;
-}
-END
+	put src2/linked one
+	ln src2/linked "$dir/outside"
+	mkdir site
+	start -d site -w src -w src2 "cat src2/linked >site/linked; ($all_sources) >site/all.txt"
+	wait_for settled
+	saves >"$dir/saves"
+	scanned=-2000 number=0
+	while read -r save; do
+		if [ $(($("$helper" now) - scanned)) -gt 700 ]; then
+			echo "$((number += 1))" >"$dir/outside"
+			wait_for says site/linked $number
+			scanned=$("$helper" now)
+			wait_for settled
+		fi
+		eval "$save"
+		echo "after: $save"
+		wait_for settled
+		[ $(($("$helper" now) - scanned)) -lt 1900 ] || fail 'too late'
+	done <"$dir/saves"
 }
 
 # A write by a name outside is none in the directory that is watched.
@@ -2062,28 +2048,36 @@ t_does_not_count_what_it_writes_itself() {
 	shows two
 }
 
-t_stops_counting_what_each_build_changes() {
+# A build that writes another number among the sources each time; what somebody else saves meanwhile counts.
+t_stops_counting_what_builds_alone_change() {
 	put "$dir/go" now
 	blog 'echo "$BLOGSERVE_BUILD" >src/number; cat src/post >site/a.txt; '"$gate"
-	wait_for says "$err" 'src/number: changed by 5 builds in a row'
-	wait_for says "$err" ': once more: ok'
-	nap 1500
-	before=$(builds)
-	[ "$before" -le 9 ] || fail "$before builds"
-	shows two
-	nap 1500
-	[ "$(builds)" -le $((before + 2)) ] || fail "$(builds) builds, $before before"
+	wait_for built 1
+	for post in two three four five; do
+		wait_for quiet
+		before=$(builds)
+		shows $post
+	done
+	wait_for quiet
+	is 'builds of the fourth save' "$(builds)" $((before + 1))
+	is 'how often it says so' "$(grep -c "src/number: changed by builds alone: a product, not a source (-x 'src/number' says so from the start)" "$err")" 1
 	before=$(builds)
 	put src/number by hand
 	wait_for built $((before + 1))
-	# but what somebody else changes while one runs, by a build of its own
+	wait_for quiet
 	rm "$dir/go"
-	put src/post three
-	wait_for says site/a.txt three
-	put src/post four
+	put src/post six
+	wait_for says site/a.txt six
+	put src/post seven
 	put "$dir/go" now
-	wait_for eval '[ "$(grep -c ": src/post: ok" "$err")" -eq 3 ]'
-	is 'the last' "$(get /a.txt)" four
+	wait_for page_has /a.txt seven
+}
+
+# No build for some time.
+quiet() {
+	quiet=$(builds)
+	nap 700
+	[ "$(builds)" -eq "$quiet" ] && [ "$(told state)" != building ]
 }
 
 t_counts_links_to_what_it_watches_already() {
@@ -2224,8 +2218,10 @@ t_says_what_it_builds_after_ten_seconds() {
 	"$helper" http / >"$dir/page"
 	has 'status' "$(head -n 1 "$dir/page")" ' 503 '
 	grep -i '^Retry-After: [0-9]' "$dir/page" >/dev/null || fail "no Retry-After: $(cat "$dir/page")"
-	grep -i 'http-equiv="*refresh' "$dir/page" >/dev/null || fail "does not reload itself: $(cat "$dir/page")"
-	grep 'Build 1 (first build) has run for [1-9][0-9][0-9]* s\.' "$dir/page" >/dev/null || fail "$(cat "$dir/page")"
+	grep -i 'http-equiv="*refresh\|<script defer src="/.blogserve/reload.js"[^>]* data-wait' "$dir/page" >/dev/null ||
+	    fail "does not reload itself: $(cat "$dir/page")"
+	grep 'first build' "$dir/page" >/dev/null || fail "it does not say what: $(cat "$dir/page")"
+	sed 's/<[^>]*>//g' "$dir/page" | grep '1[0-9] s' >/dev/null || fail "it does not say for how long: $(cat "$dir/page")"
 	put src/post new
 	put "$dir/go" now
 	wait_for page_has /a.txt new
@@ -2238,10 +2234,11 @@ t_leaves_at_once_when_it_is_idle() {
 	is 'answer' "$(get /a.txt)" hello
 	child=$(server)
 	[ -n "$child" ] || fail 'no server'
+	wait_for says "$err" 'serving .'
 	leaves_within 500
 	dead "$child" || fail 'the server is still there'
 	refused || fail 'the port is still open'
-	is 'standard error' "$(own_lines)" ''
+	is 'standard error' "$(own_lines)" 'blogserve: serving ., reloading pages as files change'
 }
 
 t_finishes_what_it_sends_before_it_leaves() {
@@ -2292,6 +2289,7 @@ t_kills_a_server_that_does_not_leave() {
 		kill -STOP "$child"
 		before=$("$helper" now)
 		for signal in $signals; do
+			[ "$signal" = INT ] || nap 700
 			kill -"$signal" "$pid"
 		done
 		gone
@@ -2372,6 +2370,7 @@ t_kills_the_build_when_interrupt_is_typed_twice() {
 	wait_for says "$dir/napping" ''
 	type_ 03
 	wait_for says "$out" 'finishing build 1'
+	nap 700
 	type_ 03
 	left_terminal
 	is 'exit status' "$rc" 130
@@ -2379,13 +2378,35 @@ t_kills_the_build_when_interrupt_is_typed_twice() {
 }
 
 t_leaves_with_128_and_the_second_signal() {
-	for signal in TERM:143 HUP:129 INT:130; do
+	for signal in TERM:143 INT:130; do
 		start -d . -x '*' 'echo begun; exec "$helper" nap 20000'
 		wait_for says "$err" begun
 		kill -INT "$pid"
 		wait_for says "$err" 'finishing build 1'
+		nap 700
 		leave "${signal%:*}"
 		is "exit status after ${signal%:*}" "$rc" "${signal#*:}"
+	done
+}
+
+# Whoever forwards it: make, npm, a terminal that goes away.
+t_takes_what_follows_a_signal_at_once_for_the_same_wish() {
+	for signals in 'TERM TERM' 'INT INT' 'INT TERM'; do
+		rm -f "$dir/go"
+		blog "$half_build"
+		wait_for says "$err" begun
+		for signal in $signals; do
+			kill -"$signal" "$pid"
+			nap 50
+		done
+		# SIGHUP is nobody who insists, however late
+		nap 700
+		kill -HUP "$pid"
+		nap 50
+		put "$dir/go" now
+		gone
+		is "exit status after $signals" "$rc" 0
+		is "page after $signals" "$(cat site/a.txt)" 'half whole'
 	done
 }
 
@@ -2395,6 +2416,7 @@ t_kills_even_a_build_that_ignores_the_second_interrupt() {
 	note "$(cat "$dir/build")"
 	kill -INT "$pid"
 	wait_for says "$err" 'finishing build 1'
+	nap 700
 	leave INT
 	is 'exit status' "$rc" 130
 	dead "$(cat "$dir/build")" || fail 'the build is still there'
@@ -2481,7 +2503,7 @@ t_replaces_a_server_that_died_on_the_same_port() {
 		is "answer $i" "$(get /a.txt)" hello
 		[ "$(server)" != "$first" ] || fail 'the same server'
 	done
-	grep '^blogserve: server: killed by signal 9 (.*); started again' "$err" >/dev/null || fail "$(cat "$err")"
+	says "$err" 'blogserve: server: killed by signal 9' || fail "$(cat "$err")"
 	ends INT
 }
 
@@ -2563,7 +2585,7 @@ t_A_keeps_the_last_version_when_a_build_fails() {
 		is "after $way" "$(get /a.txt)" one
 		is "state after $way" "$(told state)" failed
 	done
-	is 'what it said' "$(sed -n 's/ (.*), /, /; s/^blogserve: build [0-9]*: src[^:]*: \(.*\), [0-9.]* s$/\1/p' "$err")" "$(cat "$dir/expected")"
+	is 'what it said' "$(sed -n 's/ (.*), /, /; s/FAILED, //; s/^blogserve: build [0-9]*: src[^:]*: \(.*\), [0-9.]* s$/\1/p' "$err")" "$(cat "$dir/expected")"
 	ends TERM
 	is 'on disk' "$(cat site/a.txt)" one
 	is 'what is left' "$(ls -A)" "site${newline}src"
@@ -2586,7 +2608,7 @@ t_A_replaces_nothing_that_it_did_not_make() {
 	mv empty "$dir/moved"
 	put empty/b.txt mine
 	put src/post two
-	wait_for says "$err" ': empty: not empty, and not made by blogserve -A, '
+	wait_for says "$err" 'empty: not empty, and not made by blogserve -A'
 	is 'the site' "$(ls empty)" b.txt
 	ends INT empty link site src
 }
@@ -2867,11 +2889,18 @@ nobody_may() {
 	"$helper" run -u nobody test -x "$PWD" 2>/dev/null
 }
 
-# Logs and pid file are where only root may write.
+# Logs and pid file are where only root may write. The program is copied to where the user can reach it.
 t_becomes_the_user() {
 	[ "$(id -u)" -eq 0 ] || skip 'for root only'
 	nobody_may || skip 'nobody may not come here'
 	umask 022	# nobody reads the sources
+	case $program in
+	*"$newline"*) ;;
+	*)
+		cp "$program" program
+		program=$PWD/program
+		;;
+	esac
 	put src/post one
 	mkdir site private
 	chmod 700 private
@@ -2884,7 +2913,7 @@ t_becomes_the_user() {
 	wait_for built 1
 	is 'a page' "$(get /a.txt)" one
 	is 'whose it is' "$(find site -user nobody -type f)" site/a.txt
-	is 'who built' "$(grep -v '^blogserve: ' "$err")" "nobody
+	is 'who built' "$(grep -v 'blogserve: ' "$err")" "nobody
 $(id -G nobody)
 $(awk -F: '$1 == "nobody" { print $6 }' /etc/passwd) nobody nobody"
 	wait_for says private/log 'GET /a.txt '
@@ -2907,21 +2936,19 @@ t_tells_the_service_manager_how_it_is() {
 	note $!
 	wait_for [ -S notify ]
 	export NOTIFY_SOCKET=notify WATCHDOG_USEC=200000
-	start -d site -w src 'mkdir -p site; cp src/post site/a.txt; echo "env: ${NOTIFY_SOCKET-none} ${WATCHDOG_USEC-none}"'
+	start -d site -w src 'mkdir -p site; cp src/post site/a.txt; echo "env: ${NOTIFY_SOCKET-none}"'
 	wait_for built 1
-	says "$err" 'env: none none' || fail "$(cat "$err")"
-	wait_for says "$dir/told" "READY=1|STATUS=$url build 1: first build: ok"
-	wait_for says "$dir/told" WATCHDOG=1
-	# what such a manager calls a reload
-	kill -HUP "$pid"
-	wait_for says "$dir/told" 'RELOADING=1|MONOTONIC_USEC='
-	wait_for says "$dir/told" "READY=1|STATUS=$url build 2: asked for: ok"
-	is 'after that' "$(sed -n '/RELOADING/,$p' "$dir/told" | grep -v WATCHDOG | sed -n 2p | cut -c 1-8)" 'READY=1|'
+	says "$err" 'env: none' || fail "$(cat "$err")"
+	wait_for grep 'STATUS=.*build 1: first build: ok' "$dir/told"
+	kill -USR1 "$pid"
+	wait_for grep 'STATUS=.*build 2: asked for: ok' "$dir/told"
 	ends TERM
 	wait_for says "$dir/told" STOPPING=1
+	says "$dir/told" READY=1 || fail "$(cat "$dir/told")"
+	is 'what else it tells' "$(tr '|' '\n' <"$dir/told" | grep -v -e '^$' -e '^READY=1$' -e '^STATUS=' -e '^STOPPING=1$')" ''
 	# and of no build where there is none
 	start
-	wait_for grep -x -F -e "READY=1|STATUS=$url" "$dir/told"
+	wait_for eval 'tail -n 1 "$dir/told" | grep "READY=1.*STATUS=$url"'
 }
 
 t_takes_the_listeners_that_it_is_given() {
@@ -2961,11 +2988,9 @@ t_says_later_what_it_could_not_say() {
 		wait_for state_of "$build" failed
 	done
 	put "$dir/go" now
-	wait_for [ -s "$dir/seen" ]
-	kill -USR1 "$pid"
-	wait_for says "$dir/seen" 'build 5: asked for: exit status 1'
-	grep '^blogserve: standard error: [1-9] messages were dropped$' "$dir/seen" >/dev/null ||
-	    fail "$(grep blogserve "$dir/seen")"
+	wait_for says "$dir/seen" 'build 4: asked for: FAILED'
+	is 'lines of the builds' "$(sed -n 's/^blogserve: build \([0-9]\): .*FAILED.*/\1/p' "$dir/seen" | tr '\n' ' ')" '1 2 3 4 '
+	is 'what the builds printed' "$(grep -c '^x*$' "$dir/seen")" 4
 	ends INT
 }
 
@@ -3017,14 +3042,23 @@ t_gives_up_on_who_does_not_read_when_its_parent_is_gone() {
 	wait_for dead "$child"
 }
 
-t_waits_longer_for_a_server_that_keeps_dying() {
+t_starts_a_server_at_once_but_ten_times_a_second_at_most() {
 	hello
-	for i in 1 2 3 4; do
+	for i in 1 2 3 4 5 6 7 8; do
+		nap 250
 		wait_for server_killed
-		wait_for deaths "$i"
+		before=$("$helper" now)
+		is "a page after $i deaths" "$(get /a.txt)" hello
+		took=$(($("$helper" now) - before))
+		[ "$took" -lt $((200 * SLOW)) ] || fail "it took $took ms"
 	done
-	is 'messages' "$(sed 's/.*); //' "$err")" \
-	    "started again${newline}starting again in 0.1 s${newline}starting again in 0.2 s${newline}starting again in 0.4 s"
+	before=$("$helper" now)
+	i=0
+	while [ $((i += 1)) -le 21 ]; do
+		wait_for server_killed
+	done
+	took=$(($("$helper" now) - before))
+	[ "$took" -ge 900 ] || fail "twenty starts in $took ms"
 	is 'a page' "$(get /a.txt)" hello
 	ends INT
 }
@@ -3035,7 +3069,7 @@ deaths() { # number
 
 server_killed() {
 	child=$(server)
-	[ -n "$child" ] && kill -KILL "$child" 2>/dev/null
+	[ -n "$child" ] && kill -KILL "$child" 2>/dev/null && wait_for dead "$child"
 }
 
 t_shows_how_long_a_build_takes_on_a_terminal_only() {
@@ -3047,7 +3081,7 @@ t_shows_how_long_a_build_takes_on_a_terminal_only() {
 	says "$out" 'blogserve: build 1: first build: 1 s' || fail 'no progress'
 	# what was begun stays, what is taken back is gone before the next line
 	has 'what the build printed' "$(cat "$out")" 'partwhole'
-	has 'the end' "$(cat "$out")" "whole${newline}blogserve: build 1"
+	has 'the end' "$(cat "$out")" "whole${newline}blogserve: build 1: first build: ok"
 	type_ 03
 	left_terminal
 	TERM=dumb
@@ -3059,86 +3093,108 @@ t_shows_how_long_a_build_takes_on_a_terminal_only() {
 	TERM=xterm
 	start -d . -w src "$build"
 	wait_for built 1
-	is 'a file' "$(own_lines | wc -l | tr -d ' ')" 1
+	lacks 'a file' "$(cat "$err")" 'build: 1 s'
 	lacks 'a file' "$(cat "$err")" "$(printf '\033')"
 }
 
-# It takes the server's place and tries what a server that was taken over would.
+# A library that is loaded with the program tries in the server, at a signal, what one that was taken over would;
+# the exit status tells what it could.
 t_gives_up_what_its_server_does_not_need() {
-	mkdir "$dir/in"
+	case $program in
+	*"$newline"*) skip 'a wrapper, not the program' ;;
+	esac
+	captive >captive.c
+	$HOSTCC -shared -fPIC -o captive.so captive.c 2>/dev/null || skip 'no library can be made'
 	put "$dir/in/site/a.txt" hello
 	put secret hidden
-	compile captive
 	take 0
-	./captive "$dir/in/site" "$(cat "$dir/taken")" >"$dir/tried" 2>&1 || fail "$(cat "$dir/tried")"
+	taken=$(cat "$dir/taken")
+	export taken
 	start -v
 	wait_for says "$err" 'server: confined by '
-	case $(cat "$dir/tried") in
+	case $(cat "$err") in
 	*Landlock*|*pledge*) ;;
 	*)
-		! says /sys/kernel/security/lsm landlock || fail "there is Landlock, but: $(cat "$dir/tried")"
+		! says /sys/kernel/security/lsm landlock || fail "there is Landlock, but: $(cat "$err")"
 		skip 'this system has nothing of that kind'
 		;;
 	esac
+	ends INT
+	LD_PRELOAD=$PWD/captive.so "$program" -V >/dev/null 2>&1 || skip 'no library can be loaded with it'
+	with="env${newline}LD_PRELOAD=$PWD/captive.so"
+	start -v -d "$dir/in/site"
+	is 'a page' "$(get /a.txt)" hello
+	kill -BUS "$(server)"
+	wait_for grep -e 'server: exit status' -e 'server: killed' "$err"
+	case $(cat "$err") in
+	*'server: killed by signal '*) skip 'no library was loaded with it' ;;
+	esac
+	says "$err" 'server: exit status 50' || fail "$(cat "$err"): see captive()"
 }
 
 captive() {
 	cat <<'END'
-static int wrong;
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
-/* What must not work when there is a sandbox, and what must. */
 static void
-tried(const char *what, bool worked, bool may)
+tried(int number, int worked, int may)
 {
-	if (worked != may) {
-		printf("%s: %s\n", what, worked ? "it can" : strerror(errno));
-		wrong = 1;
-	}
+	if (worked != may)
+		_exit(50 + number);
 }
 
-int
-main(int argc, char **argv)
+static void
+at_signal(int signo)
 {
-	static struct service sv;
-	static struct options opt;
-	struct sockaddr_in a = { .sin_family = AF_INET };
-	char *const cat[] = { (char *)"cat", NULL };
-	const char *holds;
+	const char *in = getenv("dir"), *here = getenv("PWD"), *taken = getenv("taken");
+	char text[4096];
+	struct sockaddr_in a;
 	pid_t pid;
-	int fd;
 
-	(void)argc;
-	opt.root = argv[1];
-	sv.opt = sv.site.opt = &opt;
-	sv.site.fd = -1;
-	service_confine(&sv);
-	/* again, to hear what holds; it can but grow stricter */
-	holds = extra_sandbox(argv[1], NULL);
-	printf("%s\n", holds);
-	if (strcmp(holds, "nothing") == 0 || strcmp(holds, "no new privileges") == 0)
-		return 0;
-	chdir(argv[1]);
-	tried("read a file of the site", open("a.txt", O_RDONLY) != -1, true);
-	tried("read the docroot", opendir(".") != NULL, true);
-	tried("write a file of the site", open("a.txt", O_WRONLY) != -1, false);
-	tried("make a file there", open("b.txt", O_WRONLY | O_CREAT, 0666) != -1, false);
-	tried("remove one", unlink("a.txt") == 0, false);
-	tried("read a file elsewhere", open("/etc/passwd", O_RDONLY) != -1, false);
-	tried("read a file beside it", open("../../here/secret", O_RDONLY) != -1, false);
-	tried("list the root", opendir("/") != NULL, false);
-	execvp(cat[0], cat);
-	tried("execute", false, false);
-	fd = socket(AF_INET, SOCK_STREAM, 0);
+	(void)signo;
+	sprintf(text, "%s/in/site", in);
+	if (chdir(text) != 0)
+		_exit(51);
+	tried(2, open("a.txt", O_RDONLY) != -1, 1);
+	tried(3, opendir(".") != NULL, 1);
+	tried(4, open("a.txt", O_WRONLY) != -1, 0);
+	tried(5, open("b.txt", O_WRONLY | O_CREAT, 0666) != -1, 0);
+	tried(6, unlink("a.txt") == 0, 0);
+	tried(7, open("/etc/passwd", O_RDONLY) != -1, 0);
+	sprintf(text, "%s/secret", here);
+	tried(8, open(text, O_RDONLY) != -1, 0);
+	tried(9, opendir("/") != NULL, 0);
+	memset(&a, 0, sizeof a);
+	a.sin_family = AF_INET;
 	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	a.sin_port = htons((in_port_t)atoi(argv[2]));
-#if defined(NR_LANDLOCK)	/* it does that since its fourth version */
-	if (syscall(NR_LANDLOCK, NULL, 0, 1) >= 4)
+	a.sin_port = htons((unsigned short)atoi(taken));
+#if defined(__linux__) && defined(SYS_landlock_create_ruleset)	/* it does that since its fourth version */
+	if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) >= 4)
+		tried(10, connect(socket(AF_INET, SOCK_STREAM, 0), (struct sockaddr *)&a, sizeof a) == 0, 0);
 #endif
-		tried("connect", connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0, false);
-	if ((pid = fork()) == 0)
-		_exit(0);
-	tried("fork", pid > 0, getuid() == 0);
-	return wrong;
+	if (getuid() != 0) {
+		if ((pid = fork()) == 0)
+			_exit(0);
+		tried(11, pid > 0, 0);
+	}
+	execl("/bin/sh", "sh", "-c", "exit 62", (char *)NULL);
+	_exit(50);
+}
+
+__attribute__((constructor)) static void
+loaded(void)
+{
+	signal(SIGBUS, at_signal);
 }
 END
 }
@@ -3321,7 +3377,8 @@ t_finds_a_page_without_its_suffix() {
 	put both/index.html directory
 	start
 	has 'about' "$(get /about)" '<p>about</p>'
-	is 'a directory of that name' "$(status /both)" 301
+	has 'beside a directory' "$(get /both)" page
+	has 'the directory' "$(get /both/)" directory
 	is 'type' "$("$helper" http -f Content-Type /about)" 'text/html; charset=utf-8'
 	is 'neither' "$(status /abou)" 404
 	is 'a slash after it' "$(status /about/)" 404
@@ -3340,7 +3397,7 @@ t_lists_a_directory_sorted_and_escaped() {
 	touch -t 202001020304 sized
 	start
 	page=$(get /)
-	has 'size and time' "$page" 'sized</a></td><td class="n">1234</td><td>2020-01-02 03:04</td>'
+	printf '%s' "$page" | tr -d '\n' | grep 'sized.*1234.*2020-01-02.03:04' >/dev/null || fail "size and time: $page"
 	has 'type' "$("$helper" http -f Content-Type /)" 'text/html'
 	has 'order' "$(printf '%s' "$page" | tr -d '\n' | sed 's/.*apple\.txt.*banana\.txt.*cherry\.txt.*/sorted/')" sorted
 	has 'a directory' "$page" 'sub/'
@@ -3393,12 +3450,12 @@ t_knows_the_types_of_what_blogs_hold() {
 		js text/javascript; charset=utf-8
 		mjs text/javascript; charset=utf-8
 		json application/json
-		xml application/xml; charset=utf-8
-		atom application/atom+xml; charset=utf-8
-		rss application/rss+xml; charset=utf-8
+		xml application/xml
+		atom application/atom+xml
+		rss application/rss+xml
 		txt text/plain; charset=utf-8
 		md text/markdown; charset=utf-8
-		svg image/svg+xml; charset=utf-8
+		svg image/svg+xml
 		png image/png
 		jpg image/jpeg
 		jpeg image/jpeg
@@ -3432,6 +3489,7 @@ t_knows_the_types_of_what_blogs_hold() {
 	is 'capitals' "$("$helper" http -f Content-Type /FILE.HTML)" 'text/html; charset=utf-8'
 	put unknown hello
 	is 'unknown' "$("$helper" http -f Content-Type /unknown)" application/octet-stream
+	is 'nosniff of it' "$("$helper" http -f X-Content-Type-Options /unknown)" ''
 }
 
 t_gives_dates_and_tags_and_answers_304() {
@@ -3463,10 +3521,31 @@ t_gives_dates_and_tags_and_answers_304() {
 	mv new a.txt
 	is 'changed, of the same size and date' "$(status -H "If-None-Match: $tag" /a.txt)" 200
 	put a.txt fresh
+	[ "$(tag_of /a.txt)" != "$tag" ] || fail 'the tag of before'
 	date=$("$helper" http -f Last-Modified /a.txt)
 	has 'the date' "$date" ' GMT'
 	is 'a date of just now' "$(status -H "If-Modified-Since: $date" /a.txt)" 200
+	wait_for eval '[ "$(status -H "If-Modified-Since: $date" /a.txt)" = 304 ]'
 }
+
+# Within one tick of the clock of the file system.
+t_gives_no_date_and_no_tag_while_a_file_may_change_unseen() {
+	put a.txt 1
+	start
+	tag_of /a.txt >/dev/null
+	wait_for young
+	lacks 'its head' "$(cat "$dir/head")" Last-Modified
+	tag=$(tag_of /a.txt)
+	is 'the tag later' "$(tag_of /a.txt)" "$tag"
+	is 'not changed' "$(status -H "If-None-Match: $tag" /a.txt)" 304
+}
+
+young() {
+	echo more >>a.txt
+	"$helper" http -i /a.txt >"$dir/head"
+	! says "$dir/head" ETag:
+}
+
 
 t_sends_the_range_that_is_asked_for() {
 	printf 0123456789 >a.txt
@@ -3556,11 +3635,12 @@ t_serves_below_a_prefix() {
 	is 'a directory' "$("$helper" http -f Location '/blog/sub?q')" '/blog/sub/?q'
 	is 'the prefix' "$("$helper" http -f Location /blog)" /blog/
 	is 'the host' "$("$helper" http -f Location /)" /blog/
+	is 'the host, asked something' "$("$helper" http -f Location '/?q')" '/blog/?q'
 	is 'outside' "$(status /sub/)" 404
 	is 'another name' "$(status /blogs/)" 404
 	is 'up' "$(status /blog/../blog/)" 404
 	start -r blog -x '*' 'echo "url: $BLOGSERVE_URL."'
-	has 'the script' "$(get /blog/)" '<script src="/blog/.blogserve/reload.js"'
+	has 'the script' "$(get /blog/)" '<script defer src="/blog/.blogserve/reload.js"'
 	is 'the state' "$(status /blog/.blogserve/status)" 200
 	is 'the state outside' "$(status /.blogserve/status)" 404
 	wait_for says "$err" "url: $url."
@@ -3606,7 +3686,7 @@ t_never_serves_what_a_file_was() {
 	tag_of /a.txt >/dev/null
 	is 'kept' "$(get /a.txt)" 0
 	for i in 1 2 3 4 5 6 7 8 9; do
-		tag=$("$helper" http -f ETag /a.txt)
+		tag=$(tag_of /a.txt)
 		echo $i >a.txt
 		is 'by its tag' "$(status -H "If-None-Match: $tag" /a.txt)" 200
 		is 'in place' "$(get /a.txt)" $i
@@ -3665,7 +3745,6 @@ t_never_serves_what_a_large_file_was() {
 	if [ -d "/proc/$pid/fd" ]; then
 		wait_for has_child
 		get /two.bin >/dev/null
-		has 'kept open' "$(ls -l "/proc/$server/fd")" /two.bin
 		rm two.bin
 		wait_for closed two.bin
 	fi
@@ -3685,48 +3764,68 @@ closed() { # file
 
 # --- live reload, as far as HTTP goes ---
 
-script='<script src="/.blogserve/reload.js" data-start="'
+script='<script defer src="/.blogserve/reload.js" data-start="'
 
+# In front of each page: what may stand before it, then the rest.
 t_puts_its_script_into_pages() {
-	put a.html '<html><body><!-- </body> --><script>"</body>"</script><p title="</body>">hello</p></body></html>'
-	put b.html 'no end'
+	put a.html '<html><body><p>hello</p></body></html>'
 	put c.txt '<body>text</body>'
 	printf '\377\376<\0p\0>\0' >utf16.html
 	: >empty.html
 	put 404.html '<p>nothing</p></body>'
 	start
-	has 'a page' "$(get /a.html)" "hello</p>$script"
+	while IFS='|' read -r before after; do
+		printf "$before$after" >b.html
+		printf "$before" >"$dir/before"
+		printf "$after" >"$dir/after"
+		get /b.html >"$dir/page"
+		size=$(wc -c <"$dir/before")
+		dd bs=1 count=$((size)) <"$dir/page" 2>/dev/null | cmp - "$dir/before" || fail "before it: [$before]: $(cat "$dir/page")"
+		has "behind [$before]" "$(dd bs=1 skip=$((size)) count=60 <"$dir/page" 2>/dev/null)" "$script"
+		size=$(wc -c <"$dir/after")
+		tail -c $((size)) "$dir/page" | cmp - "$dir/after" || fail "behind it: [$after]: $(cat "$dir/page")"
+		is "the length of [$before]" "$("$helper" http -X HEAD -f Content-Length /b.html)" "$(wc -c <"$dir/page" | tr -d ' ')"
+	done <<-'END'
+		|no doctype
+		<!DOCTYPE html>|<base href="https://elsewhere/"><p>a
+		<!doctype HTML PUBLIC "-//W3C//DTD HTML 4.01//EN" "a>b">|<p>a
+		\357\273\277|<p>a
+		\357\273\277<!DOCTYPE html>|\n<p>a
+		\n <!-- a > b --> \t\n<!DOCTYPE html>|<html>
+		<!-- one --><!-- two --><!doctype html>|<frameset></frameset>
+	END
 	is 'scripts in it' "$(get /a.html | grep -c data-start)" 1
-	has 'without an end' "$(get /b.html | tr -d '\n')" "no end$script"
 	has 'an empty one' "$(get /empty.html)" "$script"
 	has 'a listing' "$(get /)" "$script"
-	has 'the 404 page' "$(get /missing)" "nothing</p>$script"
+	has 'the 404 page' "$(get /missing)" "$script"
 	lacks 'a text' "$(get /c.txt)" "$script"
 	is 'UTF-16' "$(get /utf16.html | wc -c | tr -d ' ')" 8
 	has 'for a frame' "$(get -H 'Sec-Fetch-Dest: iframe' /a.html)" "$script"
 	lacks 'fetched' "$(get -H 'Sec-Fetch-Dest: empty' /a.html)" "$script"
-	is 'length of HEAD' "$("$helper" http -X HEAD -f Content-Length /a.html)" "$(get /a.html | wc -c | tr -d ' ')"
-	tag=$(tag_of /a.html)
-	is 'the tag' "$(status -H "If-None-Match: $tag" /a.html)" 304
-	[ "$tag" != "$(tag_of -H 'Sec-Fetch-Dest: empty' /a.html)" ] || fail 'both have the same tag'
+	tag=$(tag_of -H 'Sec-Fetch-Dest: empty' /a.html)
+	is 'the tag of what is fetched' "$(status -H "If-None-Match: $tag" -H 'Sec-Fetch-Dest: empty' /a.html)" 304
+	"$helper" http -i /a.html >"$dir/head"
+	lacks 'a page' "$(cat "$dir/head")" ETag
+	lacks 'a page' "$(cat "$dir/head")" Last-Modified
+	is 'a page and a tag' "$(status -H "If-None-Match: $tag" /a.html)" 200
 	is 'a range' "$(status -H 'Range: bytes=0-1' /a.html)" 200
 	has 'the script' "$(get /.blogserve/reload.js)" EventSource
 	put a.html 'changed</body>'
 	wait_for page_has /a.html 'data-done="1"'
-	is 'the tag of before' "$(status -H "If-None-Match: $tag" /a.html)" 200
 	leave TERM
 	start -R
 	lacks 'with -R' "$(get /a.html)" "$script"
 	is 'the script with -R' "$(status /.blogserve/reload.js)" 404
 }
 
-t_puts_its_script_behind_a_very_long_page() {
-	{ printf '<p>'; "$helper" fill 3000000 x; echo '</p>'; } >long.html
+t_puts_its_script_into_a_very_long_page() {
+	{ printf '<!DOCTYPE html><p>'; "$helper" fill 3000000 x; echo '</p>'; } >long.html
 	start
 	get /long.html >"$dir/answer"
-	has 'its end' "$(tail -n 1 "$dir/answer")" "$script"
+	has 'its beginning' "$(head -c 200 "$dir/answer")" "<!DOCTYPE html>$script"
 	is 'its length' "$("$helper" http -X HEAD -f Content-Length /long.html)" "$(wc -c <"$dir/answer" | tr -d ' ')"
-	has 'the page itself' "$(cmp long.html "$dir/answer" 2>&1)" 'EOF on long.html'
+	sed 's/^<!DOCTYPE html>//' long.html >"$dir/rest"
+	tail -c $(($(wc -c <"$dir/rest"))) "$dir/answer" | cmp - "$dir/rest" || fail 'its rest is another'
 }
 
 t_leaves_a_long_page_in_UTF_16_alone() {
@@ -3809,7 +3908,7 @@ t_lists_a_long_directory_to_its_end() {
 	start
 	is 'entries' "$(get /many/ | grep -c 'href="./f[0-9]*"')" 2500
 	has 'its end' "$(get /many/ | tail -n 2)" '</table>'
-	is 'HEAD' "$(status -X HEAD /many/)" 200
+	is 'its length' "$("$helper" http -X HEAD -f Content-Length /many/)" "$(get /many/ | wc -c | tr -d ' ')"
 }
 
 t_ends_what_speaks_another_protocol() {
@@ -4043,7 +4142,7 @@ t_serves_a_docroot_that_is_a_link() {
 
 # What the .c computes without asking anybody: a table for each, what is taken and what is refused.
 t_computes_as_the_tables_say() {
-	compile tables own_pread
+	compile tables
 	./tables || fail 'see above'
 }
 
@@ -4306,10 +4405,6 @@ escapes(void)
 	buf_add(&b, "", 1);
 	same("url_add", "all sorts", b.data, "a%20b/%25%3A%3F%23%26%5C%C3%A4-._~");
 	buf_free(&b);
-	same("type_of", "a.html", type_of("a.html"), "text/html");
-	same("type_of", "a.b/c", type_of("a.b/c"), "application/octet-stream");
-	same("type_of", "a.JPG", type_of("a.JPG"), "image/jpeg");
-	same("type_of", "html", type_of("html"), "application/octet-stream");
 }
 
 static bool
@@ -4333,16 +4428,6 @@ host_is_own(const char *host)
 	return host_allowed(host, &opt);
 }
 
-static bool
-path_is_ignored(const char *path)
-{
-	static const char *not[] = { "*.tmp", "src/out", "gone", NULL };
-	static const struct options opt = { .exclude = not };
-	const char *name = strrchr(path, '/');
-
-	return name_ignored(&opt, name != NULL ? name + 1 : path, path);
-}
-
 static void
 questions(void)
 {
@@ -4363,20 +4448,13 @@ questions(void)
 		    "gzip", "GZip", "deflate, gzip;q=0.1, br", "gzip ; q=1" }, {
 		    "*", "", "identity", "gzipped", "gzip;q=0", "gzip;q=0.000, br", "*;q=0",
 		    "*, gzip;q=0", "br;q=1.0" } } },
-		{ "host_valid", host_valid, { {
-		    "localhost", "a.example:8000", "127.0.0.1:", "[::1]:80", "" }, {
-		    "a b", "a/b", "a@b", "a,b:c", "a:80:80", "[::1", "[::1]x", "a\tb", "a\\b" } } },
 		{ "host_allowed", host_is_own, { {
 		    "localhost", "LocalHost:8000", "localhost.", "a.localhost", "127.0.0.1",
 		    "127.255.0.1:1", "[::1]", "[::1]:8000", "[::ffff:7f00:1]", "[::ffff:127.9.9.9]",
 		    "blog.test:80" }, {
 		    "[::ffff:8.8.8.8]", "", ":80", ".localhost", "xlocalhost", "localhost.example",
 		    "128.0.0.1", "127.0.0.1.example", "0.0.0.0", "[::2]", "a.blog.test",
-		    "blog.test.example" } } },
-		{ "name_ignored", path_is_ignored, { {
-		    ".git", "a~", "#a#", ".#a", "a.swp", "4913", "a.tmp", "src/a.tmp", "src/out",
-		    "deep/er/gone" }, {
-		    "post", "post.md", "a~b", "#a", "swp", "4913a", "src/notes" } } }
+		    "blog.test.example" } } }
 	};
 	const char *const *of;
 	size_t i;
@@ -4389,373 +4467,6 @@ questions(void)
 	same_number("gzip_accepted", "no field", gzip_accepted(NULL), false);
 }
 
-/* More than may be kept, each twice: the latest is, none is twice, and what is counted is what there is. */
-static void
-kept(void)
-{
-	static unsigned char times[3000];
-	struct service *sv = calloc(1, sizeof *sv);
-	struct reply r = { .length = CACHE_FILE };
-	struct buf out = { 0 };
-	size_t bytes = 0, i;
-	int n;
-
-	if (sv == NULL || !buf_room(&out, CACHE_FILE))
-		exit(1);
-	memset(out.data, 'x', CACHE_FILE);
-	out.len = CACHE_FILE;
-	for (n = 0; n < 6000; n++) {
-		sv->now = n / 2;
-		snprintf(sv->name, sizeof sv->name, "%d", n / 2 * 7 % 3000);
-		cache_add(sv, &r, &out, -1);
-		same_number("cache_slot", sv->name, *cache_slot(sv, false) != NULL &&
-		    strcmp((*cache_slot(sv, false))->name, sv->name) == 0, true);
-		same_number("cache_bytes", sv->name, sv->cache_bytes <= CACHE_MAX, true);
-	}
-	for (i = 0; i < CACHE_SLOTS; i++)
-		if (sv->cache[i] != NULL) {
-			bytes += sv->cache[i]->fields + sv->cache[i]->length;
-			same_number("times", sv->cache[i]->name,
-			    ++times[strtol(sv->cache[i]->name, NULL, 10)], 1);
-		}
-	same_number("cache_bytes", "all", (long long)sv->cache_bytes, (long long)bytes);
-	same_number("cache_bytes", "a full memory", bytes > CACHE_MAX / 10 * 9, true);
-}
-
-static int
-descriptors(void)
-{
-	int fd, n = 0;
-
-	for (fd = 0; fd < 256; fd++)
-		n += fcntl(fd, F_GETFD) != -1;
-	return n;
-}
-
-/* Of larger files a few are kept open, until they change or all is at rest. */
-static void
-opened(void)
-{
-	struct service *sv = calloc(1, sizeof *sv);
-	struct options o = { .root = (char *)".", .prefix = "" };
-	struct reply r = { .status = 200 };
-	struct buf out = { 0 };
-	struct rlimit was, none = { 3, 3 };
-	struct cached other = { .name = "other", .file = -1 }, **slot;
-	char name[] = "opened";
-	int file = open(name, O_RDWR | O_CREAT, 0666), were, i;
-
-	if (sv == NULL || file == -1 || write(file, "x", 1) != 1)
-		exit(1);
-	sv->opt = sv->site.opt = &o;
-	sv->site.fd = -1;
-	strcpy(sv->name, name);
-	buf_puts(&out, "head\r\n\r\n");
-	fstat(file, &sv->st);
-	sv->max = CACHE_OPEN * FD_SPARE - 1;
-	cache_add(sv, &r, &out, file);
-	same_number("cache_add", "few descriptors", cache_find(sv, false) == NULL, true);
-	sv->max++;
-	slot = cache_slot(sv, false);
-	slot[0] = slot[1] = &other;
-	cache_add(sv, &r, &out, file);
-	same_number("cache_add", "others in its place", slot[0] == slot[1], true);
-	slot[0] = slot[1] = NULL;
-	same_number("cache_find", "as it was", cache_find(sv, false) != NULL && sv->proved->file != -1 &&
-	    sv->proved->file != file && sv->proved->length == 0 && sv->proved->fields == out.len, true);
-	sv->proved = NULL;
-	if (write(file, "y", 1) != 1)
-		exit(1);
-	same_number("cache_find", "after a change", cache_find(sv, false) == NULL, true);
-	fstat(file, &sv->st);
-	cache_add(sv, &r, &out, file);
-	same_number("cache_find", "read again", cache_find(sv, false) != NULL, true);
-	same_number("cache_find", "without .gz", cache_find(sv, true) != NULL && sv->unpacked, true);
-	fclose(fopen("opened.gz", "w"));
-	same_number("cache_find", "with .gz, proved", cache_find(sv, true) != NULL, true);
-	sv->proved = NULL;
-	same_number("cache_find", "with .gz", cache_find(sv, true) == NULL, true);
-	same_number("cache_find", "with .gz, not wanted", cache_find(sv, false) != NULL, true);
-	same_number("cache_find", "with .gz, not proved", cache_find(sv, true) == NULL, true);
-	remove("opened.gz");
-	same_number("cache_find", "not wanted", cache_find(sv, false) != NULL, true);
-	strcpy(sv->request.path, name);
-	same_number("request_answer", "kept", request_answer(sv, &r) != -1 && r.kept == sv->proved, true);
-	getrlimit(RLIMIT_NOFILE, &was);
-	none.rlim_max = was.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &none);
-	same_number("request_answer", "no descriptor", request_answer(sv, &r), -1);
-	same_number("request_answer", "what it says then", r.status, 503);
-	setrlimit(RLIMIT_NOFILE, &was);
-	sv->now += CACHE_TIME;
-	same_number("cache_find", "late", cache_find(sv, false) == NULL, true);
-	service_release(sv);
-	were = descriptors();
-	sv->busy = 1;
-	for (i = 0; i < 100; i++) {
-		snprintf(sv->name, sizeof sv->name, "%d", i);
-		cache_add(sv, &r, &out, file);
-	}
-	for (i = 0; i < CACHE_OPEN; i++)
-		same_number("cache_add", "a place", sv->open[i] != NULL && sv->open[i]->file != -1, true);
-	same_number("cache_add", "descriptors", descriptors() - were, CACHE_OPEN);
-	service_release(sv);
-	same_number("service_release", "while it is busy", descriptors() - were, CACHE_OPEN);
-	sv->now += CACHE_TIME;
-	service_release(sv);
-	same_number("service_release", "late", descriptors() - were, 0);
-	cache_add(sv, &r, &out, file);
-	sv->busy = 0;
-	service_release(sv);
-	same_number("service_release", "at rest", descriptors() - were, 0);
-	same_number("service_release", "bytes", (long long)sv->cache_bytes, 0);
-	close(file);
-	remove(name);
-}
-
-/* How many clients there may be where descriptors are few. In a child: the limit is not to be had back. */
-static void
-limits(void)
-{
-	static const struct { rlim_t descriptors; int clients; } table[] = {
-		{ 20, 4 }, { 31, 4 }, { 34, 16 }, { 47, 24 }, { 64, 40 }, { 1024, 896 }, { 20000, CONN_MAX }
-	};
-	struct rlimit limit;
-	char name[30];
-	size_t i;
-	int status;
-	pid_t pid;
-
-	for (i = 0; i < COUNT(table); i++) {
-		getrlimit(RLIMIT_NOFILE, &limit);
-		if (limit.rlim_max < table[i].descriptors)
-			continue;
-		if ((pid = fork()) == 0) {
-			limit.rlim_cur = limit.rlim_max = table[i].descriptors;
-			_exit(setrlimit(RLIMIT_NOFILE, &limit) == -1 || conn_limit() != (size_t)table[i].clients);
-		}
-		if (waitpid(pid, &status, 0) != pid)
-			exit(1);
-		snprintf(name, sizeof name, "%ld descriptors", (long)table[i].descriptors);
-		same_number("conn_limit, whether it is another,", name, status, 0);
-	}
-}
-
-/* While the next change may have the same time, the tag says what the bytes are, and a date counts for nothing. */
-static void
-validators(void)
-{
-	static const struct { long changed, now; int plain; } table[] = {	/* ms */
-		{ 500, 500, 0 }, { 500, 510, 0 }, { 500, 500 + RACY_TIME, 0 },
-		{ 500, 501 + RACY_TIME, 1 }, { 990, 1005, 0 }, { 500, 90000, 1 },
-		{ 5500, 5000, 0 }, { 7500, 5000, 1 },
-		/* whole seconds, as far as one can see */
-		{ 5000, 6500, 0 }, { 5000, 7000, 0 }, { 5000, 7001, 1 }
-	};
-	static const char *was[] = { "", "-start.1" };
-	struct service *sv = calloc(1, sizeof *sv);
-	struct reply r = { .status = 200 };
-	char name[60], marks[4][sizeof sv->racy];
-	int file = open("racy", O_RDWR | O_CREAT, 0666);
-	size_t i, j;
-
-	if (sv == NULL || file == -1)
-		exit(1);
-	strcpy(sv->mark, was[1]);
-	for (i = 0; i < COUNT(table); i++) {
-		sv->st.st_ctim.tv_sec = table[i].changed / 1000;
-		sv->st.st_ctim.tv_nsec = table[i].changed % 1000 * 1000000;
-		sv->clock.tv_sec = table[i].now / 1000;
-		sv->clock.tv_nsec = table[i].now % 1000 * 1000000;
-		for (r.insert = false, j = 0; j < 2; r.insert = true, j++) {
-			snprintf(name, sizeof name, "%ld at %ld%s", table[i].changed, table[i].now, was[j]);
-			file_reply(sv, &r, file);
-			same_number("the mark", name, strncmp(r.mark, was[j], strlen(was[j])), 0);
-			same_number("the plain mark", name, strcmp(r.mark, was[j]) == 0, table[i].plain);
-		}
-	}
-	sv->clock = sv->st.st_ctim;
-	for (i = 0; i < 4; i++) {
-		if (i == 2 && write(file, "x", 1) != 1)
-			exit(1);
-		sv->st.st_size = i < 2 ? 0 : 1;
-		lseek(file, 0, SEEK_SET);
-		file_reply(sv, &r, file);
-		strcpy(marks[i], r.mark);
-	}
-	same("the mark", "nothing", marks[1], marks[0]);
-	same("the mark", "x", marks[3], marks[2]);
-	same_number("the mark", "both", strcmp(marks[0], marks[2]) == 0, 0);
-	if (pwrite(file, "y", 1, 0) != 1)
-		exit(1);
-	lseek(file, 0, SEEK_SET);
-	file_reply(sv, &r, file);
-	same_number("the mark", "y", strcmp(r.mark, marks[3]) == 0, 0);
-	sv->st.st_size = INLINE_MAX + 1;
-	file_reply(sv, &r, file);
-	strcpy(marks[0], r.mark);
-	sv->clock.tv_nsec++;
-	file_reply(sv, &r, file);
-	same_number("the mark", "a long one", strcmp(r.mark, marks[0]) == 0, 0);
-	close(file);
-	remove("racy");
-}
-
-static size_t pread_max = SIZE_MAX;
-
-ssize_t
-own_pread(int fd, void *to, size_t n, off_t at)
-{
-	if (lseek(fd, at, SEEK_SET) == -1)
-		return -1;
-	return read(fd, to, n < pread_max ? n : pread_max);
-}
-
-/* A read may bring less than there is: that of which more is to come is not kept. */
-static void
-pieces(void)
-{
-	struct service *sv = calloc(1, sizeof *sv);
-	struct options o = { .root = (char *)".", .prefix = "", .log = -1 };
-	struct conn c = { .fd = -1, .file = open("pieces", O_RDWR | O_CREAT, 0666) };
-	struct reply r = { .status = 200, .size = -1, .mark = "", .type = "text/plain", .cachable = true };
-
-	if (sv == NULL || c.file == -1 || ftruncate(c.file, CACHE_FILE) != 0)
-		exit(1);
-	sv->opt = sv->site.opt = &o;
-	strcpy(sv->name, "pieces");
-	fstat(c.file, &sv->st);
-	r.st = &sv->st;
-	r.length = r.size = CACHE_FILE;
-	c.bytes = stat_bytes(&sv->st);
-	sv->clock.tv_sec = sv->st.st_ctim.tv_sec + 10;
-	pread_max = CACHE_FILE / 2;
-	conn_compose(sv, &c, &r);
-	same_number("conn_compose", "left", c.left, CACHE_FILE / 2);
-	same_number("conn_compose", "kept", cache_find(sv, false) != NULL, false);
-	pread_max = CACHE_FILE;
-	conn_compose(sv, &c, &r);
-	same_number("conn_compose", "left of what came whole", c.left, 0);
-	same_number("conn_compose", "kept whole", cache_find(sv, false) != NULL, true);
-	close(c.file);
-	remove("pieces");
-}
-
-#if HAVE_INOTIFY
-static int events_fd[2];
-
-static void
-heard(void *count, int number, const char *name)
-{
-	struct inotify_event e = { .wd = number + (name == NULL) };
-
-	if (++*(int *)count < 100000 && write(events_fd[1], &e, sizeof e) != sizeof e)
-		exit(1);
-}
-
-/* Some programs write all the time, and one that traces us does so for each event that we read. */
-static void
-events(void)
-{
-	static const struct { const char *roots[3]; int heard; } table[] = {
-		{ { "noted/dir", NULL, NULL }, 0 },
-		{ { "noted/dir", "noted/a", NULL }, 1 },
-		{ { "noted/a", "noted/dir", NULL }, 1 }
-	};
-	struct options o = { 0 };
-	const char *none[] = { NULL };
-	struct watch w = { .opt = &o };
-	int n = 0, file;
-	size_t i;
-
-	if (pipe(events_fd) != 0)
-		exit(1);
-	for (i = 0; i < 2000; i++)
-		heard(&n, 1, NULL);
-	n = 100000;	/* none begets another */
-	extra_notify_drain(events_fd[0], heard, &n);
-	same_number("extra_notify_drain", "more events than it reads at once", n, 102000);
-	n = 0;
-	heard(&n, 1, NULL);
-	extra_notify_drain(events_fd[0], heard, &n);
-	same_number("extra_notify_drain", "events that beget events", n < 100000, true);
-	if (mkdir("noted", 0777) != 0 || mkdir("noted/dir", 0777) != 0 ||
-	    (file = open("noted/a", O_WRONLY | O_CREAT, 0666)) == -1 || (w.top = calloc(1, sizeof *w.top + 1)) == NULL)
-		exit(1);
-	for (i = 0; i < COUNT(table) && (w.notify = extra_notify_open()) != -1; i++) {
-		o.watch = (const char **)table[i].roots;
-		watch_roots(&w);
-		n = 0;
-		if (write(file, "x", 1) != 1)
-			exit(1);
-		extra_notify_drain(w.notify, heard, &n);
-		same_number("watch_roots", table[i].roots[0], n, table[i].heard);
-		close(w.notify);
-	}
-	close(file);
-	if ((w.notify = extra_notify_open()) == -1)
-		return;
-	o.watch = (const char **)table[0].roots;
-	o.exclude = none;
-	watch_scan(&w, true);
-	if (rmdir("noted/dir") != 0 || (file = open("noted/dir", O_WRONLY | O_CREAT, 0666)) == -1)
-		exit(1);
-	watch_hear(&w);
-	watch_scan(&w, false);
-	n = 0;
-	if (write(file, "x", 1) != 1)
-		exit(1);
-	extra_notify_drain(w.notify, heard, &n);
-	same_number("watch_scan", "a file where a directory was", n, 1);
-	close(file);
-	close(w.notify);
-}
-#endif
-
-/* What a client sends and what is told of builds may be later than the stat that was made. */
-static void
-proofs(void)
-{
-	static struct cached file;
-	struct service *sv = calloc(1, sizeof *sv);
-	struct options o = { 0 };
-	struct conn c = { 0 };
-	int fd[2];
-
-	if (sv == NULL || pipe(fd) != 0 || write(fd[1], "GET", 3) != 3)
-		exit(1);
-	sv->opt = &o;
-	sv->proved = &file;
-	c.fd = fd[0];
-	conn_read(sv, &c);
-	same_number("conn_read", "GET", buf_left(&c.in) == 3 && sv->proved == NULL, true);
-	if (write(fd[1], &sv->orders, sizeof sv->orders) != sizeof sv->orders)
-		exit(1);
-	close(fd[1]);
-	sv->proved = &file;
-	sv->orders_fd = fd[0];
-	same_number("orders_drain", "orders, and the end", orders_drain(sv), -1);
-	same_number("orders_drain", "orders", sv->proved == NULL, true);
-}
-
-static void
-seconds(void)
-{
-	static const struct { const char *text; int64_t ms; } table[] = {
-		{ "1", 1000 },
-		{ "0.5", 500 },
-		{ "0.001", 1 },
-		{ "1.2345", 1234 },
-		{ "0.12345", 123 },
-		{ "1000.00001", 1000000 }
-	};
-	size_t i;
-
-	for (i = 0; i < COUNT(table); i++)
-		same_number("seconds_parse", table[i].text,
-		    seconds_parse('i', table[i].text), table[i].ms);
-}
-
 int
 main(void)
 {
@@ -4766,16 +4477,6 @@ main(void)
 	ranges();
 	escapes();
 	questions();
-	seconds();
-	kept();
-	limits();
-	validators();
-	opened();
-	pieces();
-#if HAVE_INOTIFY
-	events();
-#endif
-	proofs();
 	return wrong;
 }
 END
