@@ -20,15 +20,16 @@
  *                              | signals
  *                              v
  *     sources --watch-->  [ parent ] ==orders==>  [ server ]  <--HTTP-- browsers
- *                           |    ^                    |
- *                 fork+exec |    | SIGCHLD            | reads
- *                           v    |                    v
- *                        [ build ] ----writes----> docroot
+ *                          |   ^  ^                  |   |
+ *                fork+exec |   |  |                  |   | reads
+ *                          v   |  +--- the log ------+   v
+ *                       [ build ] ------- writes ---->  docroot
  *
  * The parent watches the sources, starts builds and keeps the server alive.
- * The server answers browsers and knows the docroot and the parent's orders,
- * nothing else.  A build runs in a session of its own, where no signal of
- * the terminal reaches it.
+ * The server answers browsers; it knows the docroot, the log of the build
+ * and the parent's orders, nothing else.  A build runs in a session of its
+ * own, where no signal of the terminal reaches it.  With -A there is now
+ * and then one child more, the remover, which removes old versions.
  *
  * Rules that the code below keeps, and cites:
  *
@@ -41,12 +42,13 @@
  *     but the parent may hold the write end.
  * R4  A signal handler writes one byte, keeps errno, and does nothing else.
  * R5  There is one waitpid in the file.
- * R6  Once running, the parent never sleeps and never waits but in poll;
- *     what fails becomes a warning and a deadline.
- * R7  Only the build writes into the docroot; only the server reads from
- *     clients.
- * R8  Bytes from a client reach the file system through one function,
- *     site_open; a name that it opened may be looked at again, cache_find.
+ * R6  Once running, the parent never sleeps, waits only in poll, and does
+ *     nothing that takes longer than some SLICE_TIME: a scan is done in
+ *     slices.  What fails becomes a warning and a deadline.
+ * R7  Only builds write into the docroot; with -A the parent renames what
+ *     a build made to be the docroot.  Only the server reads from clients.
+ * R8  Bytes from a client reach the file system through site_open alone; a
+ *     name that it opened may be looked at again, in file_kept.
  * R9  An order that announces a build is in the pipe before the build
  *     exists.  So a file that was read before the pipe was found empty was
  *     read before any byte that the build writes.
@@ -78,27 +80,12 @@
 #define _XOPEN_SOURCE 700
 #endif
 
-/*
- * The program is to fit into 64 KiB: where small code was asked for, GCC is
- * kept from what makes ours larger, as does what it takes for small enough to
- * be inlined; and some structs begin with what is used most, because offsets
- * below 128 take a byte.
- */
-#if defined(__OPTIMIZE_SIZE__) && !defined(__clang__) && __GNUC__ >= 12
-#pragma GCC optimize("Oz", "no-thread-jumps", "no-tree-fre", \
-    "no-tree-tail-merge", "no-move-loop-invariants", "no-caller-saves", \
-    "no-expensive-optimizations", "no-forward-propagate", "no-jump-tables", \
-    "no-tree-dominator-opts", "no-tree-loop-im", "optimize-strlen")
-#define OUT_OF_LINE	__attribute__((noinline))
-#else
-#define OUT_OF_LINE
-#endif
-
 #include <sys/types.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -128,11 +115,10 @@
 #include <unistd.h>
 
 /*
- * The extras.  Each is one function below whose failure, ENOSYS where the
- * system has none, sends its caller the way that POSIX offers.
+ * What each system has.  Each of these is one function below; where the
+ * system has none, or refuses, its caller goes the way that POSIX offers.
  */
 #if !defined(POSIX_ONLY) && defined(__linux__)
-#define HAVE_ACCEPT4	1
 #define HAVE_CLOSE_RANGE 1
 #define HAVE_GETIFADDRS	1
 #define HAVE_INITGROUPS	1
@@ -140,20 +126,39 @@
 #ifndef HAVE_LANDLOCK
 #define HAVE_LANDLOCK	1
 #endif
-#define HAVE_OPENAT2	1
 #define HAVE_RENAMEAT2	1
-#define HAVE_SENDFILE	1
+#define HAVE_SENDFILE_LINUX 1
+#define HAVE_STATFS_TYPE 1
+#define HAVE_SUBREAPER	1
+#define HAVE_WINSIZE	1
 #elif !defined(POSIX_ONLY) && (defined(__FreeBSD__) || defined(__NetBSD__) || \
     defined(__OpenBSD__) || defined(__DragonFly__))
-#define HAVE_ACCEPT4	1
+#define HAVE_CLOSEFROM	1
 #define HAVE_GETIFADDRS	1
 #define HAVE_INITGROUPS	1
+#define HAVE_WINSIZE	1
+#ifdef __FreeBSD__
+#define HAVE_PROCCTL	1
+#define HAVE_SENDFILE_BSD 1
+#define HAVE_STATFS_NAME 1
+#ifdef __has_include
+#if __has_include(<sys/inotify.h>)	/* since 15 */
+#define HAVE_INOTIFY	1
+#endif
+#endif
+#endif
 #elif !defined(POSIX_ONLY) && (defined(__APPLE__) || defined(__sun))
 #define HAVE_GETIFADDRS	1
 #define HAVE_INITGROUPS	1
+#define HAVE_WINSIZE	1
+#ifdef __sun
+#define HAVE_CLOSEFROM	1
+#else
+#define HAVE_SENDFILE_MACOS 1
+#endif
 #endif
 
-#if HAVE_OPENAT2
+#if HAVE_CLOSE_RANGE
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #ifdef __alpha__
@@ -162,7 +167,6 @@
 #define NR_SINCE_5	0
 #endif
 #define NR_CLOSE_RANGE	(436 + NR_SINCE_5)
-#define NR_OPENAT2	(437 + NR_SINCE_5)
 #define NR_LANDLOCK	(444 + NR_SINCE_5)	/* and the next two */
 #endif
 #if HAVE_INITGROUPS
@@ -174,9 +178,34 @@
 #endif
 #if HAVE_INOTIFY
 #include <sys/inotify.h>
+#ifdef __FreeBSD__
+#define NOTIFY_SYSCTL	"vfs.inotify.max_"
+#else
+#define NOTIFY_SYSCTL	"fs.inotify.max_"
 #endif
-#if HAVE_SENDFILE
+#ifndef IN_MASK_ADD	/* then the latest mask of a directory counts */
+#define IN_MASK_ADD	0
+#endif
+#else
+#define NOTIFY_SYSCTL	""
+#endif
+#if HAVE_PROCCTL
+#include <sys/procctl.h>
+#endif
+#if HAVE_SENDFILE_LINUX
 #include <sys/sendfile.h>
+#endif
+#if HAVE_STATFS_TYPE
+#include <sys/vfs.h>
+#elif HAVE_STATFS_NAME
+#include <sys/param.h>
+#include <sys/mount.h>
+#endif
+#if HAVE_WINSIZE
+#include <sys/ioctl.h>
+#ifdef __sun
+#include <termios.h>
+#endif
 #endif
 #ifdef __APPLE__
 #define st_mtim st_mtimespec
@@ -188,51 +217,72 @@
 #define IN_ORDER	""
 #endif
 
-/* Accept with O_NONBLOCK and FD_CLOEXEC set at once. */
-static int
-extra_accept(int fd)
-{
-#if HAVE_ACCEPT4
-	return accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-#else
-	(void)fd;
-	errno = ENOSYS;
-	return -1;
-#endif
-}
+#define COUNT(a)	(sizeof(a) / sizeof((a)[0]))
 
-/* Close every descriptor from low on. */
+/* Close every descriptor from low on; -1 where no single call can. */
 static int
 extra_close_from(int low)
 {
 #if HAVE_CLOSE_RANGE
 	return (int)syscall(NR_CLOSE_RANGE, low, ~0U, 0);
+#elif HAVE_CLOSEFROM
+	closefrom(low);
+	return 0;
 #else
 	(void)low;
-	errno = ENOSYS;
 	return -1;
 #endif
 }
 
-/*
- * Open path below dir; no symlink on the way may lead out of dir, nor be
- * absolute (EXDEV): linux/openat2.h's RESOLVE_BENEATH and
- * RESOLVE_NO_MAGICLINKS, which libc's headers need not have.
- */
-static int
-extra_open_beneath(int dir, const char *path, int flags)
+/* The columns of the terminal at fd, as they are now. */
+static size_t
+extra_columns(int fd)
 {
-#if HAVE_OPENAT2
-	struct { uint64_t flags, mode, resolve; } how;
+#if HAVE_WINSIZE
+	struct winsize w;
 
-	how.flags = (uint64_t)flags;
-	how.mode = 0;
-	how.resolve = 0x08 | 0x02;
-	return (int)syscall(NR_OPENAT2, dir, path, &how, sizeof(how));
+	if (ioctl(fd, TIOCGWINSZ, &w) == 0 && w.ws_col > 0)
+		return w.ws_col;
 #else
-	(void)dir, (void)path, (void)flags;
-	errno = ENOSYS;
-	return -1;
+	(void)fd;
+#endif
+	return 80;
+}
+
+/* Whether a path is on a file system that shows the kernel's own state. */
+static bool
+extra_is_kernels(const char *path)
+{
+#if HAVE_STATFS_TYPE
+	static const uint32_t types[] = { 0x9fa0, 0x62656572, 0x27e0eb,
+	    0x63677270, 0x64626720, 0x74726163, 0x73636673, 0xcafe4a11,
+	    0x62656570, 0x1cd1 };	/* linux/magic.h: proc, sysfs, ... */
+	struct statfs fs;
+	size_t i;
+
+	if (statfs(path, &fs) == 0)
+		for (i = 0; i < COUNT(types); i++)
+			if ((uint32_t)fs.f_type == types[i])
+				return true;
+#elif HAVE_STATFS_NAME
+	struct statfs fs;
+
+	return statfs(path, &fs) == 0 && fnmatch("*procfs",
+	    fs.f_fstypename, 0) == 0;
+#else
+	(void)path;
+#endif
+	return false;
+}
+
+/* Have what a build's children leave behind be ours to reap. */
+static void
+extra_subreaper(void)
+{
+#if HAVE_SUBREAPER && defined(PR_SET_CHILD_SUBREAPER)
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+#elif HAVE_PROCCTL && defined(PROC_REAP_ACQUIRE)
+	procctl(P_PID, 0, PROC_REAP_ACQUIRE, NULL);
 #endif
 }
 
@@ -353,23 +403,26 @@ extra_sandbox(const char *readable, const char *appendable)
 static ssize_t
 extra_sendfile(int out, int in, off_t *at, size_t n)
 {
-#if HAVE_SENDFILE
+#if HAVE_SENDFILE_LINUX
 	return sendfile(out, in, at, n);
+#elif HAVE_SENDFILE_BSD || HAVE_SENDFILE_MACOS
+	off_t sent = (off_t)n;
+	int r;
+
+#if HAVE_SENDFILE_BSD
+	r = sendfile(in, out, *at, n, NULL, &sent, 0);
+#else
+	r = sendfile(in, out, *at, &sent, NULL, 0);
+#endif
+	if (sent > 0 && (r == 0 || errno == EAGAIN || errno == EINTR)) {
+		*at += sent;	/* some went, and then it would have waited */
+		return (ssize_t)sent;
+	}
+	return r;
 #else
 	(void)out, (void)in, (void)at, (void)n;
 	errno = ENOSYS;
 	return -1;
-#endif
-}
-
-/* Send full segments only, until that is taken back; a hint. */
-static void
-extra_cork(int fd, int on)
-{
-#if defined(TCP_CORK) && !defined(POSIX_ONLY)
-	setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
-#else
-	(void)fd, (void)on;
 #endif
 }
 
@@ -464,7 +517,11 @@ extra_notify_drain(int fd, void (*fn)(void *, int, const char *), void *arg)
 #define VERSION		"0.1"
 #define COUNT(a)	(sizeof(a) / sizeof((a)[0]))
 
+
+#define VERSION		"0.1"
+
 enum {
+
 	HEAD_MAX = 16 * 1024,	/* bytes of a request's head */
 	FIELDS_MAX = 200,	/* fields in it */
 	PATH_LEN = 4096,	/* bytes of a path that a client may name */
@@ -472,31 +529,30 @@ enum {
 	URL_LEN = 1024,		/* and of the site's own URL */
 	CONN_MAX = 10000,	/* connections at a time */
 	FD_SPARE = 16,		/* descriptors that are not connections */
-	INLINE_MAX = 32 * 1024,	/* files up to here are sent with their head */
-	CHUNK = 64 * 1024,	/* others are sent in pieces of this */
-	SENDFILE_MAX = 1024 * 1024,	/* or of this, by sendfile, ... */
-	SENDFILE_REST = 4 * 1024,	/* but for the last so many bytes */
+	INLINE_MAX = 128 * 1024,/* files up to here are sent from memory */
+	CHUNK = 64 * 1024,	/* others are read in pieces of this ... */
+	SENDFILE_MAX = 1024 * 1024,	/* ... or sent so much in a call */
 	LOG_MAX = 1000,		/* bytes of a client's text in the log */
 	BACKLOG = 4096,		/* clients that wait at a listener */
 	ACCEPT_MAX = 64,	/* clients taken in a turn */
 	READ_MAX = 256,		/* requests read before any is answered */
 	TRIES_MAX = 100,	/* to read a file that changes meanwhile */
 	TURN_MAX = 8,		/* pieces a connection may send in its turn */
-	LINKS_MAX = 40,	/* symlinks and ".." followed in one path */
-	INSERT_MAX = 1024 * 1024,	/* longer pages get the script behind */
+	LINKS_MAX = 40,		/* symlinks and ".." followed in one path */
+	FRONT_MAX = 64 * 1024,	/* the doctype of a page ends before this */
+	CHARSET_MAX = 1024,	/* and what declares its charset before this */
 	STREAM_MAX = 64 * 1024,	/* events that a client may leave unread */
-	CACHE_SLOTS = 32768,	/* small files kept in memory ... */
-	CACHE_FILE = 16 * 1024,	/* ... bytes of one, at most */
-	CACHE_MAX = 32 * 1024 * 1024,	/* ... and of all of them */
-	CACHE_OPEN = 8,		/* larger ones that are kept open */
-	LISTING_PIECE = 1000,	/* lines of a listing made at a time */
+	CACHE_MAX = 6 * 1024 * 1024,	/* bytes of files kept in memory */
 	LISTEN_MAX = 16,	/* listeners */
-	LOOP_MAX = 5,		/* builds in a row that a build may cause */
 	PORT_FIRST = 8000,	/* the port, if nobody names one, ... */
 	PORT_TRIES = 100,	/* ... or one of the next that are free */
 	CHANGED_MAX = 64 * 1024,/* bytes of BLOGSERVE_CHANGED */
 	WHAT_LEN = 200,		/* bytes of a build's cause in messages */
-	HASH_MAX = 16 * 1024 * 1024	/* bytes of a file that is compared */
+	HASH_MAX = 16 * 1024 * 1024,	/* bytes of a file that is compared */
+	PRODUCT_BUILDS = 3,	/* in a row that change it make a product */
+	DOUBTS_MAX = 5,		/* builds to be sure of that, at most */
+	STARTS_MAX = 10,	/* servers started in a second, at most */
+	ERR_MAX = 4 * 1024 * 1024	/* bytes that standard error may leave unread */
 };
 
 /* Milliseconds. */
@@ -509,27 +565,26 @@ enum {
 	LINGER_TIME = 2 * 1000,	/* for a client to read our last words */
 	DRAIN_TIME = 5 * 1000,	/* for responses in flight when stopping */
 	KILL_TIME = 3 * 1000,	/* between SIGTERM and SIGKILL */
-	QUIET_TIME = 8,	/* without a change, before a build starts */
+	REPEAT_TIME = 500,	/* signals of one wish come within this */
+	QUIET_TIME = 8,		/* without a change, before a build starts */
 	QUIET_MAX = 500,	/* changes delay a build no longer */
+	SLICE_TIME = 20,	/* the parent looks at sources in one go */
 	SCAN_MIN = 100,		/* between scans, at least */
-	SCAN_MAX = 60 * 1000,	/* ... and at most */
 	SCAN_SHARE = 50,	/* a scan may take one part in so many */
 	SLOW_MIN = 2 * 1000,	/* the same for the scans that find what */
-	SLOW_MAX = 600 * 1000,	/* notification cannot tell */
-	SLOW_SHARE = 500,
+	SLOW_SHARE = 500,	/* notification cannot tell */
+	FIRST_TIME = 1000,	/* the first build waits for the first scan */
 	RACY_TIME = 20,		/* a file changed so lately may change again
 				   without any trace in its stat */
 	COPY_TIME = 50,		/* between looks at what a build printed */
-	TAKE_TIME = 1000,	/* for a reader to take it, after the end */
+	TAKE_TIME = 1000,	/* for a reader to take it, at the end */
 	REAP_TIME = 10,		/* between looks at a group being killed */
 	RETRY_TIME = 1000,	/* after a fork that failed */
-	CONFIRM_TIME = 1000,	/* before a build to see whose a change is */
-	CONFIRM_LATE = 10 * 1000,	/* and before another */
+	DOUBT_TIME = 2 * 1000,	/* before a build to see whose a change is */
 	SHOW_TIME = 1000,	/* between signs of life on a terminal */
+	LONG_TIME = 30 * 1000,	/* a first build that takes this is a mistake */
 	SWEEP_TIME = 5,		/* between looks at quiet connections, ... */
-	SWEEP_CONNS = 100,	/* ... and 1 more for so many of them */
-	RESPAWN_MIN = 100,	/* before one that keeps dying is replaced */
-	RESPAWN_MAX = 5000
+	SWEEP_CONNS = 100	/* ... and 1 more for so many of them */
 };
 
 /* What the command line says; constant after main.  Lists end with NULL. */
@@ -541,6 +596,7 @@ struct options {
 	const char **hosts;	/* further Hosts to answer to */
 	char *const *command;	/* NULL: nothing to build */
 	const char *address;	/* NULL: both loopbacks */
+	const char *logfile, *pidfile, *user;	/* NULL: none */
 	const char *errfile;	/* beside the log, with -b */
 	const char *prefix;	/* the site's path: "" or "/..." */
 	int64_t interval;	/* ms between scans; 0: by their cost */
@@ -555,7 +611,6 @@ struct options {
 	bool follow;		/* symlinks out of the docroot */
 	bool no_listings;
 	bool no_reload;		/* of pages, after builds */
-	const char *logfile, *pidfile, *user;	/* NULL: none */
 };
 
 /* Bytes data[at] to data[len - 1] wait; failed: memory ran out. */
@@ -563,6 +618,17 @@ struct buf {
 	char *data;
 	size_t at, len, cap;
 	bool failed;
+};
+
+/* What is found by its hash: the first member of what is found. */
+struct item {
+	struct item *next;	/* of those in the same slot */
+	uint64_t hash;
+};
+
+struct table {
+	struct item **slots;
+	size_t size, count;	/* size: a power of two, or 0 */
 };
 
 struct listeners {
@@ -574,140 +640,46 @@ struct listeners {
 	char url[URL_LEN];
 };
 
+/* The record of builds that the server is told of; in orders. */
+struct record {
+	int64_t started_at;	/* of the build under way, 0: none */
+	int64_t took;		/* ms that the latest took, -1: none has ended */
+	unsigned number;	/* of the latest build */
+	unsigned done;		/* good builds so far, or changes without */
+	unsigned other;		/* the last that changed more than styles */
+	int status;		/* waitpid's, of the latest that ended */
+	bool building;		/* from when it is announced on (R9) */
+	char what[WHAT_LEN];	/* why the latest build was made */
+};
+
 /* What the parent tells the server; a snapshot (R2), so fixed in size. */
 struct orders {
-	int64_t started_at;	/* of the build under way */
-	unsigned build;		/* number of the latest build */
-	unsigned done;		/* good builds so far, or changes without */
-	unsigned other;		/* the latest not of stylesheets alone */
-	int status;		/* waitpid's, of the latest that ended */
-	int64_t took;		/* ms that it took, -1: none has ended */
-	bool building;
+	struct record build;
 	bool hold;		/* a build writes in place, or none has been */
 	bool stopping;
 	unsigned reopen;	/* the log, each time that this grows */
-	char what[WHAT_LEN];	/* the cause of the latest build */
 };
 
 typedef char orders_fit_a_pipe[sizeof(struct orders) <= _POSIX_PIPE_BUF ?
     1 : -1];
 
-/* The variables of file scope: what a signal handler and a message need. */
-static int self_pipe[2] = { -1, -1 };
-static int verbosity;			/* -1 with -q, 1 with -v */
-static unsigned long unsaid;		/* messages that nobody could take */
-static bool to_syslog;			/* messages go there */
-static bool progress;			/* such a line is on the terminal */
+/* What is said to standard error waits here until a reader takes it. */
+static struct {
+	struct buf waiting;
+	int verbosity;		/* -1 with -q, 1 with -v */
+	bool to_syslog;
+	bool stamped;		/* the time stands before each line */
+	bool terminal;		/* that can take a line back */
+	bool coloured;
+	bool midline;		/* what was copied last lacks its newline */
+	bool progress;		/* such a line is on the terminal */
+} messages;
+
+static int self_pipe[2] = { -1, -1 };	/* from signal handlers to poll */
 
 /* ---------------------------------------------------------------------
- * 2  Tools: messages, time, buffers, descriptors
+ * 2  Tools: messages, time, buffers, tables, descriptors, signals
  * ------------------------------------------------------------------ */
-
-/* Whether fd takes PIPE_BUF bytes without waiting, as POSIX has of a pipe. */
-static bool
-is_writable(int fd)
-{
-	struct pollfd p = { .fd = fd, .events = POLLOUT };
-
-	return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT) != 0;
-}
-
-/* Write of data to fd what needs no waiting; returns how much that was. */
-static size_t
-write_ready(int fd, const char *data, size_t len)
-{
-	size_t done = 0, n;
-	ssize_t r;
-
-	while (done < len && is_writable(fd)) {
-		n = len - done < _POSIX_PIPE_BUF ? len - done :
-		    _POSIX_PIPE_BUF;
-		if ((r = write(fd, data + done, n)) <= 0)
-			break;
-		done += (size_t)r;
-	}
-	return done;
-}
-
-/* Write a text, though that may have to wait. */
-static bool
-print(int fd, const char *text)
-{
-	size_t n = strlen(text);
-
-	return write(fd, text, n) == (ssize_t)n;
-}
-
-/* write_ready to standard error, where a line of progress gives way. */
-static size_t
-err_write(const char *data, size_t len)
-{
-	if (progress)
-		progress = write_ready(STDERR_FILENO, "\r\033[K", 4) != 4;
-	return write_ready(STDERR_FILENO, data, len);
-}
-
-static const char synopsis[] =
-    "usage: blogserve [-AbhLnqRVv] [-a address] [-d docroot] [-H host]...\n"
-    "                 [-i seconds] [-k seconds] [-l logfile] [-P pidfile]\n"
-    "                 [-p port] [-r prefix] [-t seconds] [-u user]\n"
-    "                 [-w path]... [-x pattern]... [command [argument ...]]\n";
-
-/* What a message means; -q leaves out notices, and -v adds details. */
-enum level {
-	USAGE = -3,		/* followed by the synopsis: exit 2 */
-	FATAL = -2,		/* starting failed: exit 1 */
-	WARNING = -1, NOTICE = 0, DETAIL = 1,
-	PROGRESS = 2		/* for a terminal, where the next replaces it */
-};
-
-/*
- * One line to standard error, whole or not at all: control bytes in names
- * must not reach a terminal, and a reader that is stuck must not stop us.
- */
-static void
-say(enum level level, const char *fmt, ...)
-{
-	char line[1024] = "blogserve: ";
-	size_t at = 11, len, room = level == PROGRESS ? 80 : sizeof(line) - 1;
-	unsigned long dropped;
-	va_list ap;
-
-	if (verbosity < (int)level && level != PROGRESS)
-		return;
-	if ((dropped = unsaid) > 0) {
-		unsaid = 0;
-		say(WARNING, "standard error: %lu messages were dropped",
-		    dropped);
-		if (unsaid > 0)		/* that one, too */
-			unsaid = dropped;
-	}
-	va_start(ap, fmt);
-	vsnprintf(line + at, room - at, fmt, ap);
-	va_end(ap);
-	len = strlen(line);
-	for (; at < len; at++)
-		if ((unsigned char)line[at] < ' ' || line[at] == 0x7f)
-			line[at] = '?';
-	if (level != PROGRESS)
-		line[len++] = '\n';
-	if (to_syslog)
-		syslog(level < NOTICE ? LOG_WARNING : LOG_INFO, "%s", line + 11);
-	else if (err_write(line, len) != len)
-		unsaid++;
-	progress = level == PROGRESS;
-	if (level == USAGE)
-		print(STDERR_FILENO, synopsis);
-	if (level <= FATAL)
-		exit(level == USAGE ? 2 : 1);
-}
-
-/* The same about what failed, and errno's reason. */
-static void
-say_why(enum level level, const char *what)
-{
-	say(level, "%s: %s", what, strerror(errno));
-}
 
 /* Milliseconds of a clock. */
 static int64_t
@@ -730,6 +702,18 @@ static int64_t
 sooner(int64_t a, int64_t b)
 {
 	return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+/*
+ * Whether a deadline has come.  One that has not is noted in *until, which
+ * becomes the time when whoever asks wants to be called again.
+ */
+static bool
+is_due(int64_t at, int64_t now, int64_t *until)
+{
+	if (at != 0 && now < at)
+		*until = sooner(*until, at);
+	return at != 0 && now >= at;
 }
 
 /* The time-out for poll that ends at a deadline. */
@@ -802,7 +786,7 @@ buf_left(const struct buf *b)
 	return b->len - b->at;
 }
 
-static OUT_OF_LINE void
+static void
 buf_clear(struct buf *b)
 {
 	b->at = b->len = 0;
@@ -831,7 +815,190 @@ path_copy(char to[PATH_LEN], const char *from)
 	snprintf(to, PATH_LEN, "%s", from);
 }
 
-/* Zeroed memory, or the end of a process that cannot go on without. */
+
+/* Write a text, though that may have to wait. */
+static bool
+print(int fd, const char *text)
+{
+	size_t n = strlen(text);
+	ssize_t r;
+
+	while (n > 0 && ((r = write(fd, text, n)) > 0 ||
+	    (r == -1 && errno == EINTR)))
+		if (r > 0) {
+			text += r;
+			n -= (size_t)r;
+		}
+	return n == 0;
+}
+
+/*
+ * Write what waits for standard error as far as that needs no waiting: a
+ * reader that is stuck must not stop us.  POSIX lets a pipe that is ready
+ * take PIPE_BUF bytes.
+ */
+static void
+err_drain(void)
+{
+	struct buf *b = &messages.waiting;
+	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+	size_t n;
+	ssize_t r;
+
+	while ((n = buf_left(b)) > 0) {
+		if (poll(&p, 1, 0) != 1 || (p.revents & POLLOUT) == 0)
+			break;
+		r = write(STDERR_FILENO, b->data + b->at,
+		    n < _POSIX_PIPE_BUF ? n : _POSIX_PIPE_BUF);
+		if (r == -1 && errno != EAGAIN && errno != EINTR)
+			r = (ssize_t)n;		/* nobody will ever read it */
+		if (r <= 0)
+			break;
+		b->at += (size_t)r;
+	}
+	if (n == 0)
+		buf_clear(b);
+}
+
+/* Wait until all was taken that is said, but not for ever: the end. */
+static void
+err_finish(void)
+{
+	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+	int64_t until = clock_ms() + TAKE_TIME;
+
+	for (err_drain(); buf_left(&messages.waiting) > 0; err_drain())
+		if (poll(&p, 1, poll_time(until, clock_ms())) <= 0)
+			return;
+}
+
+/* Say text later, behind all else that was said; ERR_MAX bounds it. */
+static void
+err_add(const char *text, size_t n)
+{
+	struct buf *b = &messages.waiting;
+
+	if (messages.progress)
+		buf_puts(b, "\r\033[K");
+	messages.progress = false;
+	if (b->at > 0 && b->at >= b->len / 2) {
+		memmove(b->data, b->data + b->at, buf_left(b));
+		b->len -= b->at;
+		b->at = 0;
+	}
+	if (buf_left(b) + n < ERR_MAX)
+		buf_add(b, text, n);
+	b->failed = false;
+}
+
+static const char synopsis[] =
+    "usage: blogserve [-AbhLnqRVv] [-a address] [-d docroot] [-H host]...\n"
+    "                 [-i seconds] [-k seconds] [-l logfile] [-P pidfile]\n"
+    "                 [-p port] [-r prefix] [-t seconds] [-u user]\n"
+    "                 [-w path]... [-x pattern]... [command [argument ...]]\n"
+    "blogserve -h says what each option is.\n";
+
+/* What a message means; -q leaves out notices, and -v adds details. */
+enum level {
+	USAGE = -3,		/* followed by the synopsis: exit 2 */
+	FATAL = -2,		/* starting failed: exit 1 */
+	WARNING = -1, NOTICE = 0, DETAIL = 1,
+	PROGRESS = 2		/* for a terminal, where the next replaces it */
+};
+
+/* Control bytes in names must not reach a terminal. */
+static void
+text_clean(char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = '?';
+}
+
+/* A line of progress: never longer than the terminal is wide just now. */
+static void
+say_progress(char *line)
+{
+	size_t n = extra_columns(STDERR_FILENO) - 1;
+
+	if (strlen(line) > n) {
+		while (n > 0 && (line[n] & 0xc0) == 0x80)
+			n--;	/* not within a character of UTF-8 */
+		line[n] = '\0';
+	}
+	if (messages.midline || buf_left(&messages.waiting) > 0)
+		return;
+	buf_puts(&messages.waiting, "\r\033[K");
+	buf_puts(&messages.waiting, line);
+	messages.progress = true;
+	err_drain();
+}
+
+/* One line to standard error, in its turn. */
+static void
+say(enum level level, const char *fmt, ...)
+{
+	char line[1024], when[32];
+	time_t now = time(NULL);
+	struct tm tm;
+	const char *red;
+	va_list ap;
+
+	if (messages.verbosity < (int)level && level != PROGRESS)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	text_clean(line);
+	if (messages.to_syslog) {
+		syslog(level < NOTICE ? LOG_WARNING : LOG_INFO, "%s", line);
+		return;
+	}
+	if (level == PROGRESS) {
+		say_progress(line);
+		return;
+	}
+	if (messages.midline)
+		err_add("\n", 1);
+	messages.midline = false;
+	if (messages.stamped && localtime_r(&now, &tm) != NULL) {
+		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S ", &tm);
+		err_add(when, strlen(when));
+	}
+	err_add("blogserve: ", 11);
+	red = messages.coloured && level < NOTICE ? strstr(line, "FAILED") : NULL;
+	if (red != NULL) {
+		err_add(line, (size_t)(red - line));
+		err_add("\033[31mFAILED\033[m", 14);
+		err_add(red + 6, strlen(red + 6));
+	} else
+		err_add(line, strlen(line));
+	err_add("\n", 1);
+	if (level == USAGE)
+		err_add(synopsis, sizeof(synopsis) - 1);
+	err_drain();
+	if (level > FATAL)
+		return;
+	err_finish();
+	exit(level == USAGE ? 2 : 1);
+}
+
+/* The same about what failed, and errno's reason. */
+static void
+say_why(enum level level, const char *what)
+{
+	say(level, "%s: %s", what, strerror(errno));
+}
+
+/* The same as a warning, but only the first time. */
+static void
+say_once(bool *said, const char *what, const char *why)
+{
+	if (!*said)
+		say(WARNING, "%s: %s", what, why);
+	*said = true;
+}
+
 static void *
 must_alloc(size_t n)
 {
@@ -842,7 +1009,87 @@ must_alloc(size_t n)
 	return p;
 }
 
-/* An address as text, "-" for one without; returns its port. */
+
+/* The slot of a hash in a table, which must have slots. */
+static struct item **
+table_slot(const struct table *t, uint64_t hash)
+{
+	return &t->slots[hash & (t->size - 1)];
+}
+
+/* The first of those with this hash, and the next; NULL: there is none. */
+static struct item *
+item_next(struct item *i, uint64_t hash)
+{
+	while (i != NULL && i->hash != hash)
+		i = i->next;
+	return i;
+}
+
+static struct item *
+table_first(const struct table *t, uint64_t hash)
+{
+	return t->size == 0 ? NULL : item_next(*table_slot(t, hash), hash);
+}
+
+/* Add an item, whose hash is set.  False when memory ran out. */
+static bool
+table_add(struct table *t, struct item *i)
+{
+	struct table more = { .size = t->size > 0 ? t->size * 2 : 64 };
+	struct item *each, *next, **slot;
+	size_t n;
+
+	if (t->count >= t->size) {
+		more.slots = calloc(more.size, sizeof(*more.slots));
+		if (more.slots == NULL && t->size == 0)
+			return false;
+		for (n = 0; more.slots != NULL && n < t->size; n++)
+			for (each = t->slots[n]; each != NULL; each = next) {
+				next = each->next;
+				slot = table_slot(&more, each->hash);
+				each->next = *slot;
+				*slot = each;
+			}
+		if (more.slots != NULL) {
+			free(t->slots);
+			t->slots = more.slots;
+			t->size = more.size;
+		}
+	}
+	slot = table_slot(t, i->hash);
+	i->next = *slot;
+	*slot = i;
+	t->count++;
+	return true;
+}
+
+static void
+table_cut(struct table *t, const struct item *i)
+{
+	struct item **at = table_slot(t, i->hash);
+
+	while (*at != i)
+		at = &(*at)->next;
+	*at = i->next;
+	t->count--;
+}
+
+static uint64_t
+mix(uint64_t h, uint64_t v)
+{
+	h = (h ^ v) * 0x9e3779b97f4a7c15u;
+	return h ^ (h >> 29);
+}
+
+static uint64_t
+text_hash(uint64_t h, const char *s)
+{
+	while (*s != '\0')
+		h = mix(h, (unsigned char)*s++);
+	return h;
+}
+
 static int
 address_text(const struct sockaddr *sa, char text[INET6_ADDRSTRLEN])
 {
@@ -936,78 +1183,77 @@ fds_sanitize(void)
 }
 
 /*
- * Lock a regular file that is open.  Returns 0 or an errno: ESTALE if it is
- * no longer the one of that name.
+ * Open a file that only we may have, and hold its lock while we live.  One
+ * that nobody holds is taken, but nothing that is not a regular file.
+ * Returns a descriptor, or -1 with *why.
  */
 static int
-file_lock(int fd, const char *name)
+lock_open(const char *name, const char **why)
 {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	struct stat st, named;
+	int fd;
 
-	if (fcntl(fd, F_SETLK, &lock) == -1 || fstat(fd, &st) == -1)
-		return errno == EACCES ? EAGAIN : errno;
-	if (!S_ISREG(st.st_mode))
-		return EINVAL;
-	return lstat(name, &named) == 0 && st.st_dev == named.st_dev &&
-	    st.st_ino == named.st_ino ? 0 : ESTALE;
-}
-
-/*
- * Make a file with our process id, whole from its first moment on, and hold
- * its lock while we live.  One that nobody holds is replaced, but nothing
- * that is not a file; what a live program holds is refused, in words, and -1
- * is returned.
- */
-static int
-pidfile_open(const char *name)
-{
-	char temp[PATH_LEN], pid[24];
-	int fd, old, why;
-	bool linkable;
-
-	snprintf(temp, sizeof(temp), "%s.XXXXXX", name);
-	if ((fd = mkstemp(temp)) == -1) {
-		say_why(WARNING, name);
-		return -1;
-	}
-	fcntl(fd, F_SETFD, FD_CLOEXEC);
-	fchmod(fd, 0644);
-	snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
-	why = print(fd, pid) ? file_lock(fd, temp) : errno;
-	while (why == 0 && link(temp, name) == -1) {
-		linkable = errno == EEXIST;
-		old = open(name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY |
-		    O_CLOEXEC);
-		why = old != -1 ? file_lock(old, name) : errno != ENOENT ?
-		    errno : linkable ? ESTALE : 0;
-		if (why == 0 && rename(temp, name) == -1)
-			why = errno;
-		fd_close(&old);
-		if (why == 0)
+	for (;;) {
+		if (lstat(name, &named) == 0 && !S_ISREG(named.st_mode)) {
+			*why = S_ISLNK(named.st_mode) ? "is a symlink" :
+			    S_ISDIR(named.st_mode) ? "is a directory" :
+			    "is not a regular file";
+			return -1;
+		}
+		fd = open(name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK |
+		    O_NOCTTY | O_CLOEXEC, 0644);
+		if (fd == -1 || fstat(fd, &st) == -1)
+			break;
+		if (fcntl(fd, F_SETLK, &lock) == -1) {
+			if (errno == EACCES || errno == EAGAIN)
+				errno = 0;
+			break;
+		}
+		/* Who had it may have removed it meanwhile. */
+		if (lstat(name, &named) == 0 && st.st_dev == named.st_dev &&
+		    st.st_ino == named.st_ino)
 			return fd;
-		if (why == ESTALE)
-			why = 0;
+		close(fd);
 	}
-	unlink(temp);
-	if (why == 0)
-		return fd;
-	say(WARNING, "%s: %s", name, why == EAGAIN ?
-	    "a blogserve that runs has it" : strerror(why));
-	close(fd);
+	*why = errno == 0 ? "a blogserve that runs has it" : strerror(errno);
+	fd_close(&fd);
 	return -1;
 }
 
 /* Remove it or, where a user we became may not, empty it; but not another's. */
 static void
-pidfile_close(int fd, const char *name)
+lock_close(int fd, const char *name)
 {
+	struct stat st, named;
+
 	if (fd == -1)
 		return;
-	if ((file_lock(fd, name) != 0 || unlink(name) == -1) &&
-	    ftruncate(fd, 0) == -1)
-		say_why(WARNING, name);
+	if (fstat(fd, &st) == -1 || lstat(name, &named) == -1 ||
+	    st.st_dev != named.st_dev || st.st_ino != named.st_ino ||
+	    unlink(name) == -1)
+		if (ftruncate(fd, 0) == -1)
+			say_why(WARNING, name);
 	close(fd);
+}
+
+/* The file that -P names, with our process id; -1: refused, in words. */
+static int
+pidfile_open(const char *name)
+{
+	const char *why = NULL;
+	char pid[24];
+	int fd = lock_open(name, &why);
+
+	snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
+	if (fd != -1 && (ftruncate(fd, 0) == -1 || !print(fd, pid))) {
+		why = strerror(errno);
+		lock_close(fd, name);
+		fd = -1;
+	}
+	if (fd == -1)
+		say(WARNING, "-P %s: %s", name, why);
+	return fd;
 }
 
 /* Have fd be a log, to append to; -1 with errno, then it is what it was. */
@@ -1032,13 +1278,6 @@ logs_reopen(const struct options *o)
 		say_why(WARNING, o->logfile);
 	if (o->errfile != NULL && log_reopen(STDERR_FILENO, o->errfile) == -1)
 		say_why(WARNING, o->errfile);
-}
-
-static uint64_t
-mix(uint64_t h, uint64_t v)
-{
-	h = (h ^ v) * 0x9e3779b97f4a7c15u;
-	return h ^ (h >> 29);
 }
 
 /*
@@ -1092,8 +1331,9 @@ is_racy(const struct timespec *t, const struct timespec *now)
 }
 
 /*
- * A hash of the bytes of a file, open at its begin, never 0 nor 1; 0 if it
- * cannot be read, 1 if it is too long to be compared.
+ * A hash of size bytes of a file, open at its begin, never 0 nor 1; 0 if it
+ * cannot be read, 1 if it is too long to be compared.  Some files say that
+ * they have no size and never end: no more than their size is read.
  */
 static uint64_t
 content_hash(int fd, off_t size)
@@ -1104,7 +1344,10 @@ content_hash(int fd, off_t size)
 
 	if (size > HASH_MAX)
 		return 1;
-	while ((n = read(fd, buf, sizeof(buf))) > 0) {
+	for (; size > 0; size -= n) {
+		n = size < (off_t)sizeof(buf) ? size : (ssize_t)sizeof(buf);
+		if ((n = read(fd, buf, (size_t)n)) <= 0)
+			break;
 		memset(buf + n, 0, (size_t)-n % sizeof(v));
 		for (i = 0; i < n; i += (ssize_t)sizeof(v)) {
 			memcpy(&v, buf + i, sizeof(v));
@@ -1112,7 +1355,7 @@ content_hash(int fd, off_t size)
 		}
 		h = mix(h, (uint64_t)n);
 	}
-	return n == -1 ? 0 : h | 2;
+	return size > 0 && n == -1 ? 0 : h | 2;
 }
 
 static bool
@@ -1134,53 +1377,9 @@ dir_open(int at, const char *path)
 	return d;
 }
 
-/* The names in a directory; sorted, once names_sort was called. */
-struct names {
-	size_t count;
-	char **list;
-	struct buf text;	/* each with its NUL */
-};
-
-static void
-names_add(struct names *names, const char *name)
-{
-	buf_add(&names->text, name, strlen(name) + 1);
-	names->count++;
-}
-
-static int
-name_compare(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* Returns 0 or ENOMEM. */
-static int
-names_sort(struct names *names)
-{
-	size_t i, at;
-
-	names->list = calloc(names->count + 1, sizeof(*names->list));
-	if (names->text.failed || names->list == NULL)
-		return ENOMEM;
-	for (i = at = 0; i < names->count; i++) {
-		names->list[i] = names->text.data + at;
-		at += strlen(names->list[i]) + 1;
-	}
-	qsort(names->list, names->count, sizeof(*names->list), name_compare);
-	return 0;
-}
-
-static void
-names_free(struct names *names)
-{
-	buf_free(&names->text);
-	free(names->list);
-}
-
 /* The signals that the program has a say in, and how it found them. */
 static const int signal_list[] = {
-	SIGCHLD, SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGUSR1,
+	SIGCHLD, SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGUSR1, SIGXFSZ,
 };
 
 struct signals {
@@ -1230,10 +1429,21 @@ signals_open(struct signals *s)
 		if (s->were[i].sa_handler == SIG_IGN && sig != SIGTERM &&
 		    sig != SIGCHLD)
 			continue;
-		act.sa_handler = sig == SIGPIPE ? SIG_IGN : signal_caught;
+		act.sa_handler = sig == SIGPIPE || sig == SIGXFSZ ? SIG_IGN :
+		    signal_caught;
 		sigaction(sig, &act, NULL);
 	}
 	signals_block(false);
+}
+
+/* In the background SIGHUP is ours, though init or nohup had it ignored. */
+static void
+signals_background(void)
+{
+	struct sigaction act = { .sa_flags = SA_RESTART };
+
+	act.sa_handler = signal_caught;
+	sigaction(SIGHUP, &act, NULL);
 }
 
 /*
@@ -1291,6 +1501,7 @@ status_text(char *text, size_t size, int status)
 		snprintf(text, size, "exit status %d", WEXITSTATUS(status));
 }
 
+
 /* ---------------------------------------------------------------------
  * 3  HTTP text: pure functions, from bytes to values and back
  * ------------------------------------------------------------------ */
@@ -1307,6 +1518,7 @@ enum field {
 	FIELDS
 };
 
+
 /* A request; its strings lie in the head it was parsed from. */
 struct request {
 	enum method method;
@@ -1314,7 +1526,6 @@ struct request {
 	bool keep;			/* the client wants to go on */
 	bool close;			/* ... or, in any field, not */
 	bool body;			/* bytes follow that we do not read */
-	bool lost;			/* it is for what is never served */
 	char *target;
 	const char *own;		/* NULL, or what of ours it names */
 	const char *query;		/* from its '?' on, or "" */
@@ -1322,48 +1533,7 @@ struct request {
 	char path[PATH_LEN];		/* decoded, without the first slash */
 };
 
-struct reply {
-	bool insert;		/* the script is put into the file */
-	int status;
-	bool simple;		/* for a Simple-Request: no head at all */
-	bool keep;
-	bool endless;		/* its length is not known */
-	bool stream;		/* and it goes on with events */
-	off_t first, length;	/* of the body's bytes in the file */
-	off_t size;		/* of the file, for Content-Range, or -1 */
-	const char *type;
-	const char *encoding;	/* NULL: none */
-	const char *location;	/* NULL: none */
-	const struct stat *st;	/* of the file, for validators, or NULL */
-	const char *mark;	/* what the tag has beside that of the file */
-	const struct cached *kept;	/* has the fields already, or NULL */
-	bool cachable;		/* it may be what is kept, or may be kept */
-	/* Where those parts of its head begin that tell of the file alone. */
-	size_t validators, content;
-};
-
-/*
- * A file that is kept: a small one in memory, a larger one open, its head in
- * memory.  It is sent only if a stat of its path has the same stamp as when
- * it was read, and is later than all of the request; it is kept only if it
- * had not changed lately, when a stamp may miss a change.  What no stamp
- * tells, a write through mapped memory and a link that leads out where a
- * directory was, is found within CACHE_TIME.
- */
-struct cached {
-	uint64_t stamp;
-	dev_t dev;
-	int64_t until;		/* when it is to be looked up again */
-	size_t validators;	/* length of those in the head, ... */
-	size_t fields;		/* ... and of all that is the file's there, */
-	size_t length;		/* ... which its bytes follow, ... */
-	char *name;		/* ... and then its path below the docroot */
-	int file;		/* -1, or what has the bytes instead */
-	char data[];
-};
-
-/* Tables have no pointers, which would be relocated at each start. */
-static const char field_names[FIELDS][20] = {
+static const char *const field_names[FIELDS] = {
 	"Accept-Encoding", "Connection", "Content-Length",
 	"Host", "If-Match", "If-Modified-Since",
 	"If-None-Match", "If-Range", "If-Unmodified-Since",
@@ -1371,102 +1541,191 @@ static const char field_names[FIELDS][20] = {
 	"Transfer-Encoding", "User-Agent",
 };
 
-/* RFC 9110, section 15. */
-static const char statuses[] =
-    "200 OK\0"
-    "206 Partial Content\0"
-    "301 Moved Permanently\0"
-    "304 Not Modified\0"
-    "400 Bad Request\0"
-    "403 Forbidden\0"
-    "404 Not Found\0"
-    "405 Method Not Allowed\0"
-    "408 Request Timeout\0"
-    "412 Precondition Failed\0"
-    "414 URI Too Long\0"
-    "416 Range Not Satisfiable\0"
-    "431 Request Header Fields Too Large\0"
-    "500 Internal Server Error\0"
-    "501 Not Implemented\0"
-    "503 Service Unavailable\0"
-    "505 HTTP Version Not Supported\0";
+/* RFC 9110, section 15; what a page of ours says of it, or NULL. */
+static const struct status {
+	int code;
+	const char *line, *text;
+} statuses[] = {
+	{ 200, "200 OK", NULL },
+	{ 206, "206 Partial Content", NULL },
+	{ 301, "301 Moved Permanently", NULL },
+	{ 304, "304 Not Modified", NULL },
+	{ 400, "400 Bad Request", "The request is not one of HTTP." },
+	{ 403, "403 Forbidden", NULL },
+	{ 404, "404 Not Found", NULL },
+	{ 405, "405 Method Not Allowed", "Only GET and HEAD are answered." },
+	{ 408, "408 Request Timeout", NULL },
+	{ 412, "412 Precondition Failed", NULL },
+	{ 414, "414 URI Too Long", "The address is too long." },
+	{ 416, "416 Range Not Satisfiable", "The file has no such part." },
+	{ 431, "431 Request Header Fields Too Large", "The request has more "
+	    "than 16 KiB of header. Cookies of all programs on one host add "
+	    "up, whatever their ports: delete those of <code>localhost</code> "
+	    "in the browser's settings, or open this site by another name: "
+	    "<code>127.0.0.1</code> or <code>name.localhost</code>." },
+	{ 500, "500 Internal Server Error", NULL },
+	{ 501, "501 Not Implemented", "Only GET and HEAD are answered." },
+	{ 503, "503 Service Unavailable", NULL },
+	{ 505, "505 HTTP Version Not Supported", NULL },
+	{ 0, "500 ", NULL }
+};
 
-/* Ends of names, and after them their type; of text, in UTF-8. */
-static const char types[] =
-    "html htm\0" "text/html\0"
-    "css\0" "text/css\0"
-    "js mjs\0" "text/javascript\0"
-    "json map\0" "application/json\0"
-    "webmanifest\0" "application/manifest+json\0"
-    "xml\0" "application/xml\0"
-    "atom\0" "application/atom+xml\0"
-    "rss\0" "application/rss+xml\0"
-    "xhtml\0" "application/xhtml+xml\0"
-    "txt asc\0" "text/plain\0"
-    "md\0" "text/markdown\0"
-    "csv\0" "text/csv\0"
-    "ics\0" "text/calendar\0"
-    "vtt\0" "text/vtt\0"
-    "svg\0" "image/svg+xml\0"
-    "png\0" "image/png\0"
-    "jpg jpeg\0" "image/jpeg\0"
-    "gif\0" "image/gif\0"
-    "webp\0" "image/webp\0"
-    "avif\0" "image/avif\0"
-    "ico\0" "image/x-icon\0"
-    "woff\0" "font/woff\0"
-    "woff2\0" "font/woff2\0"
-    "ttf\0" "font/ttf\0"
-    "otf\0" "font/otf\0"
-    "mp3\0" "audio/mpeg\0"
-    "m4a\0" "audio/mp4\0"
-    "ogg opus\0" "audio/ogg\0"
-    "wav\0" "audio/wav\0"
-    "flac\0" "audio/flac\0"
-    "mp4\0" "video/mp4\0"
-    "webm\0" "video/webm\0"
-    "ogv\0" "video/ogg\0"
-    "pdf\0" "application/pdf\0"
-    "epub\0" "application/epub+zip\0"
-    "zip\0" "application/zip\0"
-    "gz\0" "application/gzip\0"
-    "wasm\0" "application/wasm\0";
+/* Types of media by the ends of names.  All text is in UTF-8. */
+struct type {
+	const char *ends, *name;
+};
+
+static const struct type types[] = {
+	{ "html htm shtml", "text/html" },
+	{ "css", "text/css" },
+	{ "js mjs cjs", "text/javascript" },
+	{ "json map", "application/json" },
+	{ "jsonld", "application/ld+json" },
+	{ "geojson", "application/geo+json" },
+	{ "webmanifest", "application/manifest+json" },
+	{ "xml xsd rng opml", "application/xml" },
+	{ "xsl xslt", "application/xslt+xml" },
+	{ "atom", "application/atom+xml" },
+	{ "rss", "application/rss+xml" },
+	{ "rdf", "application/rdf+xml" },
+	{ "xhtml xht", "application/xhtml+xml" },
+	{ "gpx", "application/gpx+xml" },
+	{ "kml", "application/vnd.google-earth.kml+xml" },
+	/* What is to be read, and not downloaded. */
+	{ "txt text asc log yml yaml toml ini conf cfg properties env c h cc "
+	    "cpp cxx hh hpp hxx cs m java kt scala swift go rs d zig nim py rb "
+	    "pl pm php lua tcl r jl hs ml clj el lisp scm erl ex exs sql awk "
+	    "sed sh bash zsh fish bat ps1 diff patch tex bib rst org adoc "
+	    "textile scss sass less styl jsx tsx vue svelte vim mk cmake "
+	    "gradle dockerfile srt nfo lock sum", "text/plain" },
+	{ "md markdown", "text/markdown" },
+	{ "csv", "text/csv" },
+	{ "tsv", "text/tab-separated-values" },
+	{ "ics", "text/calendar" },
+	{ "vcf", "text/vcard" },
+	{ "vtt", "text/vtt" },
+	{ "svg svgz", "image/svg+xml" },
+	{ "png", "image/png" },
+	{ "apng", "image/apng" },
+	{ "jpg jpeg jpe jfif", "image/jpeg" },
+	{ "gif", "image/gif" },
+	{ "webp", "image/webp" },
+	{ "avif", "image/avif" },
+	{ "jxl", "image/jxl" },
+	{ "bmp", "image/bmp" },
+	{ "tif tiff", "image/tiff" },
+	{ "heic", "image/heic" },
+	{ "ico cur", "image/x-icon" },
+	{ "woff", "font/woff" },
+	{ "woff2", "font/woff2" },
+	{ "ttf", "font/ttf" },
+	{ "otf", "font/otf" },
+	{ "ttc", "font/collection" },
+	{ "eot", "application/vnd.ms-fontobject" },
+	{ "mp3", "audio/mpeg" },
+	{ "m4a", "audio/mp4" },
+	{ "aac", "audio/aac" },
+	{ "ogg oga opus", "audio/ogg" },
+	{ "wav", "audio/wav" },
+	{ "flac", "audio/flac" },
+	{ "weba", "audio/webm" },
+	{ "mid midi", "audio/midi" },
+	{ "mp4", "video/mp4" },
+	{ "m4v", "video/x-m4v" },
+	{ "mov", "video/quicktime" },
+	{ "webm", "video/webm" },
+	{ "ogv", "video/ogg" },
+	{ "mkv", "video/x-matroska" },
+	{ "avi", "video/x-msvideo" },
+	{ "mpg mpeg", "video/mpeg" },
+	{ "ts", "video/mp2t" },
+	{ "m3u8", "application/vnd.apple.mpegurl" },
+	{ "pdf", "application/pdf" },
+	{ "ps eps", "application/postscript" },
+	{ "epub", "application/epub+zip" },
+	{ "rtf", "application/rtf" },
+	{ "doc", "application/msword" },
+	{ "docx", "application/vnd.openxmlformats-officedocument."
+	    "wordprocessingml.document" },
+	{ "xlsx", "application/vnd.openxmlformats-officedocument."
+	    "spreadsheetml.sheet" },
+	{ "pptx", "application/vnd.openxmlformats-officedocument."
+	    "presentationml.presentation" },
+	{ "odt", "application/vnd.oasis.opendocument.text" },
+	{ "ods", "application/vnd.oasis.opendocument.spreadsheet" },
+	{ "zip", "application/zip" },
+	{ "gz tgz", "application/gzip" },
+	{ "bz2", "application/x-bzip2" },
+	{ "xz", "application/x-xz" },
+	{ "zst", "application/zstd" },
+	{ "tar", "application/x-tar" },
+	{ "7z", "application/x-7z-compressed" },
+	{ "rar", "application/vnd.rar" },
+	{ "jar", "application/java-archive" },
+	{ "wasm", "application/wasm" },
+	{ "glb", "model/gltf-binary" },
+	{ "gltf", "model/gltf+json" },
+};
 
 /* RFC 9110, section 9.1: the first two are served. */
-static const char methods[][8] = {
+static const char *const methods[] = {
 	"GET", "HEAD",
 	"POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "CONNECT",
 };
 
-/* A status and its reason: "404 Not Found". */
-static const char *
-status_line(int status)
+static const struct status *
+status_of(int code)
 {
-	const char *line;
+	const struct status *s;
 
-	for (line = statuses; *line != '\0'; line += strlen(line) + 1)
-		if (strtol(line, NULL, 10) == status)
-			return line;
-	return "500 ";
+	for (s = statuses; s->code != code && s->code != 0; s++)
+		;
+	return s;
 }
 
-/* The media type by the end of a file's name. */
+/* The end of a file's name: what follows its last dot, or "". */
+static const char *
+name_end(const char *path)
+{
+	const char *dot = strrchr(path, '.');
+
+	return dot != NULL && strchr(dot, '/') == NULL ? dot + 1 : "";
+}
+
+/* Whether a list of words, one blank between them, has this one (any case). */
+static bool
+word_listed(const char *list, const char *word, size_t n)
+{
+	for (; n > 0; list++) {
+		if (strncasecmp(list, word, n) == 0 &&
+		    (list[n] == ' ' || list[n] == '\0'))
+			return true;
+		list += strcspn(list, " ");
+		if (*list == '\0')
+			break;
+	}
+	return false;
+}
+
+/* The media type by the end of a file's name; NULL: none is known. */
+static const char *
+type_known(const char *path)
+{
+	const char *end = name_end(path);
+	size_t i, n = strlen(end);
+
+	for (i = 0; i < COUNT(types); i++)
+		if (word_listed(types[i].ends, end, n))
+			return types[i].name;
+	return NULL;
+}
+
 static const char *
 type_of(const char *path)
 {
-	const char *dot = strrchr(path, '.'), *ends;
-	size_t n = dot != NULL ? strlen(++dot) : 0;
+	const char *type = type_known(path);
 
-	for (ends = types; n > 0 && *ends != '\0'; ends++) {
-		for (; *ends != '\0'; ends += *ends == ' ') {
-			if (strncasecmp(ends, dot, n) == 0 &&
-			    (ends[n] == ' ' || ends[n] == '\0'))
-				return ends + strlen(ends) + 1;
-			ends += strcspn(ends, " ");
-		}
-		ends += 1 + strlen(ends + 1);
-	}
-	return "application/octet-stream";
+	return type != NULL ? type : "application/octet-stream";
 }
 
 /* Whether a request line of n bytes names its version. */
@@ -1620,6 +1879,7 @@ request_line_parse(struct request *rq, char *line)
 	return version[5] > '1' ? 505 : 0;
 }
 
+
 /* name ":" value, RFC 9112, section 5; the first of equal names counts. */
 static int
 field_parse(struct request *rq, char *line)
@@ -1688,7 +1948,7 @@ target_split(struct request *rq)
  * the status that refuses it; then rq->keep is false, for its framing is in
  * doubt.  A Host in the target overrules the field (RFC 9112, 3.2.2).
  */
-static OUT_OF_LINE int
+static int
 request_parse(struct request *rq, char *head, size_t len)
 {
 	char *line;
@@ -1795,21 +2055,30 @@ target_path(const char *target, char *path, size_t size, const char **query)
 	return 0;
 }
 
-/* Append text with what HTML takes for markup escaped. */
+/*
+ * Append text with what HTML takes for markup escaped, and without control
+ * bytes, which no page may have.
+ */
 static void
 html_add(struct buf *b, const char *text)
 {
 	size_t n;
 
 	for (;;) {
-		n = strcspn(text, "&<>\"'");
+		for (n = 0; strchr("&<>\"'", text[n]) == NULL &&
+		    ((unsigned char)text[n] >= ' ' || text[n] == '\n' ||
+		    text[n] == '\t'); n++)
+			;
 		buf_add(b, text, n);
 		text += n;
 		if (*text == '\0')
 			return;
-		buf_printf(b, "&#%d;", *text++);
+		if ((unsigned char)*text >= ' ')
+			buf_printf(b, "&#%d;", *text);
+		text++;
 	}
 }
+
 
 /*
  * Append a path as a URL has it: all but RFC 3986's unreserved characters
@@ -1870,19 +2139,9 @@ date_compare(time_t t, const char *text)
 }
 
 /*
- * A strong validator: another inode, size or time, that of the inode's last
- * change included, is another file, another mark another page made of it.
- */
-static void
-etag_format(char text[128], const struct stat *st, const char *mark)
-{
-	snprintf(text, 128, "\"%jx-%jx%.60s\"", (uintmax_t)stat_stamp(st),
-	    (uintmax_t)st->st_size, mark);
-}
-
-/*
  * Whether a list of tags has this one, or is "*".  A weak tag is compared
- * only where that is enough (RFC 9110, section 8.8.3.2).
+ * only where that is enough (RFC 9110, section 8.8.3.2).  An empty etag is
+ * that of a file without one.
  */
 static bool
 etag_listed(const char *list, const char *etag, bool weak)
@@ -1894,10 +2153,10 @@ etag_listed(const char *list, const char *etag, bool weak)
 		return true;
 	for (;;) {
 		list += strspn(list, " \t,");
-		match = true;
+		match = n > 0;
 		if (strncmp(list, "W/", 2) == 0) {
 			list += 2;
-			match = weak;
+			match = match && weak;
 		}
 		if (*list != '"')
 			return false;
@@ -1908,42 +2167,43 @@ etag_listed(const char *list, const char *etag, bool weak)
 	}
 }
 
+/* What proves which version of a file a client has. */
+struct validators {
+	char etag[40];		/* "": none, nor is there a Last-Modified */
+	time_t modified;
+};
+
 /*
  * Whether a file has not changed so lately that the seconds of its time
  * prove nothing: it may do so twice within one (RFC 9110, section 8.8.2.2).
  */
 static bool
-is_settled(const struct stat *st, time_t now)
+is_settled(const struct validators *v, time_t now)
 {
-	return st->st_mtim.tv_sec < now - 2;
+	return v->etag[0] != '\0' && v->modified < now - 2;
 }
 
 /*
  * What a request's conditions make of a file: 0, 304 or 412.  In the order
- * of RFC 9110, section 13.2.2; a tag, where given, overrules a date, which
- * says nothing of a page with a mark.
+ * of RFC 9110, section 13.2.2; a tag, where given, overrules a date.
  */
 static int
-preconditions(const struct request *rq, const struct stat *st,
-    const char *mark, time_t now)
+preconditions(const struct request *rq, const struct validators *v, time_t now)
 {
 	const char *const *f = rq->field;
-	char etag[128];
 
-	if (f[FIELD_IF_MATCH] != NULL || f[FIELD_IF_NONE_MATCH] != NULL)
-		etag_format(etag, st, mark);
 	if (f[FIELD_IF_MATCH] != NULL) {
-		if (!etag_listed(f[FIELD_IF_MATCH], etag, false))
+		if (!etag_listed(f[FIELD_IF_MATCH], v->etag, false))
 			return 412;
 	} else if (f[FIELD_IF_UNMODIFIED_SINCE] != NULL &&
-	    date_compare(st->st_mtim.tv_sec, f[FIELD_IF_UNMODIFIED_SINCE]) == 1)
+	    date_compare(v->modified, f[FIELD_IF_UNMODIFIED_SINCE]) == 1)
 		return 412;
 	if (f[FIELD_IF_NONE_MATCH] != NULL)
-		return etag_listed(f[FIELD_IF_NONE_MATCH], etag, true) ?
+		return etag_listed(f[FIELD_IF_NONE_MATCH], v->etag, true) ?
 		    304 : 0;
-	return f[FIELD_IF_MODIFIED_SINCE] != NULL && *mark == '\0' &&
-	    is_settled(st, now) && date_compare(st->st_mtim.tv_sec,
-	    f[FIELD_IF_MODIFIED_SINCE]) <= 0 ? 304 : 0;
+	return f[FIELD_IF_MODIFIED_SINCE] != NULL && is_settled(v, now) &&
+	    date_compare(v->modified, f[FIELD_IF_MODIFIED_SINCE]) <= 0 ?
+	    304 : 0;
 }
 
 /* The number at *text, INT64_MAX if it is larger; false if there is none. */
@@ -1997,21 +2257,17 @@ range_parse(const char *text, off_t size, off_t *first, off_t *length)
 
 /* Whether a Range counts, as If-Range has it (RFC 9110, section 13.1.5). */
 static bool
-range_wanted(const struct request *rq, const struct stat *st, time_t now)
+range_wanted(const struct request *rq, const struct validators *v, time_t now)
 {
 	const char *condition = rq->field[FIELD_IF_RANGE];
-	char etag[128];
 
 	if (rq->field[FIELD_RANGE] == NULL || rq->method != METHOD_GET)
 		return false;
 	if (condition == NULL)
 		return true;
-	if (condition[0] == '"') {
-		etag_format(etag, st, "");
-		return strcmp(condition, etag) == 0;
-	}
-	return is_settled(st, now) &&
-	    date_compare(st->st_mtim.tv_sec, condition) == 0;
+	if (condition[0] == '"')
+		return strcmp(condition, v->etag) == 0;
+	return is_settled(v, now) && date_compare(v->modified, condition) == 0;
 }
 
 /* Whether Accept-Encoding names gzip, and with no q-value that is 0. */
@@ -2044,6 +2300,33 @@ is_loopback(const char *text)
 	    (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127));
 }
 
+/* The name or address in a Host, without its port, brackets and last dot. */
+static bool
+host_name(const char *host, char name[256])
+{
+	size_t n;
+
+	n = host[0] == '[' ? strcspn(++host, "]") : strcspn(host, ":");
+	if (n == 0 || n >= 256)
+		return false;
+	memcpy(name, host, n);
+	if (n > 1 && name[n - 1] == '.')
+		n--;
+	name[n] = '\0';
+	return true;
+}
+
+/* Whether a name is in the domain that a pattern "*.domain" names. */
+static bool
+host_matches(const char *pattern, const char *name)
+{
+	size_t n = strlen(name), p = strlen(pattern);
+
+	if (pattern[0] != '*')
+		return strcasecmp(pattern, name) == 0;
+	return p == 1 || (n >= p && strcasecmp(name + n - p + 1, pattern + 1) == 0);
+}
+
 /*
  * Whether a server on loopback may answer to this Host.  A page elsewhere
  * can point a name of its own at 127.0.0.1, but it cannot make the browser
@@ -2054,195 +2337,15 @@ host_allowed(const char *host, const struct options *opt)
 {
 	char name[256];
 	const char **h;
-	size_t n;
 
-	if (host[0] == '[') {
-		host++;
-		n = strcspn(host, "]");
-	} else
-		n = strcspn(host, ":");
-	if (n == 0 || n >= sizeof(name))
+	if (!host_name(host, name))
 		return false;
-	memcpy(name, host, n);
-	name[n] = '\0';
 	for (h = opt->hosts; *h != NULL; h++)
-		if (strcmp(*h, "*") == 0 || strcasecmp(*h, name) == 0)
+		if (host_matches(*h, name))
 			return true;
-	if (opt->address != NULL && strcasecmp(opt->address, name) == 0)
-		return true;
-	if (is_loopback(name))
-		return true;
-	if (name[n - 1] == '.')
-		name[--n] = '\0';
-	return strcasecmp(name, "localhost") == 0 ||
-	    (n > 10 && strcasecmp(name + n - 10, ".localhost") == 0);
-}
-
-/* The validators of a file: no later than now (RFC 9110, 8.8.2.1). */
-static void
-validators_write(struct buf *out, const struct reply *r, time_t now)
-{
-	time_t changed = r->st->st_mtim.tv_sec;
-	char date[80], etag[128];
-
-	etag_format(etag, r->st, r->mark);
-	date_format(date, changed < now ? changed : now);
-	if (!r->insert)
-		buf_printf(out, "Last-Modified: %s\r\n", date);
-	buf_printf(out, "ETag: %s\r\n"
-	    "Vary: Accept-Encoding, Sec-Fetch-Dest\r\n", etag);
-}
-
-/* What a body has. */
-static void
-content_write(struct buf *out, const struct reply *r)
-{
-	const char *end = r->type + strlen(r->type) - 3;
-
-	buf_printf(out, "Content-Type: %s%s\r\n"
-	    "X-Content-Type-Options: nosniff\r\n", r->type,
-	    strncmp(r->type, "text/", 5) == 0 || strcmp(end, "xml") == 0 ?
-	    "; charset=utf-8" : "");
-	if (!r->endless)
-		buf_printf(out, "Content-Length: %jd\r\n",
-		    (intmax_t)r->length);
-	if (r->encoding != NULL)
-		buf_printf(out, "Content-Encoding: %s\r\n", r->encoding);
-	if (r->st != NULL && !r->insert)
-		buf_puts(out, "Accept-Ranges: bytes\r\n");
-	if (r->stream)
-		buf_puts(out, "X-Accel-Buffering: no\r\n");
-	if (r->status == 206)
-		buf_printf(out, "Content-Range: bytes %jd-%jd/%jd\r\n",
-		    (intmax_t)r->first, (intmax_t)(r->first + r->length - 1),
-		    (intmax_t)r->size);
-	else if (r->status == 416)
-		buf_printf(out, "Content-Range: bytes */%jd\r\n",
-		    (intmax_t)r->size);
-}
-
-/* The one place that writes the head of a reply; date is now's. */
-static void
-reply_head(struct buf *out, struct reply *r, time_t now, const char *date)
-{
-	if (r->simple)
-		return;
-	buf_puts(out, "HTTP/1.0 ");
-	buf_puts(out, status_line(r->status));
-	buf_puts(out, "\r\nDate: ");
-	buf_puts(out, date);
-	buf_puts(out, r->keep ? "\r\nConnection: keep-alive\r\n" :
-	    "\r\nConnection: close\r\n");
-	buf_puts(out, "Server: blogserve\r\nCache-Control: no-cache\r\n");
-	if (r->location != NULL) {
-		buf_puts(out, "Location: ");
-		buf_puts(out, r->location);
-		buf_puts(out, "\r\n");
-	}
-	if (r->status == 405)
-		buf_puts(out, "Allow: GET, HEAD\r\n");
-	if (r->status == 503)
-		buf_puts(out, "Retry-After: 1\r\n");
-	r->validators = out->len;
-	if (r->kept != NULL)
-		buf_add(out, r->kept->data, r->status == 304 ?
-		    r->kept->validators : r->kept->fields);
-	else if (r->st != NULL)
-		validators_write(out, r, now);
-	r->content = out->len;
-	if (r->kept == NULL && r->status != 304)
-		content_write(out, r);
-	if (r->kept == NULL || r->status == 304)
-		buf_puts(out, "\r\n");
-}
-
-/* The head of a page of our own; its callers add the rest of the body. */
-static void
-page_begin(struct buf *b, const char *title, const char *rest, bool again)
-{
-	const char *part = "<title>\0"
-	    "</title>\n<style>html{color-scheme:light dark;"
-	    "font-family:sans-serif;max-width:50em;margin:2em auto}"
-	    "td{padding-right:1em}.n{text-align:right}</style>\n<h1>\0";
-
-	buf_puts(b, "<!DOCTYPE html>\n<html lang=\"en\">\n"
-	    "<meta charset=\"utf-8\">\n"
-	    "<meta name=\"viewport\" content=\"width=device-width\">\n");
-	if (again)
-		buf_puts(b, "<noscript><meta http-equiv=\"refresh\" "
-		    "content=\"1\"></noscript>\n");
-	for (; *part != '\0'; part += strlen(part) + 1) {
-		buf_puts(b, part);
-		html_add(b, title);
-		html_add(b, rest);
-	}
-	buf_puts(b, "</h1>\n");
-}
-
-/* Whether html, len bytes at a tag's '<', has this name, and the tag's end. */
-static bool
-tag_named(const char *html, size_t len, const char *name)
-{
-	size_t n = strlen(name);
-
-	return len > n + 1 && strncasecmp(html + 1, name, n) == 0 &&
-	    strchr(" \t\r\n\f/>", html[1 + n]) != NULL;
-}
-
-/* The length of a tag, of quoted attributes as they are. */
-static size_t
-tag_length(const char *html, size_t len)
-{
-	size_t i;
-	char quote = '\0';
-
-	for (i = 1; i < len; i++)
-		if (quote != '\0')
-			quote = html[i] == quote ? '\0' : quote;
-		else if (html[i] == '>')
-			return i + 1;
-		else if ((html[i] == '"' || html[i] == '\'') &&
-		    html[i - 1] == '=')
-			quote = html[i];
-	return len;
-}
-
-/*
- * Where the script goes into a page: before the last </body> that is one,
- * and not part of a comment or of the text of an element that has no
- * markup; else to the end.
- */
-static size_t
-body_end(const char *html, size_t len)
-{
-	static const char raw[][10] = { "script", "style", "textarea", "title",
-	    "iframe", "noframes" };
-	char close[12];
-	size_t at = 0, end = len, i;
-	const char *p;
-
-	while ((p = memchr(html + at, '<', len - at)) != NULL) {
-		at = (size_t)(p - html);
-		if (len - at > 3 && memcmp(p, "<!--", 4) == 0) {
-			for (at += 4; at < len && !(len - at > 2 &&
-			    memcmp(html + at, "-->", 3) == 0); at++)
-				;
-			continue;
-		}
-		if (tag_named(p, len - at, "/body"))
-			end = at;
-		at += tag_length(p, len - at);
-		for (i = 0; i < COUNT(raw); i++) {
-			if (!tag_named(p, len - (size_t)(p - html), raw[i]))
-				continue;
-			snprintf(close, sizeof(close), "/%.9s", raw[i]);
-			while (at < len && !(html[at] == '<' &&
-			    tag_named(html + at, len - at, close)))
-				at++;
-			break;
-		}
-	}
-	return end;
+	return (opt->address != NULL && strcasecmp(opt->address, name) == 0) ||
+	    is_loopback(name) || host_matches("localhost", name) ||
+	    host_matches("*.localhost", name);
 }
 
 /* By its byte order mark.  A script's tag would be in other characters. */
@@ -2253,16 +2356,123 @@ is_utf16(const char *html, size_t len)
 	    memcmp(html, "\xff\xfe", 2) == 0);
 }
 
-/* FNV-1a, which the script can do, too. */
-static uint32_t
-page_hash(const char *html, size_t len)
+/* Where the comment, or what else is no tag, ends that begins at html. */
+static const char *
+comment_end(const char *html, const char *end)
 {
-	uint32_t h = 2166136261u;
-	size_t i;
+	const char *p = html + 4;
 
-	for (i = 0; i < len; i++)
-		h = (h ^ (unsigned char)html[i]) * 16777619u;
-	return h;
+	if (end - html < 4 || memcmp(html, "<!--", 4) != 0)
+		return memchr(html, '>', (size_t)(end - html));
+	if (p < end && *p == '>')
+		return p;
+	if (end - p > 1 && memcmp(p, "->", 2) == 0)
+		return p + 1;
+	for (; (p = memchr(p, '>', (size_t)(end - p))) != NULL; p++)
+		if (memcmp(p - 2, "--", 2) == 0 ||
+		    (p - html > 6 && memcmp(p - 3, "--!", 3) == 0))
+			return p;
+	return NULL;
+}
+
+/*
+ * Where the script goes into a page: behind its byte order mark and its
+ * doctype, if there is one, before which there may be white space and
+ * comments (HTML, "the initial insertion mode"); else to its begin.  Before
+ * a doctype it would change the mode of the page.  -1: nowhere.
+ */
+static int
+html_front(const char *html, size_t len)
+{
+	const char *p = html, *end = html + len, *front;
+
+	if (is_utf16(html, len))
+		return -1;
+	if (len >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0)
+		p += 3;
+	for (front = p; p < end; p++) {
+		if (strchr(" \t\r\n\f", *p) != NULL && *p != '\0')
+			continue;
+		if (end - p < 2 || *p != '<' || (p[1] != '!' && p[1] != '?'))
+			break;
+		if (end - p > 9 && strncasecmp(p, "<!doctype", 9) == 0) {
+			p = memchr(p, '>', (size_t)(end - p));
+			return p == NULL ? -1 : (int)(p + 1 - html);
+		}
+		if ((p = comment_end(p, end)) == NULL)
+			return -1;
+	}
+	return (int)(front - html);
+}
+
+/* The value of the attribute of this name in a tag, NULL: it has none. */
+static const char *
+attribute(const char *tag, const char *end, const char *name, size_t *n)
+{
+	const char *p = tag, *begin;
+	bool same;
+
+	while (p < end) {
+		p += strspn(p, " \t\r\n\f/");
+		begin = p;
+		p += strcspn(p, " \t\r\n\f/=>");
+		same = (size_t)(p - begin) == strlen(name) &&
+		    strncasecmp(begin, name, strlen(name)) == 0;
+		p += strspn(p, " \t\r\n\f");
+		if (*p != '=') {
+			p += begin == p;
+			continue;
+		}
+		p += 1 + strspn(p + 1, " \t\r\n\f");
+		*n = *p == '"' ? strcspn(++p, "\"") : *p == '\'' ?
+		    strcspn(++p, "'") : strcspn(p, " \t\r\n\f>");
+		if (same)
+			return p;
+		p += *n;
+		p += *p == '"' || *p == '\'';
+	}
+	return NULL;
+}
+
+/*
+ * Whether a page declares another charset than UTF-8 in its first bytes
+ * (HTML, "prescan a byte stream to determine its encoding"), by <meta
+ * charset> or <meta http-equiv=content-type>.
+ */
+static bool
+html_has_charset(const char *html, size_t len)
+{
+	char text[CHARSET_MAX + 1];
+	const char *p = text, *end, *tag, *value;
+	size_t n;
+
+	if (len >= 3 && memcmp(html, "\xef\xbb\xbf", 3) == 0)
+		return false;
+	len = len < CHARSET_MAX ? len : CHARSET_MAX;
+	memcpy(text, html, len);
+	text[len] = '\0';
+	for (; (tag = strchr(p, '<')) != NULL; p = end + 1) {
+		if ((end = comment_end(tag, text + len)) == NULL)
+			return false;
+		if (strncasecmp(tag, "<meta", 5) != 0 ||
+		    strchr(" \t\r\n\f/", tag[5]) == NULL)
+			continue;
+		value = attribute(tag + 5, end, "charset", &n);
+		if (value == NULL && attribute(tag + 5, end, "http-equiv",
+		    &n) != NULL && (value = attribute(tag + 5, end, "content",
+		    &n)) != NULL) {
+			while (n > 7 && strncasecmp(value, "charset", 7) != 0)
+				value++, n--;
+			if (n <= 7)
+				continue;
+			value += 7 + strspn(value + 7, " =\"'");
+			n = strcspn(value, " ;\"'>");
+		}
+		if (value != NULL)
+			return !word_listed("utf-8 utf8 utf-16 utf-16le utf-16be",
+			    value, n);
+	}
+	return false;
 }
 
 /* Whether this page is one of the browser's, which a script can reload. */
@@ -2275,7 +2485,290 @@ is_document(const struct request *rq)
 }
 
 /* ---------------------------------------------------------------------
+ * 3b  In the browser: the script of every page
+ * ------------------------------------------------------------------ */
+
+static const char *const reload_js[] = {
+    "(() => {\n",
+    "  const key = Symbol.for('blogserve'), me = document.currentScript;\n",
+    "  if (self.origin == 'null' || window[key]) return;\n",
+    "  const data = me.dataset, home = new URL(me.getAttribute('src'), location);\n",
+    "  const url = name => new URL(name, home);\n",
+    "  const make = (name, more) => Object.assign(document.createElement(name), more);\n",
+    "  const mine = window[key] = { told, listen, keep, close, state: null, lost: false };\n",
+    "  let done = +data.done, own, looking, busy, asked, source, box, bar, note, said, panel, shown;\n",
+    "\n",
+    "  // Call f for the script of each window of this tab, the outermost first;\n",
+    "  // where it returns true, not for the frames in that window.\n",
+    "  function each(f, w = top) {\n",
+    "    let script;\n",
+    "    try {\n",
+    "      script = w[key];\n",
+    "    } catch { } // of another origin\n",
+    "    if (script && f(script)) return;\n",
+    "    for (let i = 0; i < w.length && w[i]; i++) each(f, w[i]);\n",
+    "  }\n",
+    "  // One window listens for all, and alone shows how builds go.\n",
+    "  function first() {\n",
+    "    let found;\n",
+    "    each(script => {\n",
+    "      found ||= script;\n",
+    "    });\n",
+    "    return found;\n",
+    "  }\n",
+    "\n",
+    "  // --- reloading ---\n",
+    "\n",
+    "  const fields = () => [...document.querySelectorAll('input,textarea,select')];\n",
+    "  const secret = f => /password|file/.test(f.type);\n",
+    "  const store = () => 'blogserve ' + location.href;\n",
+    "  function keep(focus) {\n",
+    "    const list = fields();\n",
+    "    try {\n",
+    "      sessionStorage[store()] = JSON.stringify([Date.now(), scrollX, scrollY,\n",
+    "        focus ? list.indexOf(document.activeElement) : -1,\n",
+    "        list.map(f => [secret(f) ? '' : f.value, f.checked])]);\n",
+    "    } catch { }\n",
+    "  }\n",
+    "  function restore() {\n",
+    "    try {\n",
+    "      const [at, left, top, focus, values] = JSON.parse(sessionStorage[store()]);\n",
+    "      delete sessionStorage[store()];\n",
+    "      const list = fields();\n",
+    "      if (Date.now() - at > 20000) return;\n",
+    "      if (values.length == list.length)\n",
+    "        list.forEach((f, i) => {\n",
+    "          if (!secret(f)) [f.value, f.checked] = values[i];\n",
+    "        });\n",
+    "      list[focus]?.focus({ preventScroll: true });\n",
+    "      scrollTo({ left, top, behavior: 'instant' });\n",
+    "    } catch { }\n",
+    "  }\n",
+    "  // Once a change: \"Leave site?\" may be answered with no.\n",
+    "  function again(s) {\n",
+    "    if (busy || asked == s.start + s.done) return true;\n",
+    "    asked = s.start + s.done;\n",
+    "    busy = true;\n",
+    "    const stay = () => { // and WebKit's stream may be gone\n",
+    "      busy = false;\n",
+    "      hush();\n",
+    "      listen();\n",
+    "    };\n",
+    "    setTimeout(stay, 15000);\n",
+    "    addEventListener('beforeunload', e => setTimeout(() => {\n",
+    "      if (e.defaultPrevented || e.returnValue) stay();\n",
+    "    }), { once: true });\n",
+    "    each(script => {\n",
+    "      script.keep(script == mine);\n",
+    "    }, window);\n",
+    "    location.reload();\n",
+    "    return true;\n",
+    "  }\n",
+    "\n",
+    "  // --- exchanging stylesheets, where the page's own text is what it was ---\n",
+    "\n",
+    "  const text = () => fetch(location.href).then(r => r.text()).then(t =>\n",
+    "    t.replace(/<script[^>]*\\/\\.blogserve\\/reload\\.js[^>]*><\\/script>\\s*/, ''));\n",
+    "  // What was fetched while no build ran is what this page was made of.\n",
+    "  function look(s) {\n",
+    "    if (s.building >= 0 || s.done != done) looking = null;\n",
+    "    else if (own == null && !looking) {\n",
+    "      const mark = looking = {};\n",
+    "      text().then(t => {\n",
+    "        if (looking == mark) own = t;\n",
+    "      }).catch(() => {\n",
+    "        looking = null;\n",
+    "      });\n",
+    "    }\n",
+    "  }\n",
+    "  const imports = () => [...document.styleSheets].some(sheet => {\n",
+    "    try {\n",
+    "      return [...sheet.cssRules].some(rule => rule.type == 3);\n",
+    "    } catch { }\n",
+    "  });\n",
+    "  const exchange = () => document.querySelectorAll('link[rel~=stylesheet]').forEach(old => {\n",
+    "    const to = new URL(old.href), link = old.cloneNode();\n",
+    "    if (to.origin != location.origin || old.stale) return;\n",
+    "    old.stale = true;\n",
+    "    to.searchParams.set('blogserve', done);\n",
+    "    link.href = to;\n",
+    "    link.onload = link.onerror = () => old.remove();\n",
+    "    old.after(link);\n",
+    "  });\n",
+    "\n",
+    "  // Act on an event.  Returns whether the page is about to go.\n",
+    "  function told(s) {\n",
+    "    mine.state = Object.assign({ at: Date.now() }, s);\n",
+    "    look(s);\n",
+    "    if (s.start != data.start || s.other > done ||\n",
+    "      ('wait' in data && s.building < 0 && s.build != data.wait) ||\n",
+    "      (s.done != done && (own == null || imports()))) return again(s);\n",
+    "    if (s.done != done) {\n",
+    "      done = s.done;\n",
+    "      text().then(t => t == own ? exchange() : again(s)).catch(() => again(s));\n",
+    "    }\n",
+    "  }\n",
+    "\n",
+    "  // --- what is shown: styled by a sheet that a policy of 'self' allows ---\n",
+    "\n",
+    "  const css = `\n",
+    "    :host { all: initial !important; position: fixed !important;\n",
+    "      z-index: 2147483647 !important; color-scheme: light dark !important;\n",
+    "      direction: ltr !important; font: 14px/1.4 sans-serif !important }\n",
+    "    .bar { position: fixed; inset: 0 auto auto 0; height: 4px; width: 25%;\n",
+    "      background: #1d8a5b; animation: slow 2s infinite alternate }\n",
+    "    .note, section { position: fixed; background: Canvas; color: CanvasText }\n",
+    "    .note { inset: 8px 8px auto auto; margin: 0; padding: 2px 8px;\n",
+    "      border: 1px solid; animation: late 1s }\n",
+    "    section { inset: auto 0 0; max-height: 50%; display: flex;\n",
+    "      flex-direction: column; border-top: 3px solid #c33;\n",
+    "      overflow-wrap: anywhere }\n",
+    "    header { display: flex; gap: 16px; padding: 8px 16px }\n",
+    "    b { flex: auto }\n",
+    "    button { align-self: start; min-height: 28px; font: inherit }\n",
+    "    pre { margin: 0; padding: 0 16px 8px; overflow: auto;\n",
+    "      font: 13px/1.4 monospace; white-space: pre-wrap }\n",
+    "    @keyframes grow { from { width: 0 } to { width: 95% } }\n",
+    "    @keyframes slow { to { left: 75% } }\n",
+    "    @keyframes late { from, to { visibility: hidden } }\n",
+    "    @media (forced-colors: active) { .bar { background: Highlight } }\n",
+    "    @media (prefers-reduced-motion) { .bar { width: 100%; animation: none !important } }\n",
+    "    @media print { :host { display: none !important } }`;\n",
+    "  const sheet = (text, to) => {\n",
+    "    const s = new CSSStyleSheet();\n",
+    "    s.replaceSync(text);\n",
+    "    to.adoptedStyleSheets = [...to.adoptedStyleSheets, s];\n",
+    "    return s;\n",
+    "  };\n",
+    "  function show(e) {\n",
+    "    if (!box) {\n",
+    "      box = make('blogserve-ui', { lang: 'en' });\n",
+    "      sheet(css, box.attachShadow({ mode: 'open' }));\n",
+    "    }\n",
+    "    if (!box.isConnected) document.documentElement.append(box);\n",
+    "    box.shadowRoot.append(e);\n",
+    "    return e;\n",
+    "  }\n",
+    "  function building(s) {\n",
+    "    bar?.remove();\n",
+    "    if (s.building < 0) return;\n",
+    "    bar = show(make('div', { className: 'bar', role: 'progressbar', ariaLabel: 'building' }));\n",
+    "    if (s.took >= 0)\n",
+    "      bar.style.animation = `grow ${Math.max(s.took, 1000)}ms linear -${s.building}ms both`;\n",
+    "  }\n",
+    "  function say(text) {\n",
+    "    if (said == text) return;\n",
+    "    said = text;\n",
+    "    note?.remove();\n",
+    "    if (text) note = show(make('p', { className: 'note', role: 'status', textContent: text }));\n",
+    "  }\n",
+    "  // A log as a terminal shows it, from its first whole line.\n",
+    "  const plain = (text, whole) => (whole ? text : text.replace(/^[^\\n]*\\n(?=[^])/, ''))\n",
+    "    .replace(/\\x1b(\\[[0-?]*[ -\\/]*[@-~]|[\\]PX^_].*?(\\x07|\\x1b\\\\)|[ -\\/]*.)/g, '')\n",
+    "    .replace(/\\r+(?=\\n|$)/g, '').replace(/[^\\n]*\\r/g, '');\n",
+    "  const log = pre => fetch(url('log'), { headers: { Range: 'bytes=-20000' } })\n",
+    "    .then(r => r.status >= 400 ? '' : r.text().then(t =>\n",
+    "      plain(t, /^bytes 0-/.test(r.headers.get('Content-Range') ?? 'bytes 0-'))))\n",
+    "    .then(t => {\n",
+    "      if (t == pre.textContent) return;\n",
+    "      const end = pre.scrollTop + pre.clientHeight > pre.scrollHeight - 9;\n",
+    "      pre.textContent = t;\n",
+    "      if (end) pre.scrollTop = pre.scrollHeight;\n",
+    "    }).catch(() => { });\n",
+    "  function close() {\n",
+    "    panel?.remove();\n",
+    "  }\n",
+    "  // The page can be scrolled past the panel.\n",
+    "  function room([{ target }]) {\n",
+    "    const space = target.offsetHeight + 'px !important';\n",
+    "    room.sheet ||= sheet('', document);\n",
+    "    room.sheet.replaceSync(`html { padding-bottom: ${space}; scroll-padding-bottom: ${space} }`);\n",
+    "    if (!target.isConnected) room.sheet.replaceSync('');\n",
+    "  }\n",
+    "  function failed(s) {\n",
+    "    if (s.building >= 0 || shown == s.build || 'wait' in data) return;\n",
+    "    shown = s.build;\n",
+    "    close();\n",
+    "    if (!s.failed) return;\n",
+    "    const pre = make('pre', { role: 'region', ariaLabel: `Log of build ${s.build}`, tabIndex: 0 });\n",
+    "    const top = make('header');\n",
+    "    top.append(make('b', { role: 'alert',\n",
+    "      textContent: `Build ${s.build} failed (${s.failed}): ${s.what}` }),\n",
+    "      make('button', { textContent: 'Close', onclick: close }));\n",
+    "    panel = make('section');\n",
+    "    panel.append(top, pre);\n",
+    "    new ResizeObserver(room).observe(show(panel));\n",
+    "    log(pre);\n",
+    "  }\n",
+    "  // The page that stands for one that is being built.\n",
+    "  function count() {\n",
+    "    const [p, pre] = ['p', 'pre'].map(name => document.querySelector(name)), s = mine.state;\n",
+    "    count.text ?\?= p.textContent;\n",
+    "    p.textContent = first().lost ? 'blogserve does not answer. This page goes on when it does.' :\n",
+    "      !s || s.building < 0 ? count.text : `Build ${s.build} (${s.what}) has run for ` +\n",
+    "      `${Math.floor((s.building + Date.now() - s.at) / 1000)} s. ` +\n",
+    "      'The page opens by itself when it is done.';\n",
+    "    if (pre) log(pre);\n",
+    "  }\n",
+    "\n",
+    "  // --- listening, while the page is visible: a browser has few connections ---\n",
+    "\n",
+    "  function hush() {\n",
+    "    source?.close();\n",
+    "    source = null;\n",
+    "  }\n",
+    "  function listen() {\n",
+    "    if (document.hidden) return hush();\n",
+    "    if (first() != mine) {\n",
+    "      hush();\n",
+    "      return box?.remove();\n",
+    "    }\n",
+    "    if (source && source.readyState != 2) return;\n",
+    "    source = new EventSource(url('events'));\n",
+    "    source.onmessage = e => {\n",
+    "      const s = JSON.parse(e.data);\n",
+    "      mine.lost = false;\n",
+    "      each(script => script.told(s));\n",
+    "      say(s.building < 0 ? '' : 'Building…');\n",
+    "      building(s);\n",
+    "      failed(s);\n",
+    "    };\n",
+    "    source.onerror = () => {\n",
+    "      mine.lost = true;\n",
+    "      building({ building: -1 });\n",
+    "      say('The connection to blogserve is lost');\n",
+    "    };\n",
+    "  }\n",
+    "  addEventListener('load', restore);\n",
+    "  addEventListener('pagehide', hush);\n",
+    "  addEventListener('pageshow', e => {\n",
+    "    if (e.persisted) busy = asked = null;\n",
+    "    listen();\n",
+    "  });\n",
+    "  addEventListener('keydown', e => {\n",
+    "    if (e.key == 'Escape') first().close();\n",
+    "  });\n",
+    "  document.addEventListener('visibilitychange', listen);\n",
+    "  setInterval(() => {\n",
+    "    listen();\n",
+    "    if ('wait' in data && !document.hidden) count();\n",
+    "  }, 1000);\n",
+    "  each(script => {\n",
+    "    script.listen();\n",
+    "  });\n",
+    "  if (first().state) told(first().state);\n",
+    "  if ('wait' in data) count();\n",
+    "})();\n",
+    NULL
+};
+
+/* ---------------------------------------------------------------------
  * 4  Serving: the server's process
+ *
+ * A turn: wait, take orders and clients, read from all that have something
+ * to say, then let each connection step.  So what is looked at in a step is
+ * looked at later than all requests of the turn were sent, and need not be
+ * looked at again before the next reading: server.reads counts those.
  *
  * Connections wait by their state and act by their state; each step tries
  * the next at once.  A request that comes while a build writes in place is
@@ -2286,30 +2779,66 @@ enum conn_state {
 	CONN_READ,	/* for a head, or the rest of one */
 	CONN_HOLD,	/* until the build ends, or the time is up */
 	CONN_SEND,	/* the reply: conn.out, then conn.left bytes of file */
-	CONN_STREAM,	/* for events to tell; conn.stream */
+	CONN_STREAM,	/* for events to tell */
 	CONN_LINGER,	/* discard what comes, lest a reset eats the reply */
 	CONN_CLOSED
+};
+
+/*
+ * A file as it was when it was opened: its bytes or, of a large one, its
+ * descriptor.  It lives while somebody refers to it: a connection that
+ * sends it, and the server, which keeps those whose bytes it has for
+ * CACHE_TIME.  A kept file is sent only if a stat of its name, later than
+ * all of the request, has the same stamp; and only those are kept that had
+ * not changed lately, when a stamp may miss a change.
+ */
+struct file {
+	struct item item;	/* by name, among those that are kept */
+	struct file *newer;	/* the next that was kept */
+	unsigned refs;
+	int fd;			/* -1: the bytes are in data */
+	bool stale;		/* the name means another file now */
+	bool growing;		/* the log of a build: it may grow */
+	bool other_charset;	/* a page that declares it */
+	int front;		/* of a page: where the script goes, or -1 */
+	unsigned long looked;	/* server.reads when the name still meant it */
+	unsigned long unpacked;	/* and when no ".gz" was beside it */
+	int64_t until;		/* kept until then */
+	dev_t dev;
+	uint64_t stamp, bytes;	/* stat_stamp and stat_bytes */
+	off_t size;
+	struct timespec mtime;
+	struct validators validators;
+	const char *type;	/* NULL: not known */
+	char *data;
+	char name[];		/* below the docroot; "": of no name there */
+};
+
+struct reply {
+	int status;
+	bool simple;		/* for a Simple-Request: no head at all */
+	bool keep;		/* the connection, for more requests */
+	bool stream;		/* goes on with events; its length is not known */
+	bool script;		/* is put into the file */
+	struct file *file;	/* has the body; NULL: server.page is it */
+	off_t first, length;	/* of its bytes that are sent */
+	const char *type;	/* of media; NULL: not known */
+	const char *encoding;	/* NULL: none */
+	const char *location;	/* NULL: none */
 };
 
 struct conn {
 	struct buf out, in;	/* what is to go, and what came */
 	int fd;
 	enum conn_state state;
-	bool keep;		/* READ comes after SEND */
-	bool linger;		/* LINGER comes after SEND */
-	bool stream;		/* STREAM comes after SEND */
-	bool corked;		/* full segments only, till the reply is out */
+	enum conn_state next;	/* after SEND */
 	bool stirred;		/* it moved since the last sweep */
-	bool more;		/* it gave others their turn */
-	bool was_read;		/* since its last step: once is enough */
-	int tries;		/* of composing, while the file changed */
-	int file;		/* -1, or what conn.left is read from */
+	bool more;		/* stopped for fairness, could go on */
+	bool slow;		/* some reply did not go out at once */
+	struct file *file;	/* NULL, or what left is sent from */
 	off_t at, left;
-	uint64_t bytes;		/* stat_bytes of the file when it was opened */
 	int64_t until;		/* when its patience ends */
 	int64_t held_until;	/* 0: the request was not held */
-	struct listing *listing;	/* NULL, or what makes the rest */
-	struct buf tail;	/* what follows the file */
 	struct buf line;	/* of the log; the bytes go in at line.at */
 	off_t sent;		/* bytes of the reply, its head taken off */
 };
@@ -2322,9 +2851,10 @@ struct site {
 	bool moved;		/* to where the sandbox does not let us */
 	dev_t dev;
 	ino_t ino;
+	unsigned long looked;	/* server.reads then */
 };
 
-struct service {
+struct server {
 	const struct options *opt;
 	struct listeners *listeners;
 	struct conn *conns;
@@ -2338,51 +2868,45 @@ struct service {
 	bool draining;		/* no more clients, no next requests */
 	bool full;		/* no descriptor for another client */
 	bool holding;		/* some connection is held */
+	bool orphaned;		/* the parent is gone */
 	int orders_fd;
 	int builds_log;		/* what builds print, or -1 */
-	struct listing *listing;	/* what goes on making page */
+	unsigned long reads;	/* that were made, of clients, orders, poll */
+	struct table kept;	/* files, by their names */
+	struct file *oldest, *newest;
+	size_t kept_bytes;
 	struct buf page;	/* a body that is made here */
+	struct buf tag;		/* of the script, as it is now */
 	struct buf location;	/* where else the client is sent to */
 	struct buf spare;	/* an empty conn.out, to be used again */
 	struct buf log;		/* lines to be written */
-	bool log_mute;		/* that they cannot be was said */
-	struct buf path;	/* of the file that was kept */
+	bool log_lost;		/* that they are was said */
+	uint64_t denied;	/* hash of the name that was said to be */
 	int64_t started_at;
 	struct timespec clock;	/* when the reply was begun */
 	time_t date_at;		/* the second that date names */
-	size_t cache_bytes, cache_hand;	/* the next to make room */
-	/*
-	 * The kept file that st is the stat of, made after all that is known
-	 * of clients and of builds was read; or NULL: whoever reads more of
-	 * either, or writes st, sets it so.
-	 */
-	const struct cached *proved;
-	bool unpacked;		/* and there is no such file with ".gz" */
 	struct orders orders;
 	struct orders told;	/* what the event streams were told of */
 	struct site site;
 	char start[24];		/* names this run of the program */
-	char mark[64];		/* of pages with the script, ... */
-	char racy[96];		/* and of a file that may change unseen */
 	char date[80];
-	struct stat st;		/* of the file that answers the request, ... */
-	char name[PATH_LEN + 16];	/* ... and its name, if it may be kept */
 	struct request request;
-	struct cached *cache[CACHE_SLOTS];	/* in memory */
-	struct cached *open[CACHE_OPEN];	/* with a file */
-	char in[HEAD_MAX + 1], head[HEAD_MAX + 1];
+	char in[HEAD_MAX], head[HEAD_MAX + 1], front[FRONT_MAX];
 };
 
 /*
- * Look where the docroot is now, for it may have been made anew: once for a
- * reply, so that all of that is from one version.
+ * Look where the docroot is now, for it may have been made anew: once a
+ * turn, so that all of a reply is from one version.
  */
 static void
-site_enter(struct site *site)
+site_enter(struct site *site, unsigned long reads)
 {
 	struct stat st;
 	int fd;
 
+	if (site->looked == reads)
+		return;
+	site->looked = reads;
 	if (stat(site->opt->root, &st) == -1) {
 		site->why = errno;
 		/* With -A it may be away while it is replaced. */
@@ -2411,40 +2935,62 @@ site_enter(struct site *site)
 }
 
 /*
- * openat of path[at]'s name below dir failed: if it is a symlink, put what
- * it says into path in its place and set errno to EAGAIN, else leave errno
- * as it was.  An absolute one must point below the docroot.
+ * path[at]'s name below dir is a symlink: put what it says into path in its
+ * place and set errno to EAGAIN, or say why not.  An absolute one must point
+ * below the docroot.
  */
 static void
 site_relink(const struct site *site, int dir, char path[PATH_LEN], size_t at,
     const char *name)
 {
 	char target[PATH_LEN], tail[PATH_LEN], *text = target, *real;
-	int why = errno;
 	ssize_t len;
 	size_t n;
 
-	if ((len = readlinkat(dir, name, target, sizeof(target) - 1)) == -1) {
-		errno = why;
+	if ((len = readlinkat(dir, name, target, sizeof(target) - 1)) == -1)
 		return;
-	}
 	target[len] = '\0';
 	path_copy(tail, path + at + strlen(name));
-	why = EAGAIN;
+	errno = EAGAIN;
 	if (target[0] == '/') {
 		real = realpath(site->opt->root, NULL);
 		n = real != NULL ? strlen(real) : 0;
-		if (n == 0 || strncmp(target, real, n) != 0 ||
-		    (target[n] != '/' && target[n] != '\0'))
-			why = EXDEV;
-		free(real);
-		text += why == EXDEV ? 0 : n;
+		errno = n == 0 || strncmp(target, real, n) != 0 ||
+		    (target[n] != '/' && target[n] != '\0') ? EXDEV : EAGAIN;
+		text += errno == EXDEV ? 0 : n;
 		at = 0;
+		free(real);
 	}
 	n = PATH_LEN - at;
 	if ((size_t)snprintf(path + at, n, "%s%s", text, tail) >= n)
-		why = ENAMETOOLONG;
-	errno = why;
+		errno = ENAMETOOLONG;
+}
+
+/*
+ * Open one name in dir, a file or a directory.  -1 with errno; ELOOP: it is
+ * a symlink, EAGAIN: it became another meanwhile.  That it is none is not
+ * left to O_NOFOLLOW, which some kernels do not heed: what was opened must
+ * be what lstat saw.
+ */
+static int
+site_step(int dir, const char *name, struct stat *st)
+{
+	struct stat named;
+	int fd;
+
+	if (fstatat(dir, name, &named, AT_SYMLINK_NOFOLLOW) == -1)
+		return -1;
+	errno = S_ISLNK(named.st_mode) ? ELOOP : ENOENT;
+	if (!S_ISREG(named.st_mode) && !S_ISDIR(named.st_mode))
+		return -1;
+	fd = openat(dir, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC |
+	    O_NOFOLLOW);
+	if (fd == -1 || (fstat(fd, st) == 0 && st->st_dev == named.st_dev &&
+	    st->st_ino == named.st_ino))
+		return fd;
+	close(fd);
+	errno = EAGAIN;
+	return -1;
 }
 
 /*
@@ -2453,7 +2999,8 @@ site_relink(const struct site *site, int dir, char path[PATH_LEN], size_t at,
  * errno is EAGAIN, and path is to be walked anew.
  */
 static int
-site_walk(const struct site *site, int root, char path[PATH_LEN])
+site_walk(const struct site *site, int root, char path[PATH_LEN],
+    struct stat *st)
 {
 	char name[NAME_MAX + 1];
 	size_t at = 0, before = 0, n;
@@ -2475,11 +3022,9 @@ site_walk(const struct site *site, int root, char path[PATH_LEN])
 			    strlen(path + at + n) + 1);
 			break;
 		}
-		fd = openat(dir, n > 0 ? name : ".", O_RDONLY | O_NONBLOCK |
-		    O_NOCTTY | O_CLOEXEC | O_NOFOLLOW |
-		    (path[at + n] == '/' ? O_DIRECTORY : 0));
-		if (fd == -1) {
-			site_relink(site, dir, path, at, name);
+		if ((fd = site_step(dir, n > 0 ? name : ".", st)) == -1) {
+			if (errno == ELOOP)
+				site_relink(site, dir, path, at, name);
 			break;
 		}
 		if (dir != root)
@@ -2505,50 +3050,51 @@ static int
 site_open(struct site *site, const char *name, struct stat *st)
 {
 	char path[PATH_LEN];
-	int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
-	int fd, tries;
+	int fd = -1, tries;
 
 	errno = site->why;
 	if (site->fd == -1)
 		return -1;
-	if (*name == '\0')
-		name = ".";
-	if (site->opt->follow)
-		fd = openat(site->fd, name, flags);
-	else
-		fd = extra_open_beneath(site->fd, name, flags);
-	if (fd == -1 && !site->opt->follow && errno != ENOENT &&
-	    errno != EMFILE) {
-		path_copy(path, name);
-		for (tries = 0; tries < LINKS_MAX; tries++)
-			if ((fd = site_walk(site, site->fd, path)) != -1 ||
-			    errno != EAGAIN)
-				break;
-	}
-	if (fd == -1)
+	errno = ENAMETOOLONG;
+	if ((size_t)snprintf(path, sizeof(path), "%s", name) >= sizeof(path))
 		return -1;
-	if (fstat(fd, st) == 0 && (S_ISREG(st->st_mode) ||
-	    S_ISDIR(st->st_mode)))
+	if (!site->opt->follow) {
+		for (tries = 0; tries < LINKS_MAX; tries++)
+			if ((fd = site_walk(site, site->fd, path, st)) != -1 ||
+			    errno != EAGAIN)
+				return fd;
+		errno = ELOOP;
+		return -1;
+	}
+	fd = openat(site->fd, *name != '\0' ? name : ".", O_RDONLY |
+	    O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd == -1 || (fstat(fd, st) == 0 && (S_ISREG(st->st_mode) ||
+	    S_ISDIR(st->st_mode))))
 		return fd;
 	close(fd);
 	errno = ENOENT;
 	return -1;
 }
 
-/* The status for a site_open that failed. */
+/* The status for what could not be opened, or read. */
 static int
-status_of_errno(void)
+status_of_errno(int why)
 {
-	switch (errno) {
+	switch (why) {
 	case EACCES:
 	case EPERM:
 	case EXDEV:
 		return 403;
+	case EAGAIN:
+	case EBUSY:
+	case EINTR:
 	case EMFILE:
 	case ENFILE:
 	case ENOBUFS:
 	case ENOMEM:
 		return 503;
+	case EFBIG:
+	case EINVAL:
 	case EIO:
 		return 500;
 	default:
@@ -2556,134 +3102,413 @@ status_of_errno(void)
 	}
 }
 
+/* Nobody refers to a file any more, from here. */
+static void
+file_drop(struct file **f)
+{
+	if (*f != NULL && --(*f)->refs == 0) {
+		fd_close(&(*f)->fd);
+		free(*f);
+	}
+	*f = NULL;
+}
+
+/* Read n bytes of a file from at on; false if there are not so many. */
+static bool
+read_all(int fd, char *data, size_t n, off_t at)
+{
+	ssize_t r = 0;
+
+	for (; n > 0; data += r, n -= (size_t)r, at += r)
+		while ((r = pread(fd, data, n, at)) <= 0)
+			if (r == 0 || errno != EINTR)
+				return false;
+	return true;
+}
+
+/*
+ * The file that is open at fd, which is the file's from now on, with all of
+ * its bytes if they are few.  NULL with errno; EAGAIN: it changed meanwhile.
+ */
+static struct file *
+file_make(struct server *sv, int fd, const char *name, const struct stat *st)
+{
+	size_t n = strlen(name) + 1, front;
+	bool whole = st->st_size <= INLINE_MAX && *name != '\0';
+	struct file *f = malloc(sizeof(*f) + n +
+	    (whole ? (size_t)st->st_size : 0));
+	struct stat after;
+	int why = ENOMEM;
+
+	if (f == NULL)
+		goto fail;
+	memset(f, 0, sizeof(*f));
+	memcpy(f->name, name, n);
+	f->refs = 1;
+	f->fd = fd;
+	f->data = f->name + n;
+	f->dev = st->st_dev;
+	f->stamp = stat_stamp(st);
+	f->bytes = stat_bytes(st);
+	f->size = st->st_size;
+	f->mtime = st->st_mtim;
+	f->looked = sv->reads;
+	f->growing = *name == '\0';
+	f->type = f->growing ? "text/plain" : type_known(name);
+	f->front = -1;
+	if (whole) {
+		errno = 0;
+		if (!read_all(fd, f->data, (size_t)f->size, 0) ||
+		    fstat(fd, &after) == -1 || stat_stamp(&after) != f->stamp) {
+			why = errno != 0 ? errno : EAGAIN;
+			goto fail;
+		}
+		fd_close(&f->fd);
+	}
+	if (!is_racy(&st->st_ctim, &sv->clock) && !f->growing) {
+		snprintf(f->validators.etag, sizeof(f->validators.etag),
+		    "\"%jx-%jx\"", (uintmax_t)f->stamp, (uintmax_t)f->size);
+		f->validators.modified = st->st_mtim.tv_sec;
+	}
+	if (f->type == NULL || strcmp(f->type, "text/html") != 0)
+		return f;
+	front = f->size < FRONT_MAX ? (size_t)f->size : FRONT_MAX;
+	if (!whole && !read_all(fd, sv->front, front, 0)) {
+		why = errno;
+		goto fail;
+	}
+	f->front = html_front(whole ? f->data : sv->front, front);
+	f->other_charset = html_has_charset(whole ? f->data : sv->front,
+	    front);
+	return f;
+fail:
+	close(fd);
+	free(f);
+	errno = why;
+	return NULL;
+}
+
+/*
+ * Keep a file, if there is room: those that are kept go when their time is
+ * over, and make room then.
+ */
+static void
+file_keep(struct server *sv, struct file *f)
+{
+	size_t n = sizeof(*f) + strlen(f->name) + (size_t)f->size;
+
+	if (f->fd != -1 || f->validators.etag[0] == '\0' ||
+	    sv->kept_bytes + n > CACHE_MAX)
+		return;
+	f->item.hash = text_hash(0, f->name);
+	if (!table_add(&sv->kept, &f->item))
+		return;
+	f->refs++;
+	f->until = sv->now + CACHE_TIME;
+	if (sv->oldest == NULL)
+		sv->oldest = f;
+	else
+		sv->newest->newer = f;
+	sv->newest = f;
+	sv->kept_bytes += n;
+}
+
+/* Let the oldest of those go that are kept. */
+static void
+file_forget(struct server *sv)
+{
+	struct file *f = sv->oldest;
+
+	sv->oldest = f->newer;
+	sv->kept_bytes -= sizeof(*f) + strlen(f->name) + (size_t)f->size;
+	table_cut(&sv->kept, &f->item);
+	file_drop(&f);
+}
+
+/* The file of that name, if it is kept and the name still means it. */
+static struct file *
+file_kept(struct server *sv, const char *name)
+{
+	uint64_t hash = text_hash(0, name);
+	struct item *i = table_first(&sv->kept, hash);
+	struct file *f;
+	struct stat st;
+
+	for (; i != NULL; i = item_next(i->next, hash)) {
+		f = (struct file *)i;
+		if (f->stale || strcmp(f->name, name) != 0)
+			continue;
+		if (f->looked == sv->reads)
+			return f;
+		if (fstatat(sv->site.fd, name, &st, 0) == 0 &&
+		    st.st_dev == f->dev && stat_stamp(&st) == f->stamp) {
+			f->looked = sv->reads;
+			return f;
+		}
+		f->stale = true;
+	}
+	return NULL;
+}
+
+/*
+ * A reference to the file of that name below the docroot.  NULL with errno;
+ * EISDIR: it is a directory.  That one may not be read is said.
+ */
+static struct file *
+file_get(struct server *sv, const char *name)
+{
+	struct file *f = file_kept(sv, name);
+	uint64_t hash;
+	struct stat st;
+	int fd, tries;
+
+	for (tries = 0; f == NULL && tries < TRIES_MAX; tries++) {
+		if ((fd = site_open(&sv->site, name, &st)) == -1) {
+			hash = text_hash(1, name);
+			if (errno == EACCES && hash != sv->denied) {
+				sv->denied = hash;
+				say(WARNING, "%s/%s: %s", sv->opt->docroot, name,
+				    strerror(errno));
+				errno = EACCES;
+			}
+			return NULL;
+		}
+		if (S_ISDIR(st.st_mode)) {
+			close(fd);
+			errno = EISDIR;
+			return NULL;
+		}
+		f = file_make(sv, fd, name, &st);
+		if (f == NULL && errno != EAGAIN)
+			return NULL;
+		if (f != NULL) {
+			file_keep(sv, f);
+			return f;
+		}
+	}
+	if (f != NULL)
+		f->refs++;
+	return f;
+}
+
+/*
+ * What is beside a file, packed with gzip and not older: a reference to it,
+ * or NULL.
+ */
+static struct file *
+file_packed(struct server *sv, struct file *f)
+{
+	char name[PATH_LEN + 4];
+	struct file *packed;
+
+	if (f->unpacked == sv->reads)
+		return NULL;
+	snprintf(name, sizeof(name), "%s.gz", f->name);
+	packed = file_get(sv, name);
+	if (packed != NULL && is_later(&f->mtime, &packed->mtime))
+		file_drop(&packed);
+	if (packed == NULL)
+		f->unpacked = sv->reads;
+	return packed;
+}
+
 /* Whether the page that is asked for reloads itself. */
 static bool
-is_live(const struct service *sv)
+is_live(const struct server *sv)
 {
 	return !sv->opt->no_reload && is_document(&sv->request);
 }
 
-/* The script's tag: it knows of which build the page is. */
+/* Make the script's tag: it knows of which build the page is. */
 static void
-script_add(struct buf *b, const struct service *sv, const char *more)
+tag_make(struct server *sv, const char *more)
 {
-	buf_puts(b, "<script src=\"");
-	url_add(b, sv->opt->prefix);
-	buf_printf(b, "/.blogserve/reload.js\" data-start=\"%s\" "
-	    "data-done=\"%u\"%s></script>\n", sv->start, sv->orders.done,
+	buf_clear(&sv->tag);
+	buf_puts(&sv->tag, "<script defer src=\"");
+	url_add(&sv->tag, sv->opt->prefix);
+	buf_printf(&sv->tag, "/.blogserve/reload.js\" data-start=\"%s\" "
+	    "data-done=\"%u\"%s></script>", sv->start, sv->orders.build.done,
 	    more);
 }
 
-/* A directory that is being listed. */
-struct listing {
-	int fd;
-	struct names names;
-	size_t at;		/* the next of them */
-	bool live;		/* it gets the script */
-	char path[PATH_LEN];	/* as the client named it */
+/*
+ * Begin a page of our own, in server.page; what calls this adds the rest of
+ * its body.  wait is what the tag of the script says more, "": nothing.
+ */
+static void
+page_begin(struct server *sv, struct reply *r, const char *title,
+    const char *rest, const char *wait)
+{
+	struct buf *b = &sv->page;
+
+	r->type = "text/html";
+	buf_clear(b);
+	buf_puts(b, "<!DOCTYPE html>\n");
+	if (is_live(sv)) {
+		tag_make(sv, wait);
+		buf_add(b, sv->tag.data, sv->tag.len);
+	}
+	buf_puts(b, "<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
+	    "<meta name=\"viewport\" content=\"width=device-width\">\n");
+	if (r->status == 503)
+		buf_puts(b, "<noscript><meta http-equiv=\"refresh\" "
+		    "content=\"1\"></noscript>\n");
+	buf_puts(b, "<title>");
+	html_add(b, title);
+	html_add(b, rest);
+	buf_puts(b, "</title>\n<style>\n"
+	    "html { color-scheme: light dark; font: 16px/1.5 sans-serif }\n"
+	    "body { max-width: 50em; margin: 2em auto; padding: 0 1em; "
+	    "overflow-wrap: anywhere }\n"
+	    "h1 { font-size: 1.5em; line-height: 1.2 }\n"
+	    "table { border-collapse: collapse; width: 100% }\n"
+	    "th, td { border-bottom: 1px solid #8886; padding: .25em 0; "
+	    "text-align: left; vertical-align: top }\n"
+	    "th + th, td + td { padding-left: 1em; text-align: right; "
+	    "white-space: nowrap }\n"
+	    "pre { max-height: 70vh; overflow: auto; white-space: pre-wrap; "
+	    "font-size: 13px; border: 1px solid #8888; padding: .5em }\n"
+	    "</style>\n<h1>");
+	html_add(b, title);
+	html_add(b, rest);
+	buf_puts(b, "</h1>\n");
+}
+
+/* Add the last of what the build printed, whole lines, to the page. */
+static void
+page_log(struct server *sv)
+{
+	char text[20 * 1000 + 1], *line = text;
+	struct stat st;
+	off_t at;
+	ssize_t n;
+
+	if (sv->builds_log == -1 || fstat(sv->builds_log, &st) == -1)
+		return;
+	at = st.st_size > 20000 ? st.st_size - 20000 : 0;
+	n = pread(sv->builds_log, text, 20000, at);
+	text[n > 0 ? n : 0] = '\0';
+	if (at > 0 && (line = strchr(text, '\n')) == NULL)
+		line = text;
+	buf_puts(&sv->page, "<pre role=\"region\" aria-label=\"Log of the "
+	    "build\" tabindex=\"0\">");
+	html_add(&sv->page, line);
+	buf_puts(&sv->page, "</pre>\n");
+}
+
+/* A name in a listing. */
+struct listed {
+	struct listed *next;
+	char name[];
 };
 
-/* Whether an entry of the directory would be served; its stat. */
-static bool
-listing_served(struct site *site, const struct listing *l, const char *name,
-    struct stat *st)
+static int
+listed_compare(const void *a, const void *b)
 {
-	char full[PATH_LEN + NAME_MAX + 1];
-	int link;
-
-	if (fstatat(l->fd, name, st, AT_SYMLINK_NOFOLLOW) == -1)
-		return false;
-	if (!S_ISLNK(st->st_mode))
-		return S_ISREG(st->st_mode) || S_ISDIR(st->st_mode);
-	snprintf(full, sizeof(full), "%s%s", l->path, name);
-	if ((link = site_open(site, full, st)) == -1)
-		return false;
-	close(link);
-	return true;
-}
-
-static void
-listing_free(struct listing **l)
-{
-	if (*l == NULL)
-		return;
-	names_free(&(*l)->names);
-	fd_close(&(*l)->fd);
-	free(*l);
-	*l = NULL;
-}
-
-/* Begin to list directory fd, which is now the listing's; NULL: no memory. */
-static struct listing *
-listing_open(struct buf *page, int fd, const char *path)
-{
-	struct listing *l = calloc(1, sizeof(*l));
-	struct dirent *e;
-	DIR *d;
-
-	if (l == NULL) {
-		close(fd);
-		return NULL;
-	}
-	l->fd = fd;
-	memcpy(l->path, path, strlen(path) + 1);
-	d = dir_open(fd, ".");
-	while (d != NULL && (e = readdir(d)) != NULL)
-		if (e->d_name[0] != '.')
-			names_add(&l->names, e->d_name);
-	if (d != NULL)
-		closedir(d);
-	if (names_sort(&l->names) != 0)
-		listing_free(&l);
-	page_begin(page, "Index of /", path, 0);
-	buf_puts(page, "<table>\n");
-	if (*path != '\0')
-		buf_puts(page, "<tr><td><a href=\"../\">../</a></td></tr>\n");
-	return l;
+	return strcmp((*(struct listed *const *)a)->name,
+	    (*(struct listed *const *)b)->name);
 }
 
 /*
- * Write the next lines of a listing, at most so many that no client has to
- * wait for them.  Returns whether there are more.
+ * The names in directory fd, sorted, NULL behind the last; each is to be
+ * freed, and the list.  NULL with errno: they could not all be read.
  */
-static bool
-listing_write(struct buf *page, struct service *sv, struct listing *l)
+static struct listed **
+names_read(int fd)
 {
-	size_t end = l->at + LISTING_PIECE;
-	const char *name, *slash;
+	DIR *d = dir_open(fd, ".");
+	struct listed *first = NULL, *each, **list = NULL;
+	struct dirent *e;
+	size_t n = 0, size;
+	int why = errno;
+
+	while (d != NULL) {
+		errno = 0;
+		if ((e = readdir(d)) == NULL)
+			break;
+		if (e->d_name[0] == '.')
+			continue;
+		size = strlen(e->d_name) + 1;
+		if ((each = malloc(sizeof(*each) + size)) == NULL)
+			break;
+		memcpy(each->name, e->d_name, size);
+		each->next = first;
+		first = each;
+		n++;
+	}
+	if (d != NULL) {
+		why = errno;
+		closedir(d);
+		if (why == 0 && (list = calloc(n + 1, sizeof(*list))) == NULL)
+			why = ENOMEM;
+	}
+	for (n = 0; first != NULL; first = each) {
+		each = first->next;
+		if (list != NULL)
+			list[n++] = first;
+		else
+			free(first);
+	}
+	if (list != NULL)
+		qsort(list, n, sizeof(*list), listed_compare);
+	errno = why;
+	return list;
+}
+
+/* A size as a person reads it: "512 B", "1.2 kB", "34 MB". */
+static void
+size_add(struct buf *b, intmax_t bytes)
+{
+	const char *unit = "kMGTPE";
+	intmax_t n = bytes;
+
+	buf_printf(b, "<data value=\"%jd\">", bytes);
+	for (; n >= 999500; n /= 1000)
+		unit++;
+	if (n < 1000 && n == bytes)
+		buf_printf(b, "%jd B</data>", n);
+	else
+		buf_printf(b, n < 9950 ? "%.1f %cB</data>" : "%.0f %cB</data>",
+		    (double)n / 1000, *unit);
+}
+
+/* Add a line about name to a listing, if it would be served. */
+static void
+listing_add(struct server *sv, int dir, const char *name)
+{
+	char full[PATH_LEN + NAME_MAX + 1], when[32] = "";
+	struct buf *b = &sv->page;
+	const char *slash;
 	struct stat st;
 	struct tm tm;
-	char when[32];
+	int fd;
 
-	site_enter(&sv->site);
-	for (; l->at < l->names.count && l->at < end; l->at++) {
-		name = l->names.list[l->at];
-		if (!listing_served(&sv->site, l, name, &st))
-			continue;
-		slash = S_ISDIR(st.st_mode) ? "/" : "";
-		buf_puts(page, "<tr><td><a href=\"./");
-		url_add(page, name);
-		buf_printf(page, "%s\">", slash);
-		html_add(page, name);
-		buf_printf(page, "%s</a></td><td class=\"n\">", slash);
-		if (*slash == '\0')
-			buf_printf(page, "%jd", (intmax_t)st.st_size);
-		when[0] = '\0';
-		if (localtime_r(&st.st_mtim.tv_sec, &tm) != NULL)
-			strftime(when, sizeof(when), "%Y-%m-%d %H:%M", &tm);
-		buf_printf(page, "</td><td>%s</td></tr>\n", when);
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
+		return;
+	if (S_ISLNK(st.st_mode)) {
+		snprintf(full, sizeof(full), "%s%s", sv->request.path, name);
+		if ((fd = site_open(&sv->site, full, &st)) == -1)
+			return;
+		close(fd);
 	}
-	if (l->at < l->names.count)
-		return true;
-	buf_puts(page, "</table>\n");
-	if (l->live)
-		script_add(page, sv, "");
-	return false;
+	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+		return;
+	slash = S_ISDIR(st.st_mode) ? "/" : "";
+	buf_puts(b, "<tr><td><a href=\"./");
+	url_add(b, name);
+	buf_printf(b, "%s\">", slash);
+	html_add(b, name);
+	buf_printf(b, "%s</a></td><td>", slash);
+	if (*slash == '\0')
+		size_add(b, st.st_size);
+	if (localtime_r(&st.st_mtim.tv_sec, &tm) != NULL)
+		strftime(when, sizeof(when), "%Y-%m-%d %H:%M", &tm);
+	buf_printf(b, "</td><td>%s</td></tr>\n", when);
 }
 
 /* Whether a loopback's request is for a name that is not this machine's. */
 static bool
-is_stranger(const struct service *sv)
+is_stranger(const struct server *sv)
 {
 	const char *host = sv->request.field[FIELD_HOST];
 
@@ -2691,49 +3516,125 @@ is_stranger(const struct service *sv)
 	    !host_allowed(host, sv->opt);
 }
 
-/* Say in a sentence what is wrong, for each status that has one. */
-static void
-error_explain(struct buf *page, int status, const struct service *sv)
+/* Why there is no site, for a headline; false: there is one, perhaps. */
+static bool
+site_missing(const struct server *sv, char *why, size_t size)
 {
-	const struct orders *o = &sv->orders;
+	const struct record *b = &sv->orders.build;
+	bool built = sv->opt->command != NULL;
+	char how[128];
 
-	if (status == 403 && is_stranger(sv)) {
-		buf_puts(page, "<p>Only names of this machine are answered, "
-		    "not <code>");
-		html_add(page, sv->request.field[FIELD_HOST]);
-		buf_puts(page, "</code>, lest pages elsewhere read this. If "
-		    "the name is yours, give it to blogserve with "
-		    "<code>-H</code>.</p>\n");
-	} else if (status == 503 && o->hold) {
-		buf_printf(page, "<p>Build %u (", o->build);
-		html_add(page, o->what);
-		buf_printf(page, ") has run for %d s. This page reloads "
-		    "itself.</p>\n", o->started_at > 0 ?
-		    (int)((sv->now - o->started_at) / 1000) : 0);
+	if (built && b->done == 0 && b->took >= 0 && b->status != 0) {
+		status_text(how, sizeof(how), b->status);
+		snprintf(why, size, "There is no site yet: build %u failed "
+		    "(%s)", b->number, how);
+		return true;
 	}
+	snprintf(why, size, "The docroot %s is not there%s", sv->opt->docroot,
+	    built ? ": the build did not make it" : "");
+	return sv->site.fd == -1 && (sv->site.why == ENOENT ||
+	    sv->site.why == ENOTDIR);
 }
 
-/* The one place that makes error replies: the body is sv->page. */
+/* The page that waits for a site: for a build under way, or for the next. */
 static void
-error_reply(struct service *sv, int status, struct reply *r)
+waiting_reply(struct server *sv, struct reply *r)
 {
-	buf_clear(&sv->page);
+	const struct record *o = &sv->orders.build;
+	char why[PATH_LEN + 100], wait[32];
+
+	snprintf(wait, sizeof(wait), " data-wait=\"%u\"", o->number);
+	if (sv->orders.hold)
+		page_begin(sv, r, "Building\xe2\x80\xa6", "", " data-wait");
+	else if (site_missing(sv, why, sizeof(why)))
+		page_begin(sv, r, why, "", wait);
+	else {
+		page_begin(sv, r, status_of(503)->line, "", "");
+		return;
+	}
+	if (sv->orders.hold) {
+		buf_printf(&sv->page, "<p>Build %u (", o->number);
+		html_add(&sv->page, o->what);
+		buf_printf(&sv->page, ") has run for %d s. The page opens by "
+		    "itself when it is done.</p>\n", o->started_at > 0 ?
+		    (int)((sv->now - o->started_at) / 1000) : 0);
+	} else if (sv->opt->command == NULL) {
+		buf_puts(&sv->page, "<p>The page opens by itself when it is "
+		    "there.</p>\n");
+	} else {
+		buf_puts(&sv->page, "<p>Built: ");
+		html_add(&sv->page, o->what);
+		buf_puts(&sv->page, ". The page opens by itself when a build "
+		    "makes it.</p>\n");
+	}
+	page_log(sv);
+}
+
+/* Say in sentences what is wrong, or where to go. */
+static void
+error_explain(struct server *sv, const struct reply *r)
+{
+	const char *host = sv->request.field[FIELD_HOST];
+	const char *text = status_of(r->status)->text;
+	struct buf *b = &sv->page;
+	char name[256];
+
+	if (r->location != NULL) {
+		buf_puts(b, "<p>It is at <a href=\"");
+		html_add(b, r->location);
+		buf_puts(b, "\">");
+		html_add(b, r->location);
+		buf_puts(b, "</a>.</p>\n");
+	} else if (r->status == 403 && is_stranger(sv)) {
+		buf_puts(b, "<p>Pages elsewhere on the web must not read this "
+		    "site, so it answers to the names of this machine alone, "
+		    "not to <code>");
+		html_add(b, host);
+		buf_puts(b, "</code>.</p>\n");
+		if (host_name(host, name)) {
+			buf_puts(b, "<p>If that name is yours, start blogserve "
+			    "with <code>-H ");
+			html_add(b, name);
+			buf_puts(b, "</code>.</p>\n");
+		}
+	} else if (r->status == 403) {
+		buf_puts(b, "<p>blogserve may not read <code>/");
+		html_add(b, sv->request.path);
+		buf_puts(b, "</code>: see its permissions, those of its "
+		    "directories, and where links lead.</p>\n");
+	} else if (r->status == 404) {
+		buf_puts(b, "<p>There is no page <code>");
+		html_add(b, sv->opt->prefix);
+		buf_puts(b, "/");
+		html_add(b, sv->request.path);
+		buf_puts(b, "</code> here.</p>\n<p><a href=\"");
+		url_add(b, sv->opt->prefix);
+		buf_puts(b, "/\">Home</a></p>\n");
+	} else if (text != NULL)
+		buf_printf(b, "<p>%s</p>\n", text);
+}
+
+/* The one place that makes error replies: the body is server.page. */
+static void
+error_reply(struct server *sv, struct reply *r, int status)
+{
+	char why[PATH_LEN + 100];
+
+	if (status == 404 && sv->opt->command != NULL &&
+	    sv->orders.build.done == 0 && site_missing(sv, why, sizeof(why)))
+		status = 503;
 	r->status = status;
-	r->type = "text/html";
-	r->st = NULL;
-	r->location = r->encoding = NULL;
-	r->kept = NULL;
-	r->insert = false;
-	page_begin(&sv->page, status_line(status), "", status == 503);
-	error_explain(&sv->page, status, sv);
-	if (is_live(sv))
-		script_add(&sv->page, sv, status == 503 && sv->orders.hold ?
-		    " data-wait" : "");
+	if (status == 503) {
+		waiting_reply(sv, r);
+		return;
+	}
+	page_begin(sv, r, status_of(status)->line, "", "");
+	error_explain(sv, r);
 }
 
 /* A redirect to a path below the prefix, the query kept. */
 static void
-redirect_reply(struct service *sv, struct reply *r, const char *path)
+redirect_reply(struct server *sv, struct reply *r, const char *path)
 {
 	struct buf *location = &sv->location;
 
@@ -2745,330 +3646,157 @@ redirect_reply(struct service *sv, struct reply *r, const char *path)
 		buf_puts(location, "/");
 	buf_puts(location, sv->request.query);
 	buf_add(location, "", 1);
-	error_reply(sv, 301, r);
 	r->location = location->failed ? "/" : location->data;
-}
-
-static bool
-is_kept(const struct cached *c, const char *name)
-{
-	return c != NULL && strcmp(c->name, name) == 0;
+	error_reply(sv, r, 301);
 }
 
 /*
- * The place of sv->name among those that are kept open or, of two neighbours
- * in memory, the one that has it, else an empty one, else the one that was
- * read longer ago.
- */
-static struct cached **
-cache_slot(struct service *sv, bool open)
-{
-	uint64_t h = 0;
-	const char *s;
-	struct cached **slot;
-	int i;
-
-	for (s = sv->name; *s != '\0'; s++)
-		h = mix(h, (unsigned char)*s);
-	if (open)
-		return &sv->open[h % CACHE_OPEN];
-	slot = &sv->cache[h % (CACHE_SLOTS - 1)];
-	for (i = 0; i < 2; i++)
-		if (is_kept(slot[i], sv->name))
-			return slot + i;
-	return slot + (slot[0] != NULL && (slot[1] == NULL ||
-	    slot[1]->until < slot[0]->until));
-}
-
-/*
- * The file sv->name, if it is kept and current and, for a client that takes
- * gzip, has no ".gz" beside it; sv->st becomes its stat.  What was found out
- * does for all requests that were read before.
- */
-static const struct cached *
-cache_find(struct service *sv, bool packable)
-{
-	const struct cached *c = *cache_slot(sv, false);
-	struct buf *path = &sv->path;
-	size_t end;
-
-	if (!is_kept(c, sv->name))
-		c = *cache_slot(sv, true);
-	if (!is_kept(c, sv->name) || sv->now >= c->until)
-		return NULL;
-	if (c == sv->proved && packable <= sv->unpacked)
-		return c;
-	sv->proved = NULL;
-	buf_clear(path);
-	buf_puts(path, sv->opt->root);
-	buf_puts(path, "/");
-	buf_puts(path, sv->name);
-	end = path->len;
-	buf_add(path, ".gz", 4);
-	if (path->failed || (packable && (stat(path->data, &sv->st) == 0 ||
-	    errno != ENOENT)))
-		return NULL;
-	path->data[end] = '\0';
-	if (stat(path->data, &sv->st) == -1 ||
-	    sv->st.st_dev != c->dev || stat_stamp(&sv->st) != c->stamp)
-		return NULL;
-	sv->unpacked = packable;
-	return sv->proved = c;
-}
-
-static void
-cache_drop(struct service *sv, struct cached **slot)
-{
-	if (*slot != NULL) {
-		sv->cache_bytes -= (*slot)->fields + (*slot)->length;
-		fd_close(&(*slot)->file);
-	}
-	free(*slot);
-	*slot = NULL;
-}
-
-/*
- * Keep sv->name; others make room.  The reply in out has all of it or, if
- * file is not -1, its head alone, and then another descriptor is kept, but
- * not where connections may need it.
+ * The reply with a file, whose reference is the reply's now: with some of
+ * it, or none, if that is asked for.
  */
 static void
-cache_add(struct service *sv, const struct reply *r, const struct buf *out,
-    int file)
+file_reply(struct server *sv, struct reply *r, struct file *f)
 {
-	struct cached **slot = cache_slot(sv, false), *c;
-	size_t length = file == -1 ? (size_t)r->length : 0;
-	size_t n = strlen(sv->name) + 1;
-	size_t fields = out->len - length - r->validators;
+	static const struct validators none = { "", 0 };
+	const struct request *rq = &sv->request;
+	const struct validators *v = &f->validators;
+	time_t now = sv->clock.tv_sec;
+	struct file *packed;
 
-	if (file == -1 || is_kept(*slot, sv->name))
-		cache_drop(sv, slot);
-	if (file != -1) {
-		if (sv->max < CACHE_OPEN * FD_SPARE)
-			return;
-		cache_drop(sv, slot = cache_slot(sv, true));
+	r->type = f->type;
+	r->script = f->front >= 0 && is_live(sv);
+	r->length = f->size;
+	if (r->script) {
+		tag_make(sv, "");
+		v = &none;
+	} else if (gzip_accepted(rq->field[FIELD_ACCEPT_ENCODING]) &&
+	    (packed = file_packed(sv, f)) != NULL) {
+		file_drop(&f);
+		f = packed;
+		v = &f->validators;
+		r->length = f->size;
+		r->encoding = "gzip";
 	}
-	while (sv->cache_bytes + fields + length > CACHE_MAX)
-		cache_drop(sv, &sv->cache[sv->cache_hand++ % CACHE_SLOTS]);
-	if ((c = calloc(1, sizeof(*c) + fields + length + n)) == NULL)
+	if (r->status == 200) {		/* a 404 page has no conditions */
+		r->status = preconditions(rq, v, now);
+		if (r->status == 0)
+			r->status = v->etag[0] == '\0' && !f->growing ? 200 :
+			    !range_wanted(rq, v, now) ? 200 :
+			    range_parse(rq->field[FIELD_RANGE], f->size,
+			    &r->first, &r->length);
+	}
+	if (r->status == 412 || r->status == 416) {
+		r->length = f->size;
+		r->script = false;
+		r->encoding = NULL;
+		file_drop(&f);
+		error_reply(sv, r, r->status);
 		return;
-	c->stamp = stat_stamp(&sv->st);
-	c->dev = sv->st.st_dev;
-	c->until = sv->now + CACHE_TIME;
-	c->validators = r->content - r->validators;
-	c->fields = fields;
-	c->length = length;
-	memcpy(c->data, out->data + r->validators, fields + length);
-	c->name = memcpy(c->data + fields + length, sv->name, n);
-	sv->cache_bytes += fields + length;
-	c->file = file == -1 ? -1 : fcntl(file, F_DUPFD_CLOEXEC, 0);
-	*slot = c;
-}
-
-/*
- * Say of a reply what the file's name tells.  Returns whether the same with
- * ".gz" would do, too.
- */
-static bool
-reply_named(struct service *sv, struct reply *r)
-{
-	r->type = type_of(sv->name);
-	r->insert = strcmp(r->type, "text/html") == 0 && is_live(sv);
-	return !r->insert &&
-	    gzip_accepted(sv->request.field[FIELD_ACCEPT_ENCODING]);
-}
-
-/*
- * Open sv->name below the docroot or, for a client that takes it, the same
- * with ".gz", if that is not older.  Returns a descriptor or -1 with errno.
- */
-static int
-site_open_encoded(struct service *sv, struct reply *r)
-{
-	char path[sizeof(sv->name) + 4];
-	bool packable = reply_named(sv, r);
-	int fd = site_open(&sv->site, sv->name, &sv->st), gz;
-	struct stat packed;
-
-	if (fd == -1 || !S_ISREG(sv->st.st_mode) || !packable)
-		return fd;
-	snprintf(path, sizeof(path), "%s.gz", sv->name);
-	if ((gz = site_open(&sv->site, path, &packed)) == -1)
-		return fd;
-	if (!S_ISREG(packed.st_mode) ||
-	    is_later(&sv->st.st_mtim, &packed.st_mtim)) {
-		close(gz);
-		return fd;
 	}
-	close(fd);
-	sv->st = packed;
-	r->encoding = "gzip";
-	r->cachable = false;
-	return gz;
-}
-
-/*
- * Find what the request's path names: the file itself, a directory's
- * index.html, or path.html for a path without an end.  Returns a descriptor
- * or -1 with errno; sv->name, the first that was tried, becomes the name of
- * what was found, if that is a file.
- */
-static int
-site_find(struct service *sv, struct reply *r, bool slash)
-{
-	const char *path = sv->request.path;
-	int fd = site_open_encoded(sv, r);
-
-	if (slash) {
-		if (fd != -1 ? S_ISREG(sv->st.st_mode) : errno != ENOENT)
-			return fd;
-		fd_close(&fd);
-		return site_open(&sv->site, path, &sv->st);
-	}
-	if (fd != -1 || errno != ENOENT)
-		return fd;
-	snprintf(sv->name, sizeof(sv->name), "%s.html", path);
-	return site_open_encoded(sv, r);
+	if (strcasecmp(name_end(f->name), "svgz") == 0)
+		r->encoding = "gzip";
+	r->file = f;
 }
 
 /* The reply to a path that names nothing: the site's page, or ours. */
-static int
-missing_reply(struct service *sv, struct reply *r)
+static void
+missing_reply(struct server *sv, struct reply *r)
 {
-	int fd = site_open(&sv->site, "404.html", &sv->st);
+	struct file *f;
 
-	if (fd == -1 || !S_ISREG(sv->st.st_mode)) {
-		fd_close(&fd);
-		error_reply(sv, 404, r);
-		return -1;
+	site_enter(&sv->site, sv->reads);
+	if ((f = file_get(sv, "404.html")) == NULL) {
+		error_reply(sv, r, sv->site.fd == -1 ? 503 : 404);
+		return;
 	}
 	r->status = 404;
-	r->type = "text/html";
-	r->length = sv->st.st_size;
-	r->insert = is_live(sv);
-	return fd;
+	file_reply(sv, r, f);
 }
 
-/* The reply with a file: with some of it, or none, if that is asked for. */
-static int
-file_reply(struct service *sv, struct reply *r, int fd)
+/* The reply that lists the directory that the path names. */
+static void
+listing_reply(struct server *sv, struct reply *r)
 {
-	const struct request *rq = &sv->request;
-	const struct stat *st = &sv->st;
-	time_t now = sv->clock.tv_sec;
+	struct listed **list = NULL, **name;
+	const char *path = sv->request.path;
+	struct stat st;
+	int fd = site_open(&sv->site, path, &st), why = errno;
 
-	r->st = st;
-	r->length = r->size = st->st_size;
-	r->mark = r->insert ? sv->mark : "";
-	if (is_racy(&st->st_ctim, &sv->clock)) {
-		snprintf(sv->racy, sizeof(sv->racy), "%s-%jx", r->mark,
-		    st->st_size <= INLINE_MAX ?
-		    (uintmax_t)content_hash(fd, st->st_size) :
-		    (uintmax_t)sv->clock.tv_nsec);
-		r->mark = sv->racy;
+	if (fd != -1 && !sv->opt->no_listings) {
+		list = names_read(fd);
+		why = errno;
+	} else if (fd != -1)
+		why = ENOENT;
+	if (list == NULL) {
+		fd_close(&fd);
+		if (status_of_errno(why) == 404)
+			missing_reply(sv, r);
+		else
+			error_reply(sv, r, status_of_errno(why));
+		return;
 	}
-	if ((r->status = preconditions(rq, st, r->mark, now)) == 0)
-		r->status = r->insert || !range_wanted(rq, st, now) ? 200 :
-		    range_parse(rq->field[FIELD_RANGE], st->st_size, &r->first,
-		    &r->length);
-	if (r->status < 400)
-		return fd;
-	fd_close(&fd);
-	error_reply(sv, r->status, r);
-	return -1;
+	page_begin(sv, r, "Index of /", path, "");
+	buf_puts(&sv->page, "<table>\n<tr><th scope=\"col\">Name</th><th "
+	    "scope=\"col\">Size</th><th scope=\"col\">Modified</th></tr>\n");
+	if (*path != '\0')
+		buf_puts(&sv->page, "<tr><td><a href=\"../\">../</a></td>"
+		    "<td></td><td></td></tr>\n");
+	for (name = list; *name != NULL; free(*name++))
+		listing_add(sv, fd, (*name)->name);
+	buf_puts(&sv->page, "</table>\n");
+	free(list);
+	close(fd);
 }
 
 /*
- * The reply that lists directory fd.  A long one is sent while it is made:
- * without its length, so that the end of the connection ends it.
+ * The reply to a good request for a path: the file of that name, the
+ * index.html of a directory or, for a name without an end, name.html; else
+ * the directory.
  */
 static void
-listing_reply(struct service *sv, struct reply *r, int fd)
+path_reply(struct server *sv, struct reply *r)
 {
-	buf_clear(&sv->page);
-	r->type = "text/html";
-	sv->listing = listing_open(&sv->page, fd, sv->request.path);
-	if (sv->listing == NULL) {
-		error_reply(sv, 503, r);
-		return;
-	}
-	sv->listing->live = is_live(sv);
-	if (!listing_write(&sv->page, sv, sv->listing)) {
-		listing_free(&sv->listing);
-		return;
-	}
-	r->endless = true;
-	r->keep = false;
-}
+	const char *path = sv->request.path;
+	size_t len = strlen(path);
+	bool slash = len == 0 || path[len - 1] == '/';
+	char name[PATH_LEN + 16];
+	struct file *f;
+	int why;
 
-/*
- * Decide what a good request for sv->request.path gets.  Returns the file
- * to send, or -1 if the body, such as it is, lies in sv->page or is kept.
- */
-static int
-request_answer(struct service *sv, struct reply *r)
-{
-	const struct request *rq = &sv->request;
-	int fd, status;
-	size_t len;
-	bool slash, packable;
-
-	if (rq->lost) {
-		sv->proved = NULL;
-		site_enter(&sv->site);
-		return missing_reply(sv, r);
+	site_enter(&sv->site, sv->reads);
+	snprintf(name, sizeof(name), "%s%s", path, slash ? "index.html" : "");
+	f = file_get(sv, name);
+	why = errno;
+	if (f == NULL && !slash && (why == ENOENT || why == EISDIR)) {
+		snprintf(name, sizeof(name), "%s.html", path);
+		f = file_get(sv, name);
+		if (f == NULL && errno != ENOENT && errno != EISDIR)
+			why = errno;
 	}
-	len = strlen(rq->path);
-	slash = len == 0 || rq->path[len - 1] == '/';
-	memcpy(sv->name, rq->path, len + 1);
-	if (slash)
-		memcpy(sv->name + len, "index.html", 11);
-	packable = reply_named(sv, r);
-	r->cachable = !r->insert && rq->field[FIELD_RANGE] == NULL;
-	if (r->cachable && (r->kept = cache_find(sv, packable)) != NULL) {
-		fd = r->kept->file == -1 ? -1 :
-		    fcntl(r->kept->file, F_DUPFD_CLOEXEC, 0);
-		if (fd != -1 || r->kept->length == (size_t)sv->st.st_size)
-			return file_reply(sv, r, fd);
-		r->kept = NULL;
-	}
-	sv->proved = NULL;
-	site_enter(&sv->site);
-	fd = site_find(sv, r, slash);
-	status = fd == -1 ? status_of_errno() : 200;
-	if (fd != -1 && S_ISDIR(sv->st.st_mode)) {
-		if (slash && !sv->opt->no_listings) {
-			listing_reply(sv, r, fd);
-			return -1;
-		}
-		close(fd);
-		status = slash ? 404 : 301;
-	}
-	if (!slash && strcmp(sv->name, rq->path) != 0)
-		r->cachable = false;
-	if (status == 200)
-		return file_reply(sv, r, fd);
-	if (status == 404)
-		return missing_reply(sv, r);
-	if (status == 301)
-		redirect_reply(sv, r, rq->path);
+	if (f != NULL)
+		file_reply(sv, r, f);
+	else if (slash && (why == ENOENT || why == EISDIR) &&
+	    sv->site.fd != -1)
+		listing_reply(sv, r);
+	else if (why == EISDIR)
+		redirect_reply(sv, r, path);
+	else if (status_of_errno(why) == 404)
+		missing_reply(sv, r);
 	else
-		error_reply(sv, status, r);
-	return -1;
+		error_reply(sv, r, status_of_errno(why));
 }
 
 /*
- * Whether a request is refused before any file is looked for: its status,
- * 301 for what lies just outside of the prefix; 0: it is not.
+ * What a request is for, before any file is looked at: 0 with request.path
+ * or request.own set, or the status that refuses it; 301 for what lies just
+ * outside of the prefix.
  */
 static int
-request_refused(struct service *sv, int status)
+request_route(struct server *sv)
 {
 	struct request *rq = &sv->request;
 	size_t n = strlen(sv->opt->prefix);
 
-	if (status != 0)
-		return status;
 	if (rq->method == METHOD_KNOWN)
 		return 405;
 	if (rq->method == METHOD_UNKNOWN)
@@ -3076,8 +3804,10 @@ request_refused(struct service *sv, int status)
 	if (is_stranger(sv))
 		return 403;
 	if (n > 0 && rq->target[0] == '/') {
-		if (strcmp(rq->target, "/") == 0)
+		if (rq->target[1] == '\0' || rq->target[1] == '?') {
+			rq->query = rq->target + 1;
 			return 301;
+		}
 		if (strncmp(rq->target, sv->opt->prefix, n) != 0)
 			return 404;
 		rq->target += n;
@@ -3093,176 +3823,49 @@ request_refused(struct service *sv, int status)
 		rq->target[strcspn(rq->target, "?")] = '\0';
 		return 0;
 	}
-	status = target_path(rq->target, rq->path, sizeof(rq->path),
+	return target_path(rq->target, rq->path, sizeof(rq->path),
 	    &rq->query);
-	if (status != 404)
-		return status;
-	rq->lost = true;
-	rq->path[0] = '\0';
-	return 0;
 }
 
-/*
- * The script in every page.  It listens only while its page is visible, for
- * a browser has few connections to a host; what it missed meanwhile the
- * numbers of the page tell.  It styles what it shows by properties alone
- * and loads nothing but from here, so a Content-Security-Policy of 'self'
- * lets it work; text from a log never becomes markup.
- */
-static const char reload_js[] =
-    "(() => {"
-    "if (window.blogserve) return;"
-    "window.blogserve = true;"
-    "const me = document.currentScript, data = me.dataset, url = name => new URL(name, me.src),"
-      "fields = () => [...document.querySelectorAll('input,textarea,select')],"
-      "secret = f => /password|file/.test(f.type),"
-      "make = (name, style, more) => Object.assign(document.createElement(name), { style }, more);"
-    "let done = +data.done, busy, source, box, bar, panel;"
-    "function again() {"
-      "if (busy) return;"
-      "busy = true;"
-      "const list = fields();"
-      "try {"
-        "sessionStorage.blogserve = JSON.stringify([location.href, scrollX, scrollY,"
-          "list.indexOf(document.activeElement), list.map(f => [secret(f) ? '' : f.value, f.checked])]);"
-      "} catch { }"
-      "location.reload();"
-    "}"
-    "function restore() {"
-      "try {"
-        "const [href, x, y, at, values] = JSON.parse(sessionStorage.blogserve), list = fields();"
-        "delete sessionStorage.blogserve;"
-        "if (href != location.href) return;"
-        "if (values.length == list.length)"
-          "list.forEach((f, i) => {"
-            "if (!secret(f)) [f.value, f.checked] = values[i];"
-          "});"
-        "list[at]?.focus({ preventScroll: true });"
-        "scrollTo(x, y);"
-      "} catch { }"
-    "}"
-    "function show(e) {"
-      "box ||= document.documentElement.appendChild("
-        "make('blogserve-ui', 'all:initial;position:fixed;z-index:2147483647')).attachShadow({ mode: 'open' });"
-      "box.append(e);"
-    "}"
-    "function building(ms, took) {"
-      "bar?.remove();"
-      "if (ms < 0) return;"
-      "bar = make('div', 'position:fixed;top:0;left:0;height:3px;background:#3a7',"
-        "{ role: 'progressbar', ariaLabel: 'building' });"
-      "show(bar);"
-      "bar.animate([{ width: 0 }, { width: '95%' }],"
-        "{ duration: Math.max(took, 1000), delay: -ms, fill: 'forwards' });"
-    "}"
-    "const log = pre => fetch(url('log'), { headers: { Range: 'bytes=-20000' } })"
-      ".then(r => r.status < 400 ? r.text() : '').then(t => {"
-        "pre.textContent = t.replace(/\\x1b(\\[[0-9;?]*[ -\\/]*[@-~]|\\][^\\x07]*\\x07|.)/g, '')"
-          ".split('\\n').slice(-40).join('\\n');"
-      "}).catch(() => { });"
-    "const close = () => panel?.remove();"
-    "function failed(s) {"
-      "if (panel?.build == s.build) return;"
-      "close();"
-      "panel = null;"
-      "if (!s.failed) return;"
-      "panel = make('section', 'position:fixed;inset:auto 0 0;max-height:50%;overflow:auto;' +"
-        "'padding:1em;color-scheme:light dark;background:Canvas;color:CanvasText;' +"
-        "'border-top:3px solid #c33;font:14px sans-serif', { role: 'alert', build: s.build });"
-      "const pre = make('pre', 'font:13px monospace;white-space:pre-wrap');"
-      "panel.append(make('button', 'float:right', { textContent: 'Close', onclick: close }),"
-        "`Build ${s.build}: ${s.failed}`, pre);"
-      "show(panel);"
-      "log(pre);"
-    "}"
-    "const imports = () => [...document.styleSheets].some(sheet => {"
-      "try {"
-        "return [...sheet.cssRules].some(r => r.type == 3);"
-      "} catch { }"
-    "});"
-    "const swap = () => document.querySelectorAll('link[rel~=stylesheet]').forEach(old => {"
-      "const to = new URL(old.href), link = old.cloneNode();"
-      "if (to.origin != location.origin || old.stale) return;"
-      "old.stale = true;"
-      "to.searchParams.set('blogserve', done);"
-      "link.href = to;"
-      "link.onload = link.onerror = () => old.remove();"
-      "old.after(link);"
-    "});"
-    "function told(s) {"
-      "if (s.start != data.start || s.other > done || ('wait' in data && s.building < 0)) return again();"
-      "if (s.done != done) {"
-        "if (!data.hash || imports()) return again();"
-        "done = s.done;"
-        "fetch(location.href).then(r => r.arrayBuffer()).then(b => {"
-          "const hash = new Uint8Array(b).reduce((h, c) => Math.imul(h ^ c, 16777619), -2128831035) >>> 0;"
-          "hash == data.hash ? swap() : again();"
-        "}).catch(again);"
-      "}"
-      "building(s.building, s.took);"
-      "if (s.building < 0) failed(s);"
-    "}"
-    "function hush() {"
-      "source?.close();"
-      "source = null;"
-    "}"
-    "function listen() {"
-      "if (document.hidden) return hush();"
-      "if (source) return;"
-      "source = new EventSource(url('events'));"
-      "source.onmessage = e => told(JSON.parse(e.data));"
-      "source.onerror = () => {"
-        "if (source?.readyState != 2) return;"
-        "source = null;"
-        "setTimeout(listen, 1000);"
-      "};"
-    "}"
-    "addEventListener('load', restore);"
-    "addEventListener('pagehide', hush);"
-    "addEventListener('pageshow', e => {"
-      "if (e.persisted) busy = false;"
-      "listen();"
-    "});"
-    "addEventListener('keydown', e => {"
-      "if (e.key == 'Escape') close();"
-    "});"
-    "document.addEventListener('visibilitychange', listen);"
-    "if ('wait' in data) {"
-      "const pre = make('pre', 'white-space:pre-wrap');"
-      "me.before(pre);"
-      "log(pre);"
-      "setInterval(log, 1000, pre);"
-    "}"
-    "listen();"
-    "})();";
+/* Add text as JSON has it in quotes. */
+static void
+json_add(struct buf *b, const char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text < ' ' || *text == '"' || *text == '\\')
+			buf_printf(b, "\\u%04x", (unsigned char)*text);
+		else
+			buf_add(b, text, 1);
+}
 
 /* An event: what the script compares, and shows. */
 static void
-event_add(struct buf *b, const struct service *sv)
+event_add(struct buf *b, const struct server *sv)
 {
-	const struct orders *o = &sv->orders;
+	const struct record *o = &sv->orders.build;
 	char how[128] = "";
 
 	if (o->took >= 0)
 		status_text(how, sizeof(how), o->status);
 	buf_printf(b, "data: {\"start\":\"%s\",\"done\":%u,\"other\":%u,"
-	    "\"build\":%u,\"building\":%jd,\"took\":%jd,\"failed\":\"%s\"}\n\n",
-	    sv->start, o->done, o->other, o->build,
+	    "\"build\":%u,\"building\":%jd,\"took\":%jd,\"failed\":\"%s\","
+	    "\"what\":\"", sv->start, o->done, o->other, o->number,
 	    (intmax_t)(!o->building ? -1 : o->started_at > 0 ?
-	    sv->now - o->started_at : 0),
-	    (intmax_t)o->took, how);
+	    sv->now - o->started_at : 0), (intmax_t)o->took, how);
+	json_add(b, o->what);
+	buf_puts(b, "\"}\n\n");
 }
 
 /* What /.blogserve/status says, for scripts: a line for each, "key: value". */
 static void
-status_write(struct buf *b, const struct service *sv)
+status_write(struct buf *b, const struct server *sv)
 {
-	const struct orders *o = &sv->orders;
+	const struct record *o = &sv->orders.build;
 	const char *state = sv->opt->command == NULL ? "serving" :
 	    o->building || o->took < 0 ? "building" :
 	    o->status != 0 ? "failed" : "ok";
 
-	buf_printf(b, "state: %s\nbuild: %u\n", state, o->build);
+	buf_printf(b, "state: %s\nbuild: %u\n", state, o->number);
 	if (o->took >= 0)
 		buf_printf(b, "exit: %d\nseconds: %.3f\n",
 		    WIFSIGNALED(o->status) ? 128 + WTERMSIG(o->status) :
@@ -3271,40 +3874,41 @@ status_write(struct buf *b, const struct service *sv)
 	    (intmax_t)(sv->now - sv->started_at) / 1000);
 }
 
-/*
- * The reply to what is below /.blogserve/.  Returns the log's descriptor,
- * or -1 if the body lies in sv->page.
- */
-static int
-own_reply(struct service *sv, struct reply *r)
+/* The reply to what is below /.blogserve/. */
+static void
+own_reply(struct server *sv, struct reply *r)
 {
 	const struct request *rq = &sv->request;
+	const char *const *line;
+	struct file *f = NULL;
+	struct stat st;
 	int fd;
 
 	buf_clear(&sv->page);
 	r->type = "text/plain";
-	if (strcmp(rq->own, "status") == 0) {
+	if (strcmp(rq->own, "status") == 0)
 		status_write(&sv->page, sv);
-	} else if (strcmp(rq->own, "log") == 0) {
-		sv->proved = NULL;
+	else if (sv->opt->no_reload)
+		error_reply(sv, r, 404);
+	else if (strcmp(rq->own, "log") == 0) {
 		if (sv->builds_log != -1 &&
 		    (fd = fcntl(sv->builds_log, F_DUPFD_CLOEXEC, 0)) != -1 &&
-		    fstat(fd, &sv->st) == 0)
-			return file_reply(sv, r, fd);
-	} else if (strcmp(rq->own, "reload.js") == 0 &&
-	    !sv->opt->no_reload) {
+		    fstat(fd, &st) == 0)
+			f = file_make(sv, fd, "", &st);
+		if (f != NULL)
+			file_reply(sv, r, f);
+	} else if (strcmp(rq->own, "reload.js") == 0) {
 		r->type = type_of(".js");
-		buf_puts(&sv->page, reload_js);
-	} else if (strcmp(rq->own, "events") == 0 &&
-	    !sv->opt->no_reload) {
+		for (line = reload_js; *line != NULL; line++)
+			buf_puts(&sv->page, *line);
+	} else if (strcmp(rq->own, "events") == 0) {
 		r->type = "text/event-stream";
-		r->stream = r->endless = true;
+		r->stream = true;
 		r->keep = false;
 		buf_puts(&sv->page, "retry: 500\n");
 		event_add(&sv->page, sv);
 	} else
-		error_reply(sv, 404, r);
-	return -1;
+		error_reply(sv, r, 404);
 }
 
 /* Whether read's result ends what it read from: not that nothing came. */
@@ -3315,26 +3919,26 @@ is_end(ssize_t n)
 }
 
 /*
- * Take the latest orders.  Returns how many snapshots came, or -1 when the
- * parent is gone.  Writes of up to PIPE_BUF bytes are whole, so reads of
- * what was written are, too.
+ * Take the latest orders.  Returns whether any came; that the parent is
+ * gone is noted.  Writes of up to PIPE_BUF bytes are whole, so reads of what
+ * was written are, too.
  */
-static int
-orders_drain(struct service *sv)
+static bool
+orders_drain(struct server *sv)
 {
-	int count = 0;
+	bool came = false;
 	ssize_t n;
 
 	while ((n = read(sv->orders_fd, &sv->orders, sizeof(sv->orders))) > 0)
-		count++;
-	if (count > 0)
-		sv->proved = NULL;
-	return is_end(n) ? -1 : count;
+		came = true;
+	sv->reads += came;
+	sv->orphaned |= n == 0;
+	return came;
 }
 
-/* Set when a connection's patience ends; sv->until must not be later. */
+/* Set when a connection's patience ends; server.until must not be later. */
 static void
-conn_wait(struct service *sv, struct conn *c, int64_t ms)
+conn_wait(struct server *sv, struct conn *c, int64_t ms)
 {
 	c->until = sv->now + ms;
 	sv->until = sooner(sv->until, c->until);
@@ -3342,7 +3946,7 @@ conn_wait(struct service *sv, struct conn *c, int64_t ms)
 
 /* The same for a client that is slow, as -t says. */
 static void
-conn_bear(struct service *sv, struct conn *c, int64_t ms)
+conn_bear(struct server *sv, struct conn *c, int64_t ms)
 {
 	conn_wait(sv, c, sv->opt->patience > 0 ? sv->opt->patience : ms);
 }
@@ -3352,13 +3956,12 @@ conn_bear(struct service *sv, struct conn *c, int64_t ms)
  * ASCII, a quote or a backslash as \xHH, so that no client can forge one.
  */
 static void
-log_add(struct buf *b, const char *text)
+log_add(struct buf *b, const char *text, size_t n)
 {
 	size_t i;
 
-	if (text == NULL)
-		text = "-";
-	for (i = 0; i < LOG_MAX && strchr("\r\n", text[i]) == NULL; i++)
+	for (i = 0; i < n && i < LOG_MAX && strchr("\r\n", text[i]) == NULL;
+	    i++)
 		if (text[i] < ' ' || text[i] > '~' || text[i] == '"' ||
 		    text[i] == '\\')
 			buf_printf(b, "\\x%02x", (unsigned char)text[i]);
@@ -3366,11 +3969,22 @@ log_add(struct buf *b, const char *text)
 			buf_add(b, text + i, 1);
 }
 
+/* The same with a field of the request in quotes. */
+static void
+log_field(struct buf *b, const char *text)
+{
+	buf_puts(b, " \"");
+	text = text != NULL ? text : "-";
+	log_add(b, text, strlen(text));
+	buf_puts(b, "\"");
+}
+
 /* Begin the line of a reply; its bytes are counted while it is sent. */
 static void
-conn_log(struct service *sv, struct conn *c, int status)
+conn_log(struct server *sv, struct conn *c, int status)
 {
-	const char *const *f = sv->request.field;
+	const char *line = c->in.data + c->in.at;
+	size_t n = buf_left(&c->in);
 	char host[INET6_ADDRSTRLEN] = "-", date[64] = "-";
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
@@ -3380,61 +3994,52 @@ conn_log(struct service *sv, struct conn *c, int status)
 		address_text((struct sockaddr *)&ss, host);
 	if (localtime_r(&sv->clock.tv_sec, &tm) != NULL)
 		strftime(date, sizeof(date), "%d/%b/%Y:%H:%M:%S %z", &tm);
+	for (; n > 0 && (*line == '\r' || *line == '\n'); n--)
+		line++;
 	buf_clear(&c->line);
 	buf_printf(&c->line, "%s - - [%s] \"", host, date);
-	log_add(&c->line, sv->in + strspn(sv->in, "\r\n"));
+	log_add(&c->line, line, n);
 	buf_printf(&c->line, "\" %d ", status);
 	c->line.at = c->line.len;
-	buf_puts(&c->line, " \"");
-	log_add(&c->line, f[FIELD_REFERER]);
-	buf_puts(&c->line, "\" \"");
-	log_add(&c->line, f[FIELD_USER_AGENT]);
-	buf_puts(&c->line, "\"\n");
+	log_field(&c->line, sv->request.field[FIELD_REFERER]);
+	log_field(&c->line, sv->request.field[FIELD_USER_AGENT]);
+	buf_puts(&c->line, "\n");
 }
 
 /* Write the log's lines, at once; that they are lost is said once. */
 static void
-log_flush(struct service *sv)
+log_flush(struct server *sv)
 {
-	if (sv->log.len > 0 && !sv->log.failed) {
-		if (write(sv->opt->log, sv->log.data, sv->log.len) != -1)
-			sv->log_mute = false;
-		else if (!sv->log_mute) {
-			sv->log_mute = true;
-			say_why(WARNING, sv->opt->logfile);
-		}
+	struct buf *b = &sv->log;
+
+	if (b->len > 0 && !b->failed) {
+		if (write(sv->opt->log, b->data, b->len) != -1)
+			sv->log_lost = false;
+		else
+			say_once(&sv->log_lost, sv->opt->logfile,
+			    strerror(errno));
 	}
-	buf_clear(&sv->log);
+	buf_clear(b);
 }
 
-/* The reply is over: its line is ready. */
+/* The reply is over: its line is ready, its file and its buffer are free. */
 static void
-conn_logged(struct service *sv, struct conn *c)
+conn_finish(struct server *sv, struct conn *c)
 {
-	if (c->line.len == 0)
-		return;
-	buf_add(&sv->log, c->line.data, c->line.at);
-	buf_printf(&sv->log, "%jd", (intmax_t)(c->sent > 0 ? c->sent : 0));
-	buf_add(&sv->log, c->line.data + c->line.at, buf_left(&c->line));
-	buf_free(&c->line);
-	if (sv->log.len > INLINE_MAX)
+	if (c->line.len > 0) {
+		buf_add(&sv->log, c->line.data, c->line.at);
+		buf_printf(&sv->log, "%jd",
+		    (intmax_t)(c->sent > 0 ? c->sent : 0));
+		buf_add(&sv->log, c->line.data + c->line.at,
+		    buf_left(&c->line));
+		buf_free(&c->line);
+	}
+	if (sv->log.len > CHUNK)
 		log_flush(sv);
-}
-
-/* Let the file of a reply go, and the buffer, to be used again. */
-static void
-conn_finish(struct service *sv, struct conn *c)
-{
-	conn_logged(sv, c);
-	if (c->corked)
-		extra_cork(c->fd, 0);
-	c->corked = false;
-	fd_close(&c->file);
-	buf_free(&c->tail);
-	listing_free(&c->listing);
+	file_drop(&c->file);
 	c->left = 0;
 	c->held_until = 0;
-	if (sv->spare.data == NULL && !c->out.failed) {
+	if (sv->spare.data == NULL && c->out.cap <= CHUNK) {
 		buf_clear(&c->out);
 		buf_move(&sv->spare, &c->out);
 	} else
@@ -3442,7 +4047,7 @@ conn_finish(struct service *sv, struct conn *c)
 }
 
 static void
-conn_close(struct service *sv, struct conn *c)
+conn_close(struct server *sv, struct conn *c)
 {
 	conn_finish(sv, c);
 	buf_free(&c->in);
@@ -3450,140 +4055,153 @@ conn_close(struct service *sv, struct conn *c)
 	c->state = CONN_CLOSED;
 }
 
-/* Whether the file that is sent is as it was; the log, 0, may grow. */
-static bool
-conn_unchanged(const struct conn *c)
+/* The one place that writes the head of a reply with length bytes of body. */
+static void
+reply_head(struct buf *out, const struct reply *r, const struct server *sv,
+    off_t length)
 {
-	struct stat st;
+	const struct file *f = r->file;
+	const char *type = r->type != NULL ? r->type :
+	    "application/octet-stream";
+	size_t n = strlen(type);
+	bool validated = f != NULL && !r->script && r->status != 404 &&
+	    f->validators.etag[0] != '\0';
+	time_t modified = validated ? f->validators.modified : 0;
+	char date[80];
 
-	return c->bytes == 0 ||
-	    (fstat(c->file, &st) == 0 && stat_bytes(&st) == c->bytes);
+	buf_puts(out, "HTTP/1.0 ");
+	buf_puts(out, status_of(r->status)->line);
+	buf_puts(out, "\r\nDate: ");
+	buf_puts(out, sv->date);
+	buf_puts(out, r->keep ? "\r\nConnection: keep-alive\r\n" :
+	    "\r\nConnection: close\r\n");
+	buf_puts(out, "Server: blogserve\r\nCache-Control: no-cache\r\n");
+	if (r->location != NULL) {
+		buf_puts(out, "Location: ");
+		buf_puts(out, r->location);
+		buf_puts(out, "\r\n");
+	}
+	if (r->status == 405)
+		buf_puts(out, "Allow: GET, HEAD\r\n");
+	if (r->status == 503)
+		buf_puts(out, "Retry-After: 1\r\n");
+	if (validated) {	/* no later than Date (RFC 9110, 8.8.2.1) */
+		date_format(date, modified < sv->clock.tv_sec ? modified :
+		    sv->clock.tv_sec);
+		buf_puts(out, "Last-Modified: ");
+		buf_puts(out, date);
+		buf_puts(out, "\r\nETag: ");
+		buf_puts(out, f->validators.etag);
+		buf_puts(out, "\r\nAccept-Ranges: bytes\r\n");
+	}
+	if (f != NULL)
+		buf_puts(out, "Vary: Accept-Encoding, Sec-Fetch-Dest\r\n");
+	if (r->status == 304) {
+		buf_puts(out, "\r\n");
+		return;
+	}
+	buf_puts(out, "Content-Type: ");
+	buf_puts(out, type);
+	if (strncmp(type, "text/", 5) == 0 && strcmp(type + n - 3, "xml") != 0 &&
+	    (f == NULL || !f->other_charset))
+		buf_puts(out, "; charset=utf-8");
+	buf_puts(out, "\r\n");
+	if (r->type != NULL)
+		buf_puts(out, "X-Content-Type-Options: nosniff\r\n");
+	if (r->encoding != NULL)
+		buf_printf(out, "Content-Encoding: %s\r\n", r->encoding);
+	if (r->stream)
+		buf_puts(out, "X-Accel-Buffering: no\r\n");
+	else
+		buf_printf(out, "Content-Length: %jd\r\n", (intmax_t)length);
+	if (r->status == 206)
+		buf_printf(out, "Content-Range: bytes %jd-%jd/%jd\r\n",
+		    (intmax_t)r->first, (intmax_t)(r->first + r->length - 1),
+		    (intmax_t)f->size);
+	else if (r->status == 416)
+		buf_printf(out, "Content-Range: bytes */%jd\r\n",
+		    (intmax_t)r->length);
+	buf_puts(out, "\r\n");
 }
 
 /*
- * Add the next piece of the file to the reply.  False when the file is not
- * any more what the head says, for a build may write while we send: then
- * the connection must end, so that the client sees that it has not all.
+ * Whether the file that is sent is what its head says, for a build may write
+ * while we send.  It may grow where no build does it: a log, a recording.
  */
 static bool
-conn_fill(struct conn *c)
+conn_unchanged(const struct server *sv, const struct conn *c)
+{
+	const struct file *f = c->file;
+	struct stat st;
+
+	return fstat(f->fd, &st) == 0 && (stat_bytes(&st) == f->bytes ||
+	    (f->growing && st.st_size >= f->size) ||
+	    (!sv->orders.build.building && st.st_size > f->size));
+}
+
+/*
+ * Add the next piece of a large file to the reply.  False when the file is
+ * not any more what the head says: then the connection must end, so that
+ * the client sees that it has not all.
+ */
+static bool
+conn_fill(const struct server *sv, struct conn *c)
 {
 	size_t n = c->left < CHUNK ? (size_t)c->left : CHUNK;
-	ssize_t r;
 
-	if (!buf_room(&c->out, n))
+	if (!buf_room(&c->out, n) || !read_all(c->file->fd,
+	    c->out.data + c->out.len, n, c->at) || !conn_unchanged(sv, c))
 		return false;
-	if ((r = pread(c->file, c->out.data + c->out.len, n, c->at)) <= 0 ||
-	    !conn_unchanged(c))
-		return false;
-	c->out.len += (size_t)r;
-	c->at += r;
-	c->left -= r;
-	if (c->left == 0)
-		buf_add(&c->out, c->tail.data, c->tail.len);
+	c->out.len += n;
+	c->at += (off_t)n;
+	c->left -= (off_t)n;
 	return true;
 }
 
 /*
- * Put the script into the page that is to be sent: into sv->page with all
- * of it or, of a long one, behind it.  UTF-16 is left alone.  False when
- * the file changed meanwhile.
+ * Compose the reply in conn.out: its head, and what is sent with it of its
+ * body.  What is left is sent from the file.
  */
-static bool
-conn_insert(struct service *sv, struct conn *c, struct reply *r)
-{
-	struct buf text = { 0 };
-	char more[32], begin[2];
-	size_t at;
-	bool ok;
-
-	if (r->length > INSERT_MAX) {
-		if (pread(c->file, begin, 2, 0) == 2 && !is_utf16(begin, 2))
-			script_add(&c->tail, sv, "");
-		r->length += (off_t)c->tail.len;
-		return true;
-	}
-	c->left = r->length;
-	c->at = 0;
-	buf_room(&c->out, 1);
-	while (c->left > 0 && conn_fill(c))
-		;
-	ok = c->left == 0 && !c->out.failed && conn_unchanged(c);
-	buf_move(&text, &c->out);
-	if (ok) {
-		fd_close(&c->file);
-		buf_clear(&sv->page);
-		at = body_end(text.data, text.len);
-		snprintf(more, sizeof(more), " data-hash=\"%u\"",
-		    (unsigned)page_hash(text.data, text.len));
-		buf_add(&sv->page, text.data, at);
-		if (!is_utf16(text.data, text.len))
-			script_add(&sv->page, sv, more);
-		buf_add(&sv->page, text.data + at, text.len - at);
-	}
-	buf_free(&text);
-	return ok;
-}
-
-/* What we read changed meanwhile: answer once more, but not for ever. */
 static void
-conn_retry(struct conn *c)
+conn_compose(struct server *sv, struct conn *c, struct reply *r)
 {
-	c->state = c->tries++ < TRIES_MAX && !c->out.failed ? CONN_HOLD :
-	    CONN_CLOSED;
-}
+	struct buf *out = &c->out, *page = &sv->page;
+	bool body = sv->request.method != METHOD_HEAD && r->status != 304;
+	off_t length = r->file != NULL ? r->length : (off_t)page->len;
+	size_t front = r->script ? (size_t)r->file->front : 0;
 
-/*
- * Compose the reply: its head, then as much of its body as is sent with
- * it, which is what was kept, sv->page, or the first piece of the file.
- */
-static OUT_OF_LINE void
-conn_compose(struct service *sv, struct conn *c, struct reply *r)
-{
-	struct buf *page = &sv->page;
-	time_t now = sv->clock.tv_sec;
-
-	buf_free(&c->out);
-	if (r->insert && c->file != -1 && r->status != 304 &&
-	    !conn_insert(sv, c, r)) {
-		conn_retry(c);
-		return;
+	buf_free(out);
+	buf_move(out, &sv->spare);
+	if (sv->clock.tv_sec != sv->date_at) {
+		sv->date_at = sv->clock.tv_sec;
+		date_format(sv->date, sv->date_at);
 	}
-	buf_move(&c->out, &sv->spare);
-	if (c->file == -1 && r->kept == NULL)
-		r->length = (off_t)page->len;
-	if (now != sv->date_at) {
-		sv->date_at = now;
-		date_format(sv->date, now);
-	}
-	reply_head(&c->out, r, now, sv->date);
-	c->sent = -(off_t)c->out.len;
-	c->left = c->file != -1 ? r->length - (off_t)c->tail.len : 0;
-	c->at = r->first;
-	c->stream = r->stream && sv->request.method == METHOD_GET;
-	c->keep = r->keep;
+	if (!r->simple)
+		reply_head(out, r, sv, r->status == 416 && r->file == NULL ?
+		    (off_t)page->len : length + (r->script ?
+		    (off_t)sv->tag.len : 0));
+	c->sent = -(off_t)out->len;
+	c->file = r->file;
+	c->at = r->first + (off_t)front;
+	c->left = body && r->file != NULL ? length - (off_t)front : 0;
 	c->state = CONN_SEND;
-	if (sv->request.method == METHOD_HEAD || r->status == 304)
-		c->left = 0;
-	else if (r->kept != NULL)
-		buf_add(&c->out, r->kept->data + r->kept->fields,
-		    r->kept->length);
-	else if (c->file == -1) {
-		buf_add(&c->out, page->data, page->len);
-		c->listing = sv->listing;
-		sv->listing = NULL;
-	} else if (c->left > 0 && c->left <= INLINE_MAX && !conn_fill(c))
-		conn_retry(c);
-	else if ((c->left == 0 ? r->length <= CACHE_FILE :
-	    c->left == r->length) && r->cachable && r->status == 200 &&
-	    !r->simple && !c->out.failed &&
-	    !is_racy(&r->st->st_ctim, &sv->clock))
-		cache_add(sv, r, &c->out, c->left > 0 ? c->file : -1);
-	listing_free(&sv->listing);
+	if (body && r->script) {
+		if (c->file->fd == -1)
+			buf_add(out, c->file->data, front);
+		else if (!buf_room(out, front) ||
+		    !read_all(c->file->fd, out->data + out->len, front, 0))
+			out->failed = true;
+		else
+			out->len += front;
+		buf_add(out, sv->tag.data, sv->tag.len);
+	} else if (body && r->file == NULL)
+		buf_add(out, page->data, page->len);
+	if (c->left > 0 && c->file->fd != -1 && !conn_fill(sv, c))
+		out->failed = true;
 	conn_bear(sv, c, IDLE_TIME);
-	if (c->out.failed || page->failed)
+	if (out->failed || page->failed || sv->tag.failed)
 		c->state = CONN_CLOSED;
-	if (page->cap > INLINE_MAX || page->failed)
+	if (page->cap > CHUNK || page->failed)
 		buf_free(page);
 }
 
@@ -3592,7 +4210,7 @@ conn_compose(struct service *sv, struct conn *c, struct reply *r)
  * HOLD_TIME, and not when we stop: then it is told of the build.
  */
 static bool
-conn_held(struct service *sv, struct conn *c)
+conn_held(struct server *sv, struct conn *c)
 {
 	if (!sv->orders.hold || sv->draining)
 		return false;
@@ -3605,26 +4223,29 @@ conn_held(struct service *sv, struct conn *c)
 }
 
 /*
- * Answer the head of len bytes in sv->head: with status, 0: as it deserves.
- * The reply is composed in c; or c is held, if there is a build under way
- * or one began meanwhile, for what we read may be half of a page (R9).
+ * Answer the head of len bytes in server.head: with status, 0: as it
+ * deserves.  The reply is composed; or c is held, if there is a build under
+ * way or one began meanwhile, for what we read may be half of a page (R9).
  */
 static void
-conn_answer(struct service *sv, struct conn *c, size_t len, int status)
+conn_answer(struct server *sv, struct conn *c, size_t len, int status)
 {
 	struct request *rq = &sv->request;
-	struct reply r = { .status = 200, .size = -1, .mark = "" };
+	struct reply r = { .status = 200 };
+	bool parsed, site;
 
 	clock_gettime(CLOCK_REALTIME, &sv->clock);
 	if (status == 0)
 		status = request_parse(rq, sv->head, len);
 	else
 		memset(rq, 0, sizeof(*rq));
-	c->linger |= status != 0 || rq->body;
-	r.simple = status == 0 && rq->minor == -1;
-	r.keep = status == 0 && rq->keep && !sv->draining;
-	if ((status = request_refused(sv, status)) == 0 && rq->own == NULL &&
-	    sv->orders.hold) {
+	parsed = status == 0;
+	r.simple = parsed && rq->minor == -1;
+	r.keep = parsed && rq->keep && !sv->draining;
+	if (parsed)
+		status = request_route(sv);
+	site = parsed && rq->own == NULL && (status == 0 || status == 404);
+	if (site && sv->orders.hold) {
 		if (conn_held(sv, c)) {
 			c->state = CONN_HOLD;
 			return;
@@ -3633,43 +4254,40 @@ conn_answer(struct service *sv, struct conn *c, size_t len, int status)
 	}
 	if (status == 301)
 		redirect_reply(sv, &r, "");
+	else if (status == 404)
+		missing_reply(sv, &r);
 	else if (status != 0)
-		error_reply(sv, status, &r);
-	else if (rq->own != NULL) {
-		c->file = own_reply(sv, &r);
-		c->bytes = 0;
-	} else {
-		c->file = request_answer(sv, &r);
-		c->bytes = stat_bytes(&sv->st);
-	}
+		error_reply(sv, &r, status);
+	else if (rq->own != NULL)
+		own_reply(sv, &r);
+	else
+		path_reply(sv, &r);
 	conn_compose(sv, c, &r);
+	c->next = r.stream && rq->method == METHOD_GET ? CONN_STREAM :
+	    r.keep ? CONN_READ : !parsed || rq->body ? CONN_LINGER :
+	    CONN_CLOSED;
 	if (c->state == CONN_CLOSED)
 		conn_close(sv, c);
-	if (status == 0 && rq->own == NULL && sv->opt->command != NULL &&
-	    !sv->draining && c->state == CONN_SEND && orders_drain(sv) > 0)
+	else if (site && status != 503 && sv->opt->command != NULL &&
+	    !sv->draining && orders_drain(sv)) {
 		c->state = CONN_HOLD;
-	if (c->state == CONN_HOLD)
 		conn_finish(sv, c);
-	else if (c->state == CONN_SEND) {
-		c->tries = 0;
-		if (sv->opt->log != -1)
-			conn_log(sv, c, r.status);
-	}
+	} else if (sv->opt->log != -1)
+		conn_log(sv, c, r.status);
 }
 
 /*
- * Read what came into c->in: once a step at most, so that none can keep the
- * others waiting.
+ * The only place that reads from a client: what is not the begin of a head
+ * is discarded (RFC 9112, section 9.6).
  */
 static void
-conn_read(struct service *sv, struct conn *c)
+conn_read(struct server *sv, struct conn *c)
 {
 	size_t have = buf_left(&c->in);
 	ssize_t n = read(c->fd, sv->in, HEAD_MAX - have);
 
-	c->was_read = true;
-	sv->proved = NULL;
-	if (n > 0) {
+	sv->reads++;
+	if (n > 0 && c->state == CONN_READ) {
 		if (have == 0)
 			conn_bear(sv, c, HEAD_TIME);
 		buf_add(&c->in, sv->in, (size_t)n);
@@ -3679,89 +4297,83 @@ conn_read(struct service *sv, struct conn *c)
 }
 
 /*
- * READ: answer the first whole head, or what will never be one or is late;
- * read once if there is none.  Returns whether there is more to do at once.
+ * READ: answer the first whole head, or what will never be one or is late.
+ * Returns whether there is more to do at once.
  */
 static bool
-conn_input(struct service *sv, struct conn *c)
+conn_input(struct server *sv, struct conn *c)
 {
-	size_t have, len;
+	size_t have = buf_left(&c->in), len;
+	const char *in = c->in.data + c->in.at;
 
-	for (;;) {
-		if ((have = buf_left(&c->in)) > 0)
-			memcpy(sv->in, c->in.data + c->in.at, have);
-		if ((len = head_length(sv->in, have)) > 0 || c->was_read)
-			break;
-		conn_read(sv, c);
-	}
 	if (have == 0)
 		return false;
-	sv->in[have] = '\0';
-	if (len > 0) {
-		memcpy(sv->head, sv->in, len);
+	if ((len = head_length(in, have)) > 0) {
+		memcpy(sv->head, in, len);
 		sv->head[len] = '\0';
 		conn_answer(sv, c, len, 0);
-	} else if ((unsigned char)sv->in[0] < ' ' && sv->in[0] != '\r' &&
-	    sv->in[0] != '\n')
+	} else if ((unsigned char)in[0] < ' ' && in[0] != '\r' &&
+	    in[0] != '\n')
 		conn_answer(sv, c, 0, 400);	/* such as TLS */
 	else if (have == HEAD_MAX)
-		conn_answer(sv, c, 0, memchr(sv->in, '\n', have) == NULL ?
+		conn_answer(sv, c, 0, memchr(in, '\n', have) == NULL ?
 		    414 : 431);
 	else if (sv->now >= c->until)
 		conn_answer(sv, c, 0, 408);
-	if (c->state == CONN_CLOSED)
-		return false;
-	if (c->state == CONN_HOLD)
-		len = 0;
-	buf_clear(&c->in);
-	buf_add(&c->in, sv->in + len, have - len);
-	if (have == len)
+	if (c->state != CONN_SEND)
+		return c->state == CONN_HOLD;
+	c->in.at += len;
+	if (len == 0 || buf_left(&c->in) == 0)
 		buf_free(&c->in);
-	return c->state == CONN_SEND || c->state == CONN_HOLD;
+	return true;
 }
 
 /*
- * Send the next piece: what is composed, then the file, by sendfile while
- * that is possible.  But a build may write while we send, so the last piece
- * goes through conn_fill, which sees that: a file that changed before it
- * was sent is never sent to its end.  (What sendfile has queued shares the
- * file's memory until the client has it.)  Returns what write(2) does, and
- * in *size what was to be sent.
+ * Send the next piece: what is composed and the bytes of the file, if they
+ * are in memory, in one; else by sendfile while that is possible.  But the
+ * last piece goes through conn_fill, which sees what a build changes: a file
+ * that changed before it was sent is never sent to its end.  (What sendfile
+ * has queued shares the file's memory until the client has it.)  Returns
+ * what write(2) does, and in *size what was to be sent.
  */
 static ssize_t
-conn_send(struct service *sv, struct conn *c, size_t *size)
+conn_send(struct server *sv, struct conn *c, size_t *size)
 {
-	ssize_t n = -1;
+	struct iovec v[2];
+	size_t out = buf_left(&c->out), n;
+	ssize_t r;
+	int count = 1;
 
-	if (c->left > 0 && !c->corked) {
-		c->corked = true;
-		extra_cork(c->fd, 1);
-	}
-	if (buf_left(&c->out) == 0) {
+	if (out == 0 && c->left > 0 && c->file->fd != -1) {
 		buf_clear(&c->out);
-		if (c->listing != NULL && !listing_write(&c->out, sv,
-		    c->listing))
-			listing_free(&c->listing);
-		if (c->left > SENDFILE_REST) {
-			/* A change is seen before the last, anyway. */
-			if (c->sent > 0 && !conn_unchanged(c))
-				return errno = EIO, -1;
-			*size = c->left - SENDFILE_REST < SENDFILE_MAX ?
-			    (size_t)c->left - SENDFILE_REST : SENDFILE_MAX;
-			n = extra_sendfile(c->fd, c->file, &c->at, *size);
-			if (n > 0)
-				c->left -= n;
-			if (n > 0 || (n == -1 && errno == EAGAIN))
-				return n;
+		if (c->left > CHUNK && conn_unchanged(sv, c)) {
+			*size = c->left - CHUNK < SENDFILE_MAX ?
+			    (size_t)c->left - CHUNK : SENDFILE_MAX;
+			r = extra_sendfile(c->fd, c->file->fd, &c->at, *size);
+			if (r > 0)
+				c->left -= r;
+			if (r > 0 || (r == -1 && errno == EAGAIN))
+				return r;
 		}
-		if (c->out.failed || (c->left > 0 && !conn_fill(c)))
+		if (!conn_fill(sv, c))
 			return errno = EIO, -1;
+		out = buf_left(&c->out);
 	}
-	*size = buf_left(&c->out);
-	n = write(c->fd, c->out.data + c->out.at, *size);
-	if (n > 0)
-		c->out.at += (size_t)n;
-	return n;
+	v[0].iov_base = c->out.data + c->out.at;
+	v[0].iov_len = *size = out;
+	if (c->left > 0 && c->file->fd == -1) {
+		v[count].iov_base = c->file->data + c->at;
+		v[count++].iov_len = (size_t)c->left;
+		*size += (size_t)c->left;
+	}
+	if ((r = writev(c->fd, v, count)) <= 0)
+		return r;
+	n = (size_t)r < out ? (size_t)r : out;
+	c->out.at += n;
+	c->at += r - (ssize_t)n;
+	if (c->file != NULL && c->file->fd == -1)
+		c->left -= r - (ssize_t)n;
+	return r;
 }
 
 /*
@@ -3770,14 +4382,13 @@ conn_send(struct service *sv, struct conn *c, size_t *size)
  * Returns whether all is sent and there is more to do at once.
  */
 static bool
-conn_output(struct service *sv, struct conn *c)
+conn_output(struct server *sv, struct conn *c)
 {
 	size_t size = 0;
 	ssize_t n;
 	int turn;
 
-	for (turn = 0; c->left > 0 || buf_left(&c->out) > 0 ||
-	    c->listing != NULL; turn++) {
+	for (turn = 0; c->left > 0 || buf_left(&c->out) > 0; turn++) {
 		if (turn == TURN_MAX)
 			return false;
 		n = conn_send(sv, c, &size);
@@ -3788,35 +4399,34 @@ conn_output(struct service *sv, struct conn *c)
 		c->sent += n;
 		conn_bear(sv, c, IDLE_TIME);
 		/* It may not all have arrived when we close. */
-		c->linger |= turn > 0 || (size_t)n < size;
+		c->slow |= turn > 0 || (size_t)n < size;
 		if ((size_t)n < size)
 			return false;
 	}
-	if (c->stream && !sv->draining) {
+	c->state = sv->draining ? CONN_CLOSED : c->next;
+	if (c->state == CONN_CLOSED && c->slow && !sv->draining)
+		c->state = CONN_LINGER;
+	if (c->state == CONN_STREAM) {
 		buf_clear(&c->out);
-		c->state = CONN_STREAM;
 		conn_wait(sv, c, PING_TIME);
 		return false;
 	}
 	conn_finish(sv, c);
-	if (c->keep && !sv->draining) {
-		c->state = CONN_READ;
+	if (c->state == CONN_READ) {
 		if (buf_left(&c->in) > 0)
 			conn_bear(sv, c, HEAD_TIME);
 		return buf_left(&c->in) > 0;
 	}
-	if (c->linger && !sv->draining && shutdown(c->fd, SHUT_WR) == 0) {
-		c->state = CONN_LINGER;
+	if (c->state == CONN_LINGER && shutdown(c->fd, SHUT_WR) == 0)
 		conn_wait(sv, c, LINGER_TIME);
-		return true;
-	}
-	conn_close(sv, c);
+	else
+		conn_close(sv, c);
 	return false;
 }
 
 /* Let a connection do what it can without waiting. */
 static void
-conn_step(struct service *sv, struct conn *c)
+conn_step(struct server *sv, struct conn *c)
 {
 	bool more = true;
 	int turn;
@@ -3834,16 +4444,12 @@ conn_step(struct service *sv, struct conn *c)
 			more = conn_output(sv, c);
 			break;
 		case CONN_STREAM:
-		case CONN_LINGER:	/* discard (RFC 9112, 9.6) */
-			if (is_end(read(c->fd, sv->in, sizeof(sv->in))))
-				conn_close(sv, c);
-			/* FALLTHROUGH */
+		case CONN_LINGER:
 		case CONN_CLOSED:
 			more = false;
 			break;
 		}
 	c->more = more;
-	c->was_read = false;
 }
 
 /* What a connection waits for; to go on, for what is there already. */
@@ -3868,7 +4474,7 @@ conn_events(const struct conn *c)
 
 /* A connection's patience has ended; READ tells a slow one so itself. */
 static void
-conn_expire(struct service *sv, struct conn *c)
+conn_expire(struct server *sv, struct conn *c)
 {
 	if (c->state == CONN_STREAM) {
 		buf_puts(&c->out, ":\n\n");
@@ -3880,7 +4486,7 @@ conn_expire(struct service *sv, struct conn *c)
 
 /* Connections i and j change places. */
 static void
-service_swap(struct service *sv, size_t i, size_t j)
+server_swap(struct server *sv, size_t i, size_t j)
 {
 	struct pollfd p = sv->polls[sv->first + i];
 	struct conn c = sv->conns[i];
@@ -3896,7 +4502,7 @@ service_swap(struct service *sv, size_t i, size_t j)
  * takes its place; so those above i, which were done before, stay done.
  */
 static void
-service_step(struct service *sv, size_t i)
+server_step(struct server *sv, size_t i)
 {
 	struct pollfd *p = &sv->polls[sv->first + i];
 	struct conn *c = &sv->conns[i];
@@ -3911,67 +4517,34 @@ service_step(struct service *sv, size_t i)
 	if (c->state != CONN_CLOSED)
 		return;
 	if (i < sv->busy) {
-		service_swap(sv, i, --sv->busy);
+		server_swap(sv, i, --sv->busy);
 		i = sv->busy;
 	}
-	service_swap(sv, i, --sv->count);
+	server_swap(sv, i, --sv->count);
 	sv->full = false;
 }
 
 /*
  * After all were polled: those that are ready, and the busy ones that have
- * moved since the last time, are the busy ones.  A poll costs by the number
- * of descriptors, and most connections are open for a request that does not
- * come: the more there are, the later is the next time.
+ * moved since the last time, are the busy ones; those whose patience has
+ * ended go.  A poll costs by the number of descriptors, and most connections
+ * are open for a request that does not come: the more there are, the later
+ * is the next time.
  */
 static void
-service_sweep(struct service *sv)
+server_sweep(struct server *sv)
 {
 	size_t i, was = sv->busy;
+	struct conn *c;
 
 	for (i = sv->busy = 0; i < sv->count; i++)
 		if (sv->polls[sv->first + i].revents != 0 ||
 		    (i < was && sv->conns[i].stirred)) {
 			sv->conns[i].stirred = false;
-			service_swap(sv, i, sv->busy++);
+			server_swap(sv, i, sv->busy++);
 		}
 	sv->sweep_at = sv->now + SWEEP_TIME + (int64_t)sv->count /
 	    SWEEP_CONNS;
-}
-
-/*
- * Let the ready connections step: poll found so many, listeners included.
- * What they sent is read first, so that one stat of a file is later than
- * all requests for it; one that closes by that is removed in its step.
- */
-static void
-service_turn(struct service *sv, int ready)
-{
-	size_t i;
-	int left, reads = 0;
-
-	for (i = sv->busy, left = ready; left > 0 && i-- > 0;)
-		if (sv->polls[sv->first + i].revents != 0) {
-			left--;
-			if (sv->conns[i].state == CONN_READ &&
-			    buf_left(&sv->conns[i].in) == 0 &&
-			    reads++ < READ_MAX)
-				conn_read(sv, &sv->conns[i]);
-		}
-	for (i = sv->busy, left = ready; left > 0 && i-- > 0;)
-		if (sv->polls[sv->first + i].revents != 0) {
-			left--;
-			service_step(sv, i);
-		}
-}
-
-/* Let those go whose patience has ended; find the next whose will. */
-static void
-service_expire(struct service *sv)
-{
-	struct conn *c;
-	size_t i;
-
 	if (sv->until == 0 || sv->now < sv->until)
 		return;
 	for (sv->until = 0, i = sv->count; i-- > 0;) {
@@ -3980,14 +4553,14 @@ service_expire(struct service *sv)
 			sv->until = sooner(sv->until, c->until);
 		else {
 			conn_expire(sv, c);
-			service_step(sv, i);
+			server_step(sv, i);
 		}
 	}
 }
 
 /* Let the one go that has been idle longest.  False when none is idle. */
 static bool
-service_evict(struct service *sv)
+server_evict(struct server *sv)
 {
 	int64_t until, first = INT64_MAX;
 	struct conn *c, *oldest = NULL;
@@ -4003,20 +4576,20 @@ service_evict(struct service *sv)
 	if (oldest == NULL)
 		return false;
 	conn_close(sv, oldest);
-	service_step(sv, (size_t)(oldest - sv->conns));
+	server_step(sv, (size_t)(oldest - sv->conns));
 	return true;
 }
 
 /* Room for another connection; false when there is none to be had. */
 static bool
-service_room(struct service *sv)
+server_room(struct server *sv)
 {
 	size_t cap = sv->cap > 0 ? sv->cap * 2 : 16;
 	struct pollfd *polls;
 	struct conn *conns;
 
 	if (sv->count == sv->max)
-		return service_evict(sv);
+		return server_evict(sv);
 	if (sv->count < sv->cap)
 		return true;
 	if ((conns = realloc(sv->conns, cap * sizeof(*conns))) != NULL)
@@ -4025,43 +4598,67 @@ service_room(struct service *sv)
 	    sizeof(*polls))) != NULL)
 		sv->polls = polls;
 	if (conns == NULL || polls == NULL)
-		return service_evict(sv);
+		return server_evict(sv);
 	sv->cap = cap;
 	return true;
 }
 
-/* Accept some of what waits at a listener, and let each step at once. */
+/* Accept some of what waits at a listener; they are read from at once. */
 static void
-service_accept(struct service *sv, int listener)
+server_accept(struct server *sv, int listener)
 {
+	struct pollfd *p;
 	struct conn *c;
 	int fd, turn;
 
 	for (turn = 0; turn < ACCEPT_MAX && !sv->full; turn++) {
-		if (!service_room(sv)) {
+		if (!server_room(sv)) {
 			sv->full = true;
 			return;
 		}
-		fd = extra_accept(listener);
-		if (fd == -1 && (errno == ENOSYS || errno == EPERM) &&
-		    (fd = accept(listener, NULL, NULL)) != -1)
-			fd_prepare(fd);
-		if (fd == -1 && status_of_errno() != 503)
-			return;
-		if (fd == -1) {
-			sv->full = !service_evict(sv);
+		if ((fd = accept(listener, NULL, NULL)) == -1) {
+			if (status_of_errno(errno) != 503 || errno == EAGAIN ||
+			    errno == EINTR)
+				return;
+			sv->full = !server_evict(sv);
 			continue;
 		}
+		fd_prepare(fd);
 		c = &sv->conns[sv->count];
 		memset(c, 0, sizeof(*c));
 		c->fd = fd;
-		c->file = -1;
 		conn_bear(sv, c, IDLE_TIME);
-		sv->polls[sv->first + sv->count].fd = fd;
-		sv->polls[sv->first + sv->count].revents = 0;
-		service_swap(sv, sv->count++, sv->busy);
-		service_step(sv, sv->busy++);
+		p = &sv->polls[sv->first + sv->count];
+		p->fd = fd;
+		p->events = p->revents = POLLIN;
+		server_swap(sv, sv->count++, sv->busy++);
 	}
+}
+
+/*
+ * Let those that are ready go on: what they sent is read first.  One that
+ * closes by that is removed in its step.
+ */
+static void
+server_turn(struct server *sv)
+{
+	struct pollfd *polls = sv->polls + sv->first;
+	struct conn *c;
+	size_t i;
+	int reads = 0;
+
+	for (i = sv->busy; i-- > 0;) {
+		c = &sv->conns[i];
+		if ((polls[i].revents & ~POLLOUT) == 0 || (c->more &&
+		    (c->state != CONN_READ || buf_left(&c->in) > 0)) ||
+		    c->state == CONN_SEND || c->state == CONN_HOLD)
+			continue;
+		if (reads++ < READ_MAX)
+			conn_read(sv, c);
+	}
+	for (i = sv->busy; i-- > 0;)
+		if (sv->polls[sv->first + i].revents != 0)
+			server_step(sv, i);
 }
 
 static void
@@ -4075,40 +4672,42 @@ listeners_close(struct listeners *l)
 
 /* No more clients; responses in flight go out, the rest ends now. */
 static void
-service_drain(struct service *sv)
+server_drain(struct server *sv)
 {
+	struct conn *c;
 	size_t i;
 
 	sv->draining = true;
 	sv->drain_until = sv->now + DRAIN_TIME;
 	listeners_close(sv->listeners);
 	for (i = sv->count; i-- > 0;) {
-		if (sv->conns[i].state == CONN_READ || sv->conns[i].stream ||
-		    sv->conns[i].state == CONN_LINGER)
-			conn_close(sv, &sv->conns[i]);
-		service_step(sv, i);
+		c = &sv->conns[i];
+		if (c->state == CONN_READ || c->state == CONN_STREAM ||
+		    c->state == CONN_LINGER || (c->state == CONN_SEND &&
+		    c->next == CONN_STREAM))
+			conn_close(sv, c);
+		server_step(sv, i);
 	}
 }
 
 /* Tell the event streams how things are now; one that does not read ends. */
 static void
-service_tell(struct service *sv)
+server_tell(struct server *sv)
 {
 	struct conn *c;
 	size_t i;
 
 	sv->told = sv->orders;
-	snprintf(sv->mark, sizeof(sv->mark), "-%s.%u", sv->start,
-	    sv->orders.done);
 	for (i = sv->count; i-- > 0;) {
 		c = &sv->conns[i];
-		if (!c->stream)
+		if (c->state != CONN_STREAM && (c->state != CONN_SEND ||
+		    c->next != CONN_STREAM))
 			continue;
 		event_add(&c->out, sv);
 		c->state = CONN_SEND;
 		if (c->out.failed || buf_left(&c->out) > STREAM_MAX)
 			conn_close(sv, c);
-		service_step(sv, i);
+		server_step(sv, i);
 	}
 }
 
@@ -4117,22 +4716,23 @@ service_tell(struct service *sv)
  * held.
  */
 static void
-service_obey(struct service *sv)
+server_obey(struct server *sv)
 {
 	size_t i;
 
-	if ((sv->orders.stopping || sv->site.moved) && !sv->draining)
-		service_drain(sv);
+	if ((sv->orders.stopping || sv->orphaned || sv->site.moved) &&
+	    !sv->draining)
+		server_drain(sv);
 	if (sv->orders.reopen != sv->told.reopen)
 		logs_reopen(sv->opt);
 	if (memcmp(&sv->told, &sv->orders, sizeof(sv->told)) != 0)
-		service_tell(sv);
+		server_tell(sv);
 	if (!sv->holding || sv->orders.hold)
 		return;
 	sv->holding = false;
 	for (i = sv->count; i-- > 0;)
 		if (sv->conns[i].state == CONN_HOLD)
-			service_step(sv, i);
+			server_step(sv, i);
 }
 
 /*
@@ -4178,12 +4778,12 @@ path_parent(char *path)
 }
 
 /*
- * Give up what serving does not need.  A docroot that builds make again must
+ * Give up what serving does not need.  A docroot that is made again must
  * stay in reach, so what is allowed is the directory that holds it; one that
- * goes elsewhere needs a server with other rights.
+ * goes elsewhere needs another server, confined anew.
  */
 static void
-service_confine(struct service *sv)
+server_confine(struct server *sv)
 {
 	const struct options *opt = sv->opt;
 	const struct rlimit none = { 0, 0 };
@@ -4195,8 +4795,7 @@ service_confine(struct service *sv)
 	setrlimit(RLIMIT_NPROC, &none);
 #endif
 	setrlimit(RLIMIT_CORE, &none);
-	snprintf(root, sizeof(root), opt->command == NULL ? "%s" : "%s/..",
-	    opt->root);
+	snprintf(root, sizeof(root), "%s/..", opt->root);
 	if (stat(root, &st) == -1) {	/* the first build is to make it */
 		path_copy(root, opt->root);
 		path_parent(root);
@@ -4207,49 +4806,35 @@ service_confine(struct service *sv)
 	    "/" : root, opt->logfile != NULL ? path_parent(log) : NULL));
 }
 
-/* Allot what the service needs; at worst the server exits and is replaced. */
+/* Allot what the server needs; at worst it exits and is replaced. */
 static void
-service_open(struct service *sv)
+server_open(struct server *sv)
 {
 	sv->max = conn_limit();
 	sv->first = 1 + sv->listeners->count;
 	sv->polls = must_alloc(sv->first * sizeof(*sv->polls));
 	sv->polls[0].fd = sv->orders_fd;
 	sv->polls[0].events = POLLIN;
+	sv->reads = 1;
 	sv->site.opt = sv->opt;
 	sv->site.fd = -1;
-	service_confine(sv);
+	server_confine(sv);
 	sv->now = clock_ms();
 }
 
 /*
- * Close what was kept open for CACHE_TIME, for it may have been removed; at
- * rest all of it and, but for that of -A, the docroot, so that it can be
- * unmounted.
+ * Wait for orders, clients and connections: the busy ones while there are
+ * any, all of them now and then, and when none is busy or one's patience has
+ * ended.  At rest the docroot is let go, so that it can be unmounted, but for
+ * that of -A.
  */
 static void
-service_release(struct service *sv)
+server_wait(struct server *sv)
 {
-	struct cached **c;
-
-	for (c = sv->open; c < sv->open + CACHE_OPEN; c++)
-		if (*c != NULL && (sv->busy == 0 || sv->now >= (*c)->until))
-			cache_drop(sv, c);
-	if (sv->busy == 0 && !sv->opt->atomic)
-		fd_close(&sv->site.fd);
-}
-
-/*
- * Wait for orders, clients and connections: the busy ones while there are
- * any, all of them now and then, and when none is busy.  Returns how many
- * are ready.
- */
-static int
-service_wait(struct service *sv)
-{
-	int64_t until = sooner(sv->until, sv->drain_until);
-	bool all = sv->busy == 0 || sv->now >= sv->sweep_at;
+	bool all = sv->busy == 0 || sv->now >= sv->sweep_at ||
+	    (sv->until != 0 && sv->now >= sv->until);
 	size_t i, count = sv->first + (all ? sv->count : sv->busy);
+	int64_t until = sooner(sv->until, sv->drain_until);
 	int ready, wait;
 
 	for (i = 0; i < sv->listeners->count; i++) {
@@ -4260,114 +4845,138 @@ service_wait(struct service *sv)
 		until = sooner(until, sv->now + RETRY_TIME);
 	if (sv->busy > 0)
 		until = sooner(until, sv->sweep_at);
-	service_release(sv);
+	if (sv->oldest != NULL)
+		until = sooner(until, sv->oldest->until);
+	if (buf_left(&messages.waiting) > 0)
+		until = sooner(until, sv->now + COPY_TIME);
+	if (sv->busy == 0 && !sv->opt->atomic) {
+		fd_close(&sv->site.fd);
+		sv->site.looked = 0;
+	}
 	/* Not to wait is cheaper: poll need not queue at each of them. */
 	wait = all && sv->busy > 0 ? 0 : poll_time(until, sv->now);
 	ready = poll(sv->polls, (nfds_t)count, wait);
 	sv->now = clock_ms();
-	sv->proved = NULL;
+	sv->reads++;
 	if (ready <= 0)
 		for (i = 0; i < count; i++)
 			sv->polls[i].revents = 0;
 	if (ready == 0 && wait != 0)
 		sv->full = false;
+	while (sv->oldest != NULL && sv->now >= sv->oldest->until)
+		file_forget(sv);
 	if (all)
-		service_sweep(sv);
-	return ready > 0 ? ready : 0;
+		server_sweep(sv);
 }
 
 /* What is allotted goes with the process; what was cut short is logged. */
 static void
-service_close(struct service *sv)
+server_close(struct server *sv)
 {
 	while (sv->count > 0)
 		conn_close(sv, &sv->conns[--sv->count]);
 	log_flush(sv);
+	while (sv->oldest != NULL)
+		file_forget(sv);
 	fd_close(&sv->orders_fd);
 	fd_close(&sv->builds_log);
 	fd_close(&sv->site.fd);
 	if (sv->opt->log != -1)
 		close(sv->opt->log);
+	err_finish();
 }
 
 /*
- * The server's life: orders first, then the connections, then new ones, so
- * that no stale readiness is acted on.  Returns when it is to exit.
+ * The server's life: orders first, then clients, then the connections.
+ * Returns when it is to exit.
  */
 static void
-serve(struct service *sv)
+serve(struct server *sv)
 {
 	size_t i;
-	int ready;
 
-	service_open(sv);
+	server_open(sv);
 	for (;;) {
-		service_obey(sv);
+		server_obey(sv);
 		log_flush(sv);
+		err_drain();
 		if (sv->draining && (sv->count == 0 ||
 		    sv->now >= sv->drain_until))
 			return;
-		ready = service_wait(sv);
-		if (sv->polls[0].revents != 0) {
-			ready--;
-			if (orders_drain(sv) == -1) {
-				sv->orders.stopping = true;
-				sv->polls[0].fd = -1;
-			}
-		}
-		service_turn(sv, ready);
-		service_expire(sv);
+		server_wait(sv);
+		if (sv->polls[0].revents != 0)
+			orders_drain(sv);
+		if (sv->orphaned)
+			sv->polls[0].fd = -1;
 		for (i = 0; i < sv->listeners->count; i++)
 			if (sv->polls[1 + i].revents != 0)
-				service_accept(sv, sv->listeners->fd[i]);
+				server_accept(sv, sv->listeners->fd[i]);
+		server_turn(sv);
 	}
 }
 
 /* ---------------------------------------------------------------------
  * 5  Watching: the parent's view of the sources
  *
- * The snapshot is a tree of directories with the stamps of their entries;
- * a scan compares it with the tree as it is.  The -w operands are the
- * entries of a directory without a name at its top.  Notification, where
- * there is one, only marks the directories to look at; what changed there
- * the snapshot says, as it does when all of them are scanned.
+ * The snapshot is a tree of nodes, one for a name; the -w operands are the
+ * names in a directory without a name at its top.  A directory that is
+ * marked is looked at: read, and each of its entries compared with its node.
+ * Notification marks directories, when it is told of something there.  A
+ * scan marks the top, and what is looked at in a scan marks all that is below
+ * it.  Marked directories are looked at in slices: one call of watch_step
+ * takes SLICE_TIME (R6), and goes on later where it stopped.
+ *
+ * So a change takes this way: number -> those who listen to it -> marked
+ * directory -> quiet -> look -> changes -> a wish for a build.
  * ------------------------------------------------------------------ */
 
-/* How builds in a row changed a thing, to find out who lives on its own. */
-struct habit {
-	unsigned build;		/* the latest that changed it */
-	uint8_t row;		/* how many in a row, each caused by the last */
-	bool own;		/* the builds' own: no source */
-};
-
-struct entry {
-	char *name;
+struct node {
+	struct item item;	/* by directory and name */
+	struct dir *up;		/* in which it is; NULL: the top */
+	struct node *next;	/* in the same directory */
 	struct dir *dir;	/* NULL: not a directory that is watched */
 	uint64_t stamp;		/* of its stat, 0: not looked at yet */
 	uint64_t content;	/* hash of its bytes, 0: not known */
-	struct habit habit;
+	unsigned long seen;	/* by which look */
+	unsigned build;		/* the latest build that changed it, 0: none */
+	uint8_t made;		/* builds that changed it, and nobody else */
+	uint8_t doubts;		/* that it is a product: builds to be sure */
+	bool named;		/* that it is was said */
 	bool racy;		/* its stamp may miss a change: compare bytes */
-};
-
-struct dir {
-	struct dir *up;
-	struct entry *entries;	/* sorted by name */
-	size_t count;
-	char *names;		/* what the entries' names point into */
-	dev_t dev;
-	ino_t ino;
-	int number;		/* for notification, 0: none */
-	struct habit habit;	/* of its entries' coming and going */
-	bool dirty;		/* to be looked at */
-	bool below;		/* there are dirty ones below */
-	bool mute;		/* that it cannot be read was said */
+	bool passage;		/* a directory on the way to the docroot */
 	char name[];
 };
 
-/* Which directory a notification's number means; a number may have many. */
-struct numbered {
+/* Marks of directories: what was heard of is looked at first. */
+enum { HEARD, SCANNED, MARKS };
+
+struct dir {
+	struct item item;	/* by dev and ino */
+	struct node *node;	/* whose directory this is */
+	struct node *first;	/* in it */
+	struct listener *listeners;	/* through which it hears */
+	dev_t dev;
+	ino_t ino;
+	int number;		/* of its own notification, 0: none */
+	bool marked[MARKS];
+	struct dir *next[MARKS];	/* that is marked so, too */
+	bool gone;		/* but still in a queue */
+	bool known;		/* it was read to its end, once at least */
+	bool unreadable;	/* that it is was said */
+};
+
+/* A directory hears of a name in the directory with this number. */
+struct listener {
+	struct item item;	/* by number */
 	int number;
+	struct listener *next;	/* of the same directory */
 	struct dir *dir;
+	bool ended;		/* it is told of nothing any more */
+	char name[];		/* "": of all names */
+};
+
+struct queue {
+	struct dir *head, *tail;
 };
 
 /* What changed: the paths for BLOGSERVE_CHANGED, and how many. */
@@ -4378,42 +4987,74 @@ struct changes {
 	bool others;		/* not stylesheets alone, or their sources */
 };
 
+/* The directory that is being looked at. */
+struct look {
+	struct dir *dir;	/* NULL: none */
+	bool scan;		/* what is below is to be looked at, too */
+	DIR *stream;		/* NULL: the operands of -w are read */
+	int fd;
+	size_t operand;
+	unsigned long seen;	/* the number of this look */
+	struct buf path;	/* of the directory, as given to -w */
+};
+
+/* What is no source: this file or, with a name, this entry of a directory. */
+struct left_out {
+	dev_t dev;
+	ino_t ino;
+	const char *name;
+};
+
 struct watch {
 	const struct options *opt;
 	struct dir *top;
+	struct node *root;	/* the node of top */
+	struct table names, dirs, numbers;
+	struct queue marked[MARKS];
+	struct look look;
 	int notify;		/* -1: scanning tells all */
-	struct numbered *numbered;	/* sorted by number */
-	size_t numbered_count, numbered_cap;
-	bool overflowed;	/* that events were lost was said */
 	int64_t heard_at;	/* the latest event not looked into, 0: none */
 	int64_t first_at;	/* the first of them */
-	int64_t scan_at;	/* when to look at everything */
-	int64_t cost;		/* ms of processor time that this took */
-	size_t files;
-	/* The scan under way. */
-	struct changes *changes;	/* where to, NULL: the first scan */
-	bool all;		/* look at every directory */
-	bool after_build;	/* compare what changed by its bytes ... */
-	struct timespec ended;	/* ... unless that was later than this */
-	unsigned build;		/* the latest */
-	bool caused;		/* by nothing but the one before */
-	bool dropped;		/* a change was held to be the build's own */
-	/* What the walk leaves out: what we write ourselves, ... */
-	struct stat own[4];
-	/* ... and the docroot, if a command makes it. */
-	struct stat out, out_parent;
+	bool looking;		/* into what was heard */
+	bool scanning;
+	bool scanned;		/* once, at least: what is new is a change */
+	int64_t scan_at;	/* when the next scan begins */
+	int64_t cost;		/* ms of processor time that the last took */
+	int64_t show_at;	/* progress of the first scan */
+	size_t files;		/* seen in this scan */
+	size_t unreadable;	/* directories, not yet said */
+	char unreadable_first[PATH_LEN];
+	int unreadable_why;
+	bool overflowed;	/* that events were lost was said */
+	bool kernels;		/* that a file system is left out was said */
+	struct left_out left_out[8];
+	struct changes *changes;	/* where what changed is noted */
+	/* The latest build that ended, by the clock of file systems. */
+	unsigned build;
+	struct timespec began, ended;
+	bool confirming;	/* it was made because of a doubt */
+	int64_t doubt;		/* ms until a build is to resolve one, 0: none */
+	char writes[NAME_MAX + 1];	/* where builds write, "/": all over */
 };
 
-/* The name is not a source by itself, or -x says so of name or path. */
+/* Whether files of this name come and go beside what is edited. */
+static bool
+name_is_litter(const char *name)
+{
+	size_t n = strlen(name);
+
+	return name[n - 1] == '~' || strcmp(name, "4913") == 0 ||
+	    (name[0] == '#' && name[n - 1] == '#') ||
+	    (n > 4 && strcmp(name + n - 4, ".swp") == 0);
+}
+
+/* The name is hidden, or -x says of name or path that it is no source. */
 static bool
 name_ignored(const struct options *opt, const char *name, const char *path)
 {
 	const char **x;
-	size_t n = strlen(name);
 
-	if (name[0] == '.' || name[n - 1] == '~' || strcmp(name, "4913") == 0 ||
-	    (name[0] == '#' && name[n - 1] == '#') ||
-	    (n > 4 && strcmp(name + n - 4, ".swp") == 0))
+	if (name[0] == '.')
 		return true;
 	for (x = opt->exclude; *x != NULL; x++)
 		if (fnmatch(*x, name, 0) == 0 ||
@@ -4422,29 +5063,39 @@ name_ignored(const struct options *opt, const char *name, const char *path)
 	return false;
 }
 
-/* The path of name in d, as given to -w, without "./"; and a NUL. */
+/* Have b be dir's path and, with a name, that of an entry; without "./". */
 static void
-path_add(struct buf *b, const struct dir *d, const char *name)
+path_join(struct buf *b, const struct buf *dir, const char *name)
 {
-	if (d->up != NULL) {
-		path_add(b, d->up, d->name);
-		b->len -= b->len > 0;
-		if (buf_left(b) == 1 && b->data[b->at] == '.')
-			b->len--;
-		else if (b->len > 0 && b->data[b->len - 1] != '/')
+	buf_clear(b);
+	if (dir->len > 1 && strcmp(dir->data, ".") != 0) {
+		buf_add(b, dir->data, dir->len - 1);
+		if (dir->data[dir->len - 2] != '/')
 			buf_puts(b, "/");
 	}
 	buf_add(b, name, strlen(name) + 1);
 }
 
-/* A warning about name in d: what is wrong with it. */
+/* The path of a node, as given to -w, and a NUL. */
 static void
-path_warn(const struct dir *d, const char *name, const char *what)
+node_path(struct buf *b, const struct node *n)
+{
+	struct buf up = { 0 };
+
+	if (n->up != NULL)
+		node_path(&up, n->up->node);
+	path_join(b, &up, n->name);
+	buf_free(&up);
+}
+
+/* A message about a node: what is with it. */
+static void
+node_say(enum level level, const struct node *n, const char *what)
 {
 	struct buf path = { 0 };
 
-	path_add(&path, d, name);
-	say(WARNING, "%s: %s", path.failed ? name : path.data, what);
+	node_path(&path, n);
+	say(level, "%s: %s", path.failed ? n->name : path.data, what);
 	buf_free(&path);
 }
 
@@ -4465,30 +5116,31 @@ line_listed(const struct buf *b, const char *line, size_t n)
 	return false;
 }
 
-/* Note that name in d changed; twice the same is once. */
+
+/* Note that a node changed; twice the same is once. */
 static void
-change_add(struct watch *w, const struct dir *d, const char *name)
+change_add(struct watch *w, const struct node *node)
 {
 	struct changes *ch = w->changes;
-	const char *dot = strrchr(name, '.');
 	struct buf path = { 0 };
 
-	if (ch == NULL)
-		return;
-	if (dot == NULL || !token_listed("css,scss,sass,less,styl", dot + 1))
+	ch->count++;
+	if (!word_listed("css scss sass less styl", name_end(node->name),
+	    strlen(name_end(node->name))))
 		ch->others = true;
-	path_add(&path, d, name);
+	if (ch->inexact)
+		return;
+	node_path(&path, node);
 	if (path.failed || strchr(path.data, '\n') != NULL ||
 	    ch->paths.len + path.len > CHANGED_MAX)
 		ch->inexact = true;
-	else
+	else {
 		path.data[path.len - 1] = '\n';
-	if (ch->inexact)
-		ch->count++;
-	else if (!line_listed(&ch->paths, path.data, path.len)) {
-		buf_add(&ch->paths, path.data, path.len);
+		if (line_listed(&ch->paths, path.data, path.len))
+			ch->count--;
+		else
+			buf_add(&ch->paths, path.data, path.len);
 		ch->inexact = ch->paths.failed;
-		ch->count++;
 	}
 	buf_free(&path);
 }
@@ -4501,183 +5153,180 @@ changes_clear(struct changes *ch)
 	ch->inexact = ch->others = false;
 }
 
-/*
- * A build changed a thing: whether that counts.  It does, unless as many
- * builds in a row have done so with no other cause: then it is their own,
- * until one leaves it alone.  Its name is told when that is found out.
- */
+/* Whether the latest build ran at a time that a file system wrote down. */
 static bool
-habit_counts(struct watch *w, struct habit *h, const struct dir *d,
-    const char *name)
+is_built(const struct watch *w, const struct timespec *t)
 {
-	if (h->build != w->build) {
-		if (h->build + 1 != w->build)
-			h->own = false;
-		if (h->build + 1 != w->build || !w->caused)
-			h->row = 0;
-		h->build = w->build;
-		if (h->row <= LOOP_MAX)
-			h->row++;
-	}
-	if (!h->own && h->row > LOOP_MAX) {
-		h->own = true;
-		/* LOOP_MAX */
-		path_warn(d, name, "changed by 5 builds in a row: "
-		    "no longer a source (see -x)");
-	}
-	w->dropped |= h->own;
-	return !h->own;
+	return w->build > 0 && !is_later(&w->began, t) &&
+	    !is_later(t, &w->ended);
 }
 
 /*
- * Note that name in d changed, unless it is a build's habit; h is NULL if
- * no build did it.
+ * Whose change it is.  What changed while a build ran may be the build's
+ * work or somebody's save; so it counts, and the next build is made.  But
+ * what PRODUCT_BUILDS builds have changed, and nobody else in between, is a
+ * product of builds, which counts no more: n is the node that is found so,
+ * a directory for what comes and goes in it.  If that is a mistake, a change
+ * was lost: so a build is made later, to be sure.  When that changes the
+ * product, too, the next comes after twice the time, and DOUBTS_MAX of them
+ * are enough.
  */
-static void
-change_note(struct watch *w, struct habit *h, const struct dir *d,
-    const char *name)
-{
-	if (h == NULL || habit_counts(w, h, d, name))
-		change_add(w, d, name);
-}
-
-/* The first of those that are numbered so or higher. */
-static size_t
-numbered_find(const struct watch *w, int number)
-{
-	size_t low = 0, high = w->numbered_count, mid;
-
-	while (low < high) {
-		mid = low + (high - low) / 2;
-		if (w->numbered[mid].number < number)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
-}
-
-/* Number d; twice is once.  False when memory ran out. */
 static bool
-numbered_add(struct watch *w, int number, struct dir *d)
+change_counts(struct watch *w, struct node *n, bool built)
 {
-	size_t i = numbered_find(w, number), cap = w->numbered_cap * 2 + 16;
-	struct numbered *more;
+	int64_t delay = (int64_t)DOUBT_TIME << n->doubts;
+	struct buf path = { 0 };
 
-	for (; i < w->numbered_count && w->numbered[i].number == number; i++)
-		if (w->numbered[i].dir == d)
-			return true;
-	if (w->numbered_count == w->numbered_cap) {
-		if ((more = realloc(w->numbered, cap * sizeof(*more))) == NULL)
-			return false;
-		w->numbered = more;
-		w->numbered_cap = cap;
+	if (!built) {
+		n->made = 0;
+		return true;
 	}
-	memmove(w->numbered + i + 1, w->numbered + i,
-	    (w->numbered_count++ - i) * sizeof(*w->numbered));
-	w->numbered[i].number = number;
-	w->numbered[i].dir = d;
-	return true;
+	if (n->build != w->build && n->made < PRODUCT_BUILDS) {
+		n->made++;
+	} else if (n->build != w->build && w->confirming &&
+	    n->doubts < DOUBTS_MAX)
+		n->doubts++;
+	n->build = w->build;
+	if (n->made < PRODUCT_BUILDS)
+		return true;
+	if (!n->named && n->up != NULL) {
+		node_path(&path, n);
+		say(WARNING, "%s: changed by builds alone: a product, no "
+		    "source (-x %s says so from the start)", path.failed ?
+		    n->name : path.data, n->name);
+		buf_free(&path);
+	}
+	n->named = true;
+	if (n->doubts < DOUBTS_MAX)
+		w->doubt = sooner(w->doubt, delay);
+	return false;
 }
 
-/* Take out number i. */
+/* A build wrote a file: note in which directory of the docroot, if in one. */
 static void
-numbered_cut(struct watch *w, size_t i)
+written_note(struct watch *w, const struct node *n)
 {
-	w->numbered[i].dir->number = 0;
-	memmove(w->numbered + i, w->numbered + i + 1,
-	    (--w->numbered_count - i) * sizeof(*w->numbered));
+	struct buf path = { 0 };
+	size_t len;
+
+	node_path(&path, n);
+	len = path.failed ? 0 : strcspn(path.data, "/");
+	if (len == 0 || len > NAME_MAX || (path.data[len] == '\0' &&
+	    n->dir == NULL) || (w->writes[0] != '\0' &&
+	    (strncmp(w->writes, path.data, len) != 0 ||
+	    w->writes[len] != '\0')))
+		memcpy(w->writes, "/", 2);
+	else {
+		memcpy(w->writes, path.data, len);
+		w->writes[len] = '\0';
+	}
+	buf_free(&path);
 }
 
-/* d is to be told of no more. */
+/* Mark a directory: it is to be looked at. */
 static void
-numbered_remove(struct watch *w, struct dir *d)
+dir_mark(struct watch *w, struct dir *d, int how)
 {
-	size_t i = numbered_find(w, d->number), same = 0, at = i;
+	struct queue *q = &w->marked[how];
 
-	for (; i < w->numbered_count &&
-	    w->numbered[i].number == d->number; i++, same++)
-		if (w->numbered[i].dir == d)
-			at = i;
-	if (same == 1)
-		extra_notify_remove(w->notify, d->number);
-	numbered_cut(w, at);
+	if (d->marked[how])
+		return;
+	d->marked[how] = true;
+	d->next[how] = NULL;
+	if (q->head == NULL)
+		q->head = d;
+	else
+		q->tail->next[how] = d;
+	q->tail = d;
+}
+
+static uint64_t
+number_hash(int number)
+{
+	return mix(0, (uint64_t)number);
 }
 
 /* Say what notification cannot do, and which limit that is. */
 static void
 notify_warn(const char *what, const char *limit)
 {
-	say(WARNING, "inotify: %s (sysctl fs.inotify.max_%s)", what, limit);
+	say(WARNING, "inotify: %s (sysctl " NOTIFY_SYSCTL "%s)", what, limit);
 }
 
 /*
- * Be told of directory path, whatever d is known by.  One that cannot be
- * told of is found by the slow scan, but no limit may go unnoticed.
+ * Let d hear of a name in the directory path, "": of all names, and of its
+ * own if it is that directory.  One that cannot be told of is found by the
+ * slow scan, but no limit may go unnoticed.  Returns the number, 0: none.
  */
 static int
-notify_add(struct watch *w, struct dir *d, const char *path, bool written)
+notify_add(struct watch *w, struct dir *d, const char *path, const char *name,
+    bool written)
 {
-	int number = extra_notify_add(w->notify, path, written);
+	size_t n = strlen(name) + 1;
+	struct listener *l;
+	struct item *i;
+	int number;
 
-	if (number == -1 && errno != ENOSPC && errno != EPERM &&
-	    errno != ENOSYS)
+	if (w->notify == -1)
 		return 0;
-	if (number != -1 && numbered_add(w, number, d))
-		return number;
+	number = extra_notify_add(w->notify, path, written);
+	if (number == -1 && errno != ENOSPC && errno != EPERM &&
+	    errno != ENOSYS && errno != ENOMEM)
+		return 0;
+	i = number == -1 ? NULL : table_first(&w->numbers, number_hash(number));
+	for (; i != NULL; i = item_next(i->next, i->hash)) {
+		l = (struct listener *)i;
+		if (l->dir == d && strcmp(l->name, name) == 0)
+			return number;
+	}
+	if (number != -1 && (l = calloc(1, sizeof(*l) + n)) != NULL) {
+		l->item.hash = number_hash(number);
+		l->number = number;
+		l->dir = d;
+		memcpy(l->name, name, n);
+		if (table_add(&w->numbers, &l->item)) {
+			l->next = d->listeners;
+			d->listeners = l;
+			return number;
+		}
+		free(l);
+	}
 	notify_warn("no more watches: scanning instead", "user_watches");
 	fd_close(&w->notify);
 	w->scan_at = clock_ms() + SCAN_MIN;
 	return 0;
 }
 
-/* Be told of d, which is open at fd, before its entries are read. */
+/* d hears of nothing any more. */
 static void
-dir_notify(struct watch *w, struct dir *d, int fd)
+dir_deafen(struct watch *w, struct dir *d)
 {
-	struct buf path = { 0 };
-	char proc[32];
+	struct listener *l;
 
-	if (w->notify == -1 || d->up == NULL || d->number != 0)
-		return;
-	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
-	d->number = notify_add(w, d, proc, true);
-	if (d->number != 0 || w->notify == -1)
-		return;
-	path_add(&path, d->up, d->name);
-	if (!path.failed)
-		d->number = notify_add(w, d, path.data, true);
-	buf_free(&path);
+	while ((l = d->listeners) != NULL) {
+		d->listeners = l->next;
+		if (!l->ended) {
+			table_cut(&w->numbers, &l->item);
+			if (w->notify != -1 && table_first(&w->numbers,
+			    l->item.hash) == NULL)
+				extra_notify_remove(w->notify, l->number);
+		}
+		free(l);
+	}
+	d->number = 0;
 }
 
-/* d is to be looked at. */
-static void
-dir_mark(struct dir *d)
-{
-	d->dirty = true;
-	while ((d = d->up) != NULL)
-		d->below = true;
-}
-
-/* Whether a -w operand ends in this name. */
-static bool
-name_is_root(const struct options *opt, const char *name)
-{
-	const char **root;
-
-	for (root = opt->watch; *root != NULL; root++)
-		if (strcmp(path_name(*root), name) == 0)
-			return true;
-	return false;
-}
-
-/* An event: mark what it is about, but for names that are no sources. */
+/*
+ * An event in the directory with a number: about an entry, about itself
+ * (NULL), or that there will be no more ("").  Mark those whom it concerns.
+ */
 static void
 notify_heard(void *arg, int number, const char *name)
 {
+	uint64_t hash = number_hash(number);
 	struct watch *w = arg;
-	struct dir *d;
-	size_t i;
+	struct listener *l;
+	struct item *i, *next;
 
 	if (number == -1) {
 		if (!w->overflowed)
@@ -4687,338 +5336,539 @@ notify_heard(void *arg, int number, const char *name)
 		w->scan_at = clock_ms();
 		return;
 	}
-	for (i = numbered_find(w, number); i < w->numbered_count &&
-	    w->numbered[i].number == number; i++) {
-		d = w->numbered[i].dir;
+	for (i = table_first(&w->numbers, hash); i != NULL; i = next) {
+		next = item_next(i->next, hash);
+		l = (struct listener *)i;
 		if (name != NULL && *name == '\0') {
-			numbered_cut(w, i--);
-		} else if (d->up == NULL ?
-		    name == NULL || !name_is_root(w->opt, name) :
-		    name != NULL && name_ignored(w->opt, name, NULL))
+			l->ended = true;
+			table_cut(&w->numbers, i);
+			if (l->dir->number == number)
+				l->dir->number = 0;
+		} else if (name != NULL && (*l->name == '\0' ?
+		    name_ignored(w->opt, name, NULL) :
+		    strcmp(name, l->name) != 0))
 			continue;
-		dir_mark(d);
-		if (name == NULL)
-			dir_mark(d->up);
+		dir_mark(w, l->dir, HEARD);
+		if ((name == NULL || *name == '\0') && l->dir->node->up != NULL)
+			dir_mark(w, l->dir->node->up, HEARD);
 		w->heard_at = clock_ms();
 		if (w->first_at == 0)
 			w->first_at = w->heard_at;
 	}
 }
 
+/* A directory is watched no more; its entries are gone.  Not yet freed. */
 static void
-dir_free(struct watch *w, struct dir *d)
+dir_close(struct watch *w, struct dir *d)
 {
-	size_t i;
-
-	for (i = 0; i < d->count; i++)
-		if (d->entries[i].dir != NULL)
-			dir_free(w, d->entries[i].dir);
-	if (d->number != 0)
-		numbered_remove(w, d);
-	free(d->entries);
-	free(d->names);
-	free(d);
-}
-
-/* An entry is there no more, nor is anything below it. */
-static void
-entry_gone(struct watch *w, struct dir *d, struct entry *e)
-{
-	size_t i;
-
-	if (e->stamp != 0)
-		change_note(w, w->after_build ? &d->habit : NULL, d, e->name);
-	e->stamp = e->content = 0;
-	e->racy = false;
-	if (e->dir == NULL)
-		return;
-	for (i = 0; i < e->dir->count; i++)
-		entry_gone(w, e->dir, &e->dir->entries[i]);
-	dir_free(w, e->dir);
-	e->dir = NULL;
-}
-
-/* Whether a directory below d is already watched. */
-static bool
-dir_known(const struct dir *d, const struct stat *st)
-{
-	size_t i;
-
-	if (d->dev == st->st_dev && d->ino == st->st_ino && d->up != NULL)
-		return true;
-	for (i = 0; i < d->count; i++)
-		if (d->entries[i].dir != NULL &&
-		    dir_known(d->entries[i].dir, st))
-			return true;
-	return false;
-}
-
-/* Whether an entry of d is the docroot, which the builds write. */
-static bool
-entry_is_docroot(const struct watch *w, const struct dir *d, const char *name,
-    const struct stat *st)
-{
-	return d->up != NULL && ((d->dev == w->out_parent.st_dev &&
-	    d->ino == w->out_parent.st_ino &&
-	    strcmp(name, path_name(w->opt->root)) == 0) ||
-	    (st->st_dev == w->out.st_dev && st->st_ino == w->out.st_ino));
-}
-
-/* Whether a file is where our own output goes: it changes as we speak. */
-static bool
-entry_is_own(const struct watch *w, const struct stat *st)
-{
-	size_t i;
-
-	for (i = 0; i < COUNT(w->own); i++)
-		if (st->st_dev == w->own[i].st_dev &&
-		    st->st_ino == w->own[i].st_ino)
-			return true;
-	return false;
+	dir_deafen(w, d);
+	table_cut(&w->dirs, &d->item);
+	d->gone = true;
+	if (!d->marked[HEARD] && !d->marked[SCANNED])
+		free(d);
 }
 
 /*
- * A directory that was not watched is, from now on; but what a symlink
- * leads to only once, which also cuts cycles.
+ * A node is there no more, nor is anything below it: note that.  It is taken
+ * out of its directory by who calls this.
  */
 static void
-entry_descend(struct watch *w, struct dir *d, struct entry *e,
-    const struct stat *st, bool link)
+node_gone(struct watch *w, struct node *n, bool built)
 {
-	size_t n = strlen(e->name) + 1;
+	struct node *each;
 
-	if (link && dir_known(w->top, st))
-		return;
-	if ((e->dir = calloc(1, sizeof(*e->dir) + n)) == NULL)
-		return;
-	memcpy(e->dir->name, e->name, n);
-	e->dir->up = d;
-	e->dir->dirty = true;
+	while (n->dir != NULL && (each = n->dir->first) != NULL) {
+		n->dir->first = each->next;
+		node_gone(w, each, built);
+	}
+	if (n->stamp != 0 && !n->passage &&
+	    change_counts(w, n->up->node, built))
+		change_add(w, n);
+	if (n->dir != NULL)
+		dir_close(w, n->dir);
+	table_cut(&w->names, &n->item);
+	free(n);
 }
 
-/* d is the directory with this stat: if that is another one, look at it. */
+/* What was a directory is none, or none that is watched, but still a name. */
 static void
-dir_identify(struct watch *w, struct dir *d, const struct stat *st)
+node_shut(struct watch *w, struct node *n, bool built)
 {
-	if (d->dev == st->st_dev && d->ino == st->st_ino)
-		return;
+	struct node *each;
+
+	while ((each = n->dir->first) != NULL) {
+		n->dir->first = each->next;
+		node_gone(w, each, built);
+	}
+	dir_close(w, n->dir);
+	n->dir = NULL;
+}
+
+static uint64_t
+dir_hash(dev_t dev, ino_t ino)
+{
+	return mix(mix(0, (uint64_t)dev), (uint64_t)ino);
+}
+
+/* Whether a directory is already watched. */
+static bool
+dir_known(const struct watch *w, const struct stat *st)
+{
+	uint64_t hash = dir_hash(st->st_dev, st->st_ino);
+	struct item *i = table_first(&w->dirs, hash);
+	struct dir *d;
+
+	for (; i != NULL; i = item_next(i->next, hash)) {
+		d = (struct dir *)i;
+		if (d->dev == st->st_dev && d->ino == st->st_ino)
+			return true;
+	}
+	return false;
+}
+
+/* Have the directory with this stat watched, as node n's; NULL: no memory. */
+static struct dir *
+dir_open_node(struct watch *w, struct node *n, const struct stat *st)
+{
+	struct dir *d = calloc(1, sizeof(*d));
+
+	if (d == NULL)
+		return NULL;
+	d->node = n;
 	d->dev = st->st_dev;
 	d->ino = st->st_ino;
-	d->dirty = true;
-	if (d->number != 0)
-		numbered_remove(w, d);
+	d->item.hash = dir_hash(d->dev, d->ino);
+	if (!table_add(&w->dirs, &d->item)) {
+		free(d);
+		return NULL;
+	}
+	return n->dir = d;
+}
+
+static uint64_t
+node_hash(const struct dir *up, const char *name)
+{
+	return text_hash((uint64_t)(uintptr_t)up, name);
+}
+
+/* The node of a name in d, made if there is none; NULL: no memory. */
+static struct node *
+node_get(struct watch *w, struct dir *d, const char *name)
+{
+	uint64_t hash = node_hash(d, name);
+	struct item *i = table_first(&w->names, hash);
+	size_t size = strlen(name) + 1;
+	struct node *n;
+
+	for (; i != NULL; i = item_next(i->next, hash)) {
+		n = (struct node *)i;
+		if (n->up == d && strcmp(n->name, name) == 0)
+			return n;
+	}
+	if ((n = calloc(1, sizeof(*n) + size)) == NULL)
+		return NULL;
+	memcpy(n->name, name, size);
+	n->up = d;
+	n->item.hash = hash;
+	if (!table_add(&w->names, &n->item)) {
+		free(n);
+		return NULL;
+	}
+	n->next = d->first;
+	return d->first = n;
+}
+
+/* Whether an entry of d is no source: our own output, or the docroot. */
+static bool
+is_left_out(const struct watch *w, const struct dir *d, const char *name,
+    const struct stat *st)
+{
+	const struct left_out *o;
+	size_t i;
+
+	for (i = 0; i < COUNT(w->left_out); i++) {
+		o = &w->left_out[i];
+		if (o->ino == 0 || (d == w->top && S_ISDIR(st->st_mode)))
+			continue;
+		if (o->name == NULL ? o->dev == st->st_dev &&
+		    o->ino == st->st_ino : o->dev == d->dev &&
+		    o->ino == d->ino && strcmp(o->name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Find out what is left out now: a log may have been reopened. */
+static void
+watch_leave_out(struct watch *w)
+{
+	const int own[] = { STDOUT_FILENO, STDERR_FILENO, w->opt->log,
+	    w->opt->pid };
+	struct left_out *o = w->left_out;
+	char path[PATH_LEN];
+	struct stat st;
+	size_t i;
+
+	memset(o, 0, sizeof(w->left_out));
+	for (i = 0; i < COUNT(own); i++)
+		if (fstat(own[i], &st) == 0 && S_ISREG(st.st_mode)) {
+			o->dev = st.st_dev;
+			(o++)->ino = st.st_ino;
+		}
+	if (w->opt->command == NULL)
+		return;
+	path_copy(path, w->opt->root);
+	for (i = 0; i < 2; i++) {
+		if (stat(path, &st) == 0) {
+			o->dev = st.st_dev;
+			o->ino = st.st_ino;
+			o->name = i == 0 ? NULL : path_name(w->opt->root);
+			o++;
+		}
+		path_parent(path);
+	}
+}
+
+/* Whether a directory is on the way to the docroot that a command makes. */
+static bool
+is_passage(const struct watch *w, const struct stat *dir)
+{
+	char path[PATH_LEN];
+	struct stat st;
+
+	if (w->opt->command == NULL)
+		return false;
+	path_copy(path, w->opt->root);
+	while (strcmp(path_parent(path), "/") != 0)
+		if (stat(path, &st) == 0 && st.st_dev == dir->st_dev &&
+		    st.st_ino == dir->st_ino)
+			return true;
+	return false;
 }
 
 /*
- * Look at an entry of the directory open at fd; note whether it changed.
- * What builds have written before counts after a build only if its bytes
- * are others than those last seen; what they have not may have been another
- * meanwhile, and the build may have read that.
+ * n is a symlink: let its directory hear of what that leads to, link by
+ * link, for it is a source as that is.
  */
 static void
-entry_look(struct watch *w, struct dir *d, int fd, struct entry *e)
+link_listen(struct watch *w, const struct node *n)
 {
-	uint64_t stamp, content;
-	struct stat st, link = { 0 };
-	bool changed, racy, fresh, built, docroot;
-	struct timespec now;
+	char text[PATH_LEN], dir[PATH_LEN], at[PATH_LEN];
+	struct buf path = { 0 };
+	ssize_t len;
+	size_t i;
+
+	if (w->notify == -1)
+		return;
+	node_path(&path, n);
+	path_copy(at, path.failed ? "" : path.data);
+	buf_free(&path);
+	for (i = 0; i < LINKS_MAX; i++) {
+		if ((len = readlink(at, text, sizeof(text) - 1)) <= 0)
+			return;
+		while (len > 1 && text[len - 1] == '/')
+			len--;
+		text[len] = '\0';
+		if (text[0] == '/')
+			path_copy(at, text);
+		else {
+			path_copy(dir, at);
+			path_copy(dir, path_parent(dir));
+			if ((size_t)snprintf(at, sizeof(at), "%s/%s", dir,
+			    text) >= sizeof(at))
+				return;
+		}
+		path_copy(dir, at);
+		notify_add(w, n->up, path_parent(dir), path_name(at), true);
+	}
+}
+
+/*
+ * A node is a directory with this stat: have it watched, unless that is so.
+ * What a symlink leads to is watched only once, which also cuts cycles; and
+ * a walk stays off the kernel's own file systems.
+ */
+static void
+node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
+{
+	struct buf path = { 0 };
+	bool kernels;
+
+	if (n->dir != NULL && (n->dir->dev != st->st_dev ||
+	    n->dir->ino != st->st_ino)) {
+		dir_deafen(w, n->dir);
+		table_cut(&w->dirs, &n->dir->item);
+		n->dir->dev = st->st_dev;
+		n->dir->ino = st->st_ino;
+		n->dir->item.hash = dir_hash(st->st_dev, st->st_ino);
+		table_add(&w->dirs, &n->dir->item);
+		dir_mark(w, n->dir, HEARD);
+		w->looking = true;
+	}
+	if (n->dir != NULL || (link && dir_known(w, st)))
+		return;
+	if (n->up != w->top && st->st_dev != n->up->dev) {
+		node_path(&path, n);
+		kernels = !path.failed && extra_is_kernels(path.data);
+		buf_free(&path);
+		if (kernels && !w->kernels)
+			node_say(DETAIL, n, "a file system of the kernel's "
+			    "own: not watched");
+		w->kernels |= kernels;
+		if (kernels)
+			return;
+	}
+	if (dir_open_node(w, n, st) == NULL)
+		return;
+	n->passage = is_passage(w, st);
+	dir_mark(w, n->dir, w->look.scan ? SCANNED : HEARD);
+}
+
+/*
+ * Look at a node, whose stat this is: note whether it changed.  What builds
+ * have written before counts, if it was written while one ran, only if its
+ * bytes are others than those last seen; what they have not may have been
+ * another meanwhile, and the build may have read that.
+ */
+static void
+node_compare(struct watch *w, struct node *n, const struct stat *st,
+    const struct stat *link, const struct timespec *now)
+{
+	bool regular = S_ISREG(st->st_mode), fresh = n->stamp == 0;
+	bool racy = regular && is_racy(&st->st_ctim, now);
+	bool built = is_built(w, &st->st_ctim);
+	uint64_t stamp = stat_stamp(st), content;
+	bool changed;
 	int file;
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	if (fstatat(fd, e->name, &st, 0) == -1 &&
-	    fstatat(fd, e->name, &st, AT_SYMLINK_NOFOLLOW) == -1) {
-		if (errno == ENOENT || errno == ENOTDIR)
-			entry_gone(w, d, e);
-		return;
-	}
-	if (entry_is_own(w, &st))
-		return;
-	docroot = S_ISDIR(st.st_mode) && entry_is_docroot(w, d, e->name, &st);
-	if (e->dir != NULL && (docroot || !S_ISDIR(st.st_mode)))
-		entry_gone(w, d, e);
-	if (docroot)
-		return;
-	stamp = stat_stamp(&st);
-	if (S_ISDIR(st.st_mode)) {
-		if (fstatat(fd, e->name, &link, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    S_ISLNK(link.st_mode))
-			stamp = mix(stamp, stat_stamp(&link) + st.st_ino) | 1;
-		if (e->dir == NULL)
-			entry_descend(w, d, e, &st, S_ISLNK(link.st_mode));
-		if (e->dir != NULL)
-			dir_identify(w, e->dir, &st);
-	}
-	racy = S_ISREG(st.st_mode) && is_racy(&st.st_ctim, &now);
-	built = w->after_build && !is_later(&st.st_ctim, &w->ended);
-	changed = stamp != e->stamp;
-	if (S_ISREG(st.st_mode) && (changed ? racy || built ||
-	    e->content != 0 : e->racy)) {
-		file = openat(fd, e->name, O_RDONLY | O_NONBLOCK | O_NOCTTY |
-		    O_CLOEXEC);
-		content = content_hash(file, st.st_size);
+	if (S_ISLNK(link->st_mode))
+		stamp = mix(stamp, stat_stamp(link) + (S_ISDIR(st->st_mode) ?
+		    (uint64_t)st->st_ino : 0)) | 1;
+	changed = stamp != n->stamp;
+	if (changed && S_ISLNK(link->st_mode))
+		link_listen(w, n);
+	if (regular && (changed ? racy || built || n->content != 0 :
+	    n->racy)) {
+		file = openat(w->look.fd, n->name, O_RDONLY | O_NONBLOCK |
+		    O_NOCTTY | O_CLOEXEC);
+		content = content_hash(file, st->st_size);
 		fd_close(&file);
-		if (!changed || (built && e->content != 0 &&
-		    e->habit.build != 0))
-			changed = content != e->content || content == 1;
-		e->content = content;
+		if (!changed || (built && n->content != 0 && n->build != 0))
+			changed = content != n->content || content == 1;
+		n->content = content;
 	}
-	fresh = e->stamp == 0;
-	e->stamp = stamp;
-	e->racy = racy;
-	if (!changed)
+	n->stamp = stamp;
+	n->racy = racy;
+	if (!changed || n->passage ||
+	    (fresh && !w->scanned && !n->up->known))
 		return;
-	change_note(w, built ? fresh ? &d->habit : &e->habit : NULL, d,
-	    e->name);
+	if (built)
+		written_note(w, n);
+	if (change_counts(w, fresh && built ? n->up->node : n, built))
+		change_add(w, n);
 	if (fresh && built)
-		e->habit.build = w->build;
+		n->build = w->build;
 }
 
-/*
- * The names in directory d, open at fd, that are sources; of the top the
- * operands of -w.  Returns 0 or an errno: then nothing is known.
- */
-static int
-names_read(struct watch *w, const struct dir *d, int fd, struct names *names)
-{
-	const struct options *opt = w->opt;
-	struct buf path = { 0 };
-	struct dirent *e;
-	DIR *stream = NULL;
-	const char **root;
-	int why;
-
-	if (d->up == NULL)
-		for (root = opt->watch; *root != NULL; root++)
-			names_add(names, *root);
-	else if ((stream = dir_open(fd, ".")) == NULL)
-		return errno;
-	while (errno = 0, stream != NULL && (e = readdir(stream)) != NULL) {
-		buf_clear(&path);
-		if (*opt->exclude != NULL)
-			path_add(&path, d, e->d_name);
-		if (name_ignored(opt, e->d_name, path.data))
-			continue;
-		names_add(names, e->d_name);
-	}
-	why = errno;
-	buf_free(&path);
-	if (stream != NULL)
-		closedir(stream);
-	return why != 0 ? why : names_sort(names);
-}
-
-/*
- * Give d an entry for each name, and no other: what was known of a name
- * stays, and what is gone is noted.  Returns 0 or ENOMEM; then d is as it
- * was.
- */
-static int
-dir_merge(struct watch *w, struct dir *d, const struct names *names)
-{
-	struct entry *entries;
-	size_t i, j, at = 0, n;
-	char *text;
-	int cmp;
-
-	for (i = 0; i < names->count && i < d->count &&
-	    strcmp(names->list[i], d->entries[i].name) == 0; i++)
-		;
-	if (i == names->count && i == d->count)
-		return 0;
-	entries = calloc(names->count + 1, sizeof(*entries));
-	text = calloc(1, names->text.len + 1);
-	if (entries == NULL || text == NULL) {
-		free(entries);
-		free(text);
-		return ENOMEM;
-	}
-	for (i = j = 0; i < names->count || j < d->count;) {
-		cmp = i == names->count ? 1 : j == d->count ? -1 :
-		    strcmp(names->list[i], d->entries[j].name);
-		if (cmp > 0) {
-			entry_gone(w, d, &d->entries[j++]);
-			continue;
-		}
-		if (cmp == 0)
-			entries[i] = d->entries[j++];
-		n = strlen(names->list[i]) + 1;
-		entries[i].name = memcpy(text + at, names->list[i], n);
-		at += n;
-		i++;
-	}
-	free(d->entries);
-	free(d->names);
-	d->entries = entries;
-	d->names = text;
-	d->count = names->count;
-	return 0;
-}
-
-/*
- * Compare a directory, open at fd, with the snapshot, and those below it:
- * all, or the dirty ones.  One that cannot be read stays as it was known.
- */
+/* Look at a name in the directory that is looked at. */
 static void
-dir_scan(struct watch *w, struct dir *d, int fd)
+look_at(struct watch *w, const char *name)
 {
-	struct names names = { .count = 0 };
-	bool look = w->all || d->dirty;
-	struct entry *e;
-	size_t i;
-	int sub, why = 0;
+	struct look *l = &w->look;
+	struct stat st, link = { 0 };
+	struct timespec now;
+	struct node *n;
+	bool left_out;
 
-	/* In this order, so that no change falls between. */
-	d->dirty = d->below = false;
-	if (look) {
-		dir_notify(w, d, fd);
-		if ((why = names_read(w, d, fd, &names)) == 0)
-			why = dir_merge(w, d, &names);
-		names_free(&names);
-		if (why != 0 && !d->mute)
-			path_warn(d->up != NULL ? d->up : d, d->name,
-			    strerror(why));
-		d->mute = why != 0;
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (fstatat(l->fd, name, &st, AT_SYMLINK_NOFOLLOW) == -1) {
+		if (errno != ENOENT && errno != ENOTDIR &&
+		    (n = node_get(w, l->dir, name)) != NULL)
+			n->seen = l->seen;	/* not known to be gone */
+		return;
 	}
-	for (i = 0; i < d->count; i++) {
-		e = &d->entries[i];
-		if (look) {
-			entry_look(w, d, fd, e);
-			w->files++;
-		}
-		if (e->dir == NULL || !(w->all || e->dir->dirty ||
-		    e->dir->below))
-			continue;
-		sub = openat(fd, e->name, O_RDONLY | O_DIRECTORY | O_NONBLOCK |
-		    O_CLOEXEC);
-		if (sub != -1) {
-			dir_scan(w, e->dir, sub);
-			close(sub);
-		} else if (errno != ENOENT && !e->dir->mute) {
-			e->dir->mute = true;
-			path_warn(d, e->name, strerror(errno));
-		}
+	if (S_ISLNK(st.st_mode)) {
+		link = st;
+		if (fstatat(l->fd, name, &st, 0) == -1)
+			st = link;
+	}
+	if (!S_ISDIR(st.st_mode) && name_is_litter(name))
+		return;
+	w->files++;
+	left_out = is_left_out(w, l->dir, name, &st);
+	if (left_out && !S_ISDIR(st.st_mode))
+		return;
+	if ((n = node_get(w, l->dir, name)) == NULL)
+		return;
+	n->seen = l->seen;
+	if (n->dir != NULL && (left_out || !S_ISDIR(st.st_mode)))
+		node_shut(w, n, is_built(w, &st.st_ctim));
+	if (left_out) {
+		n->stamp = 0;	/* there, but nothing to be told of */
+		return;
+	}
+	if (S_ISDIR(st.st_mode))
+		node_descend(w, n, &st, S_ISLNK(link.st_mode));
+	node_compare(w, n, &st, &link, &now);
+	if (l->scan && n->dir != NULL)
+		dir_mark(w, n->dir, SCANNED);
+}
+
+/* A directory cannot be read: it stays as it was known. */
+static void
+look_failed(struct watch *w, struct dir *d, const char *path, int why)
+{
+	if (d->unreadable || why == ENOENT || why == ENOTDIR)
+		return;
+	d->unreadable = true;
+	if (w->unreadable++ == 0) {
+		path_copy(w->unreadable_first, path);
+		w->unreadable_why = why;
 	}
 }
 
-/*
- * Be told of the -w operands' coming and going, and of what is written to
- * those that are files: of the directories that they are in, where those
- * have names.  Much may be written there that is none of ours.
- */
+/* Say of the directories that could not be read: their number, and one. */
 static void
-watch_roots(struct watch *w)
+look_tell(struct watch *w)
 {
-	const struct options *opt = w->opt;
+	const char *why = strerror(w->unreadable_why);
+
+	if (w->unreadable == 1)
+		say(WARNING, "%s: %s", w->unreadable_first, why);
+	else if (w->unreadable > 1)
+		say(WARNING, "%s: %s; so are %zu directories in all",
+		    w->unreadable_first, why, w->unreadable);
+	w->unreadable = 0;
+}
+
+/* Be told of the -w operands' coming and going, and of files' writing. */
+static void
+look_open_top(struct watch *w)
+{
 	const char **root, *name;
 	char path[PATH_LEN];
 	struct stat st;
 
-	for (root = opt->watch; *root != NULL && w->notify != -1; root++) {
+	for (root = w->opt->watch; *root != NULL; root++) {
 		name = path_name(*root);
 		path_copy(path, *root);
 		if (name[strspn(name, ".")] != '\0')
-			notify_add(w, w->top, path_parent(path),
+			notify_add(w, w->top, path_parent(path), name,
 			    stat(*root, &st) == -1 || !S_ISDIR(st.st_mode));
+	}
+	w->look.stream = NULL;
+	w->look.fd = AT_FDCWD;
+	w->look.operand = 0;
+}
+
+/* Begin to look at the next directory that is marked; false: none is. */
+static bool
+look_open(struct watch *w)
+{
+	int how = w->looking && w->marked[HEARD].head != NULL ? HEARD :
+	    SCANNED;
+	struct queue *q = &w->marked[how];
+	struct look *l = &w->look;
+	struct dir *d = q->head;
+
+	if (d == NULL)
+		return false;
+	q->head = d->next[how];
+	d->marked[how] = false;
+	if (d->gone) {
+		if (!d->marked[HEARD] && !d->marked[SCANNED])
+			free(d);
+		return true;
+	}
+	l->scan = how == SCANNED;
+	l->seen++;
+	buf_clear(&l->path);
+	if (d == w->top) {
+		look_open_top(w);
+		l->dir = d;
+		return true;
+	}
+	node_path(&l->path, d->node);
+	if (l->path.failed)
+		return true;
+	/* In this order, so that no change falls between. */
+	if (d->number == 0)
+		d->number = notify_add(w, d, l->path.data, "", true);
+	if ((l->stream = dir_open(AT_FDCWD, l->path.data)) == NULL) {
+		look_failed(w, d, l->path.data, errno);
+		return true;
+	}
+	l->fd = dirfd(l->stream);
+	l->dir = d;
+	return true;
+}
+
+/* The directory was read, or could not be: what was not seen is gone. */
+static void
+look_close(struct watch *w, int why)
+{
+	struct look *l = &w->look;
+	struct node **at = &l->dir->first, *n;
+	struct stat st;
+	bool built = l->stream != NULL && fstat(l->fd, &st) == 0 &&
+	    is_built(w, &st.st_mtim);
+
+	if (why != 0)
+		look_failed(w, l->dir, l->path.data, why);
+	else {
+		l->dir->unreadable = false;
+		l->dir->known = true;
+	}
+	while (why == 0 && (n = *at) != NULL)
+		if (n->seen < l->seen) {
+			*at = n->next;
+			node_gone(w, n, built);
+		} else
+			at = &n->next;
+	if (l->stream != NULL)
+		closedir(l->stream);
+	l->stream = NULL;
+	l->dir = NULL;
+}
+
+/* Look at the next entry. */
+static void
+look_step(struct watch *w)
+{
+	struct look *l = &w->look;
+	const struct options *opt = w->opt;
+	struct buf path = { 0 };
+	struct dirent *e;
+	const char *name;
+	bool ignored;
+
+	if (l->stream == NULL) {
+		if ((name = opt->watch[l->operand++]) == NULL)
+			look_close(w, 0);
+		else
+			look_at(w, name);
+		return;
+	}
+	errno = 0;
+	if ((e = readdir(l->stream)) == NULL) {
+		look_close(w, errno);
+		return;
+	}
+	name = e->d_name;
+	if (*opt->exclude != NULL)
+		path_join(&path, &l->path, name);
+	ignored = name_ignored(opt, name, path.data);
+	buf_free(&path);
+	if (!ignored)
+		look_at(w, name);
+	else if (!w->scanned && name[strspn(name, ".")] != '\0' &&
+	    name[0] == '.' && l->dir->node->up == w->top &&
+	    messages.verbosity > 0 && strcmp(name, ".git") != 0) {
+		path_join(&path, &l->path, name);
+		if (!path.failed)
+			say(DETAIL, "%s: hidden, so not watched but with -w",
+			    path.data);
+		buf_free(&path);
 	}
 }
 
@@ -5029,49 +5879,23 @@ watch_interval(const struct watch *w)
 	bool told = w->notify != -1;
 	int64_t ms = (w->cost + 1) * (told ? SLOW_SHARE : SCAN_SHARE);
 	int64_t min = told ? SLOW_MIN : SCAN_MIN;
-	int64_t max = told ? SLOW_MAX : SCAN_MAX;
 
 	if (w->opt->interval > 0)
 		return w->opt->interval;
-	return ms < min ? min : ms > max ? max : ms;
+	return ms < min ? min : ms;
 }
 
-/* Look at everything, or only where something is known to have changed. */
-static void
-watch_scan(struct watch *w, bool all)
-{
-	const int own[] = { STDOUT_FILENO, STDERR_FILENO, w->opt->log,
-	    w->opt->pid };
-	int64_t began = clock_of(CLOCK_PROCESS_CPUTIME_ID);
-	char path[PATH_LEN];
-	size_t i;
-
-	for (i = 0; i < COUNT(own); i++)	/* a log may have been reopened */
-		fstat(own[i], &w->own[i]);
-	w->all = all;
-	w->heard_at = w->first_at = 0;
-	w->files = 0;
-	w->out.st_ino = w->out_parent.st_ino = 0;
-	if (w->opt->command != NULL) {
-		path_copy(path, w->opt->root);
-		stat(path, &w->out);
-		stat(path_parent(path), &w->out_parent);
-	}
-	if (all || w->top->dirty)
-		watch_roots(w);
-	dir_scan(w, w->top, AT_FDCWD);
-	if (all) {
-		w->cost = clock_of(CLOCK_PROCESS_CPUTIME_ID) - began;
-		w->scan_at = clock_ms() + watch_interval(w);
-	}
-}
-
-/* Arm the watch, then take the first snapshot. */
+/* Arm the watch; the first scan is due. */
 static void
 watch_open(struct watch *w, const struct options *opt)
 {
+	static const struct stat nowhere;
+
 	w->opt = opt;
-	w->top = must_alloc(sizeof(*w->top) + 1);
+	w->root = must_alloc(sizeof(*w->root) + 1);
+	w->top = dir_open_node(w, w->root, &nowhere);
+	if (w->top == NULL)
+		say_why(FATAL, "memory");
 	if (opt->interval == 0 && (w->notify = extra_notify_open()) == -1) {
 		if (errno == EMFILE)
 			notify_warn("no more instances: scanning instead",
@@ -5079,8 +5903,8 @@ watch_open(struct watch *w, const struct options *opt)
 		else if (errno != 0)
 			say_why(WARNING, "inotify");
 	}
-	watch_scan(w, true);
-	say(DETAIL, "watching %zu files", w->files);
+	w->scan_at = clock_ms();
+	w->show_at = w->scan_at + SHOW_TIME;
 }
 
 /* Hear what notification tells; to be looked into when it is time. */
@@ -5091,58 +5915,96 @@ watch_hear(struct watch *w)
 		extra_notify_drain(w->notify, notify_heard, w);
 }
 
-/* When watch_drain is to be called next: what was heard has its quiet. */
-static OUT_OF_LINE int64_t
-watch_due(const struct watch *w)
+/* All that was marked was looked at. */
+static void
+watch_scan_ended(struct watch *w)
 {
-	return w->heard_at == 0 ? w->scan_at : sooner(w->heard_at + QUIET_TIME,
+	w->scanning = false;
+	w->scan_at = clock_ms() + watch_interval(w);
+	if (!w->scanned)
+		say(DETAIL, "watching %zu files", w->files);
+	w->scanned = true;
+	look_tell(w);
+}
+
+/* Begin what is due: a scan, or a look into what was heard. */
+static void
+watch_begin(struct watch *w, int64_t now, int64_t *until)
+{
+	int64_t quiet = w->heard_at == 0 ? 0 : sooner(w->heard_at + QUIET_TIME,
 	    w->first_at + QUIET_MAX);
+
+	if (!w->scanning && is_due(w->scan_at, now, until)) {
+		w->scanning = true;
+		w->scan_at = w->cost = 0;
+		w->files = 0;
+		watch_leave_out(w);
+		dir_mark(w, w->top, SCANNED);
+	}
+	if (is_due(quiet, now, until)) {
+		w->heard_at = w->first_at = 0;
+		w->looking = true;
+		watch_leave_out(w);
+	}
 }
 
 /*
- * Note in ch what changed since the last look, if it is time to look.
- * Returns how long to wait for more: a scan hears nothing by itself, so it
- * has to look again.
+ * Look at what is due, for SLICE_TIME at most, and note in ch what changed.
+ * *until becomes when this is to be called again.
  */
-static int64_t
-watch_drain(struct watch *w, struct changes *ch, int64_t now)
+static void
+watch_step(struct watch *w, struct changes *ch, int64_t now, int64_t *until)
 {
-	size_t before = ch->count;
-	int64_t quiet = w->cost > QUIET_TIME ? w->cost : QUIET_TIME;
+	int64_t began = clock_of(CLOCK_PROCESS_CPUTIME_ID), end;
+	bool scan = w->scanning;
+	unsigned steps = 0;
 
-	if (now < watch_due(w))
-		return 0;
 	w->changes = ch;
-	w->after_build = false;
-	watch_scan(w, now >= w->scan_at);
-	if (w->notify != -1 || ch->count == before)
-		return 0;
-	w->scan_at = sooner(w->scan_at, clock_ms() + quiet);
-	return quiet;
+	watch_begin(w, now, until);
+	for (end = clock_ms() + SLICE_TIME; w->scanning || w->looking;) {
+		if (w->look.dir != NULL)
+			look_step(w);
+		else if (w->looking && w->marked[HEARD].head == NULL) {
+			w->looking = false;
+			if (!w->scanning)
+				look_tell(w);
+		} else if (!look_open(w))
+			break;
+		if ((++steps & 15) == 0 && clock_ms() >= end) {
+			*until = now;
+			break;
+		}
+	}
+	if (scan || w->scanning)
+		w->cost += clock_of(CLOCK_PROCESS_CPUTIME_ID) - began;
+	if (w->scanning && w->look.dir == NULL &&
+	    w->marked[SCANNED].head == NULL) {
+		watch_scan_ended(w);
+		*until = sooner(*until, w->scan_at);
+	}
+	if (!w->scanned && messages.terminal && now >= w->show_at) {
+		say(PROGRESS, "blogserve: looking at the sources: %zu files so far",
+		    w->files);
+		w->show_at = now + SHOW_TIME / 4;
+	}
 }
 
-/*
- * Note in ch what changed during a build, or since it ended: number build,
- * which had, or had not, another cause than the one before.  Returns whether
- * a change was held to be the build's own, and so not noted.
- */
-static bool
-watch_settle(struct watch *w, struct changes *ch, unsigned build, bool caused,
-    const struct timespec *ended)
+/* A build ended: what changed from began to ended may be its work. */
+static void
+watch_built(struct watch *w, unsigned build, bool confirming,
+    const struct timespec *began, const struct timespec *ended)
 {
-	w->changes = ch;
-	w->after_build = true;
-	w->ended = *ended;
 	w->build = build;
-	w->caused = caused;
-	w->dropped = false;
-	watch_hear(w);
-	watch_scan(w, w->notify == -1);
-	return w->dropped;
+	w->confirming = confirming;
+	w->began = *began;
+	w->ended = *ended;
+	w->doubt = 0;
+	if (w->notify == -1)
+		w->scan_at = clock_ms();
 }
 
 /* ---------------------------------------------------------------------
- * 6  Building: wishes (wanted, ...) and facts (pid, ...); build_step moves
+ * 6  Building: wishes (wanted, ...) and facts (state, ...); build_step moves
  *    the one to the other
  * ------------------------------------------------------------------ */
 
@@ -5165,48 +6027,46 @@ struct versions {
 	pid_t remover;		/* which does that; 0: none */
 };
 
+enum build_state {
+	BUILD_NONE,
+	BUILD_ANNOUNCED,	/* orders say that it begins (R9) */
+	BUILD_RUNS,
+	BUILD_ENDED		/* it was reaped, though its group may live */
+};
+
 struct build {
 	const struct options *opt;
+	const struct signals *signals;
+	const char *url;
 	/* Wishes. */
 	bool wanted;
-	bool foreign;		/* ... not only for what the last one changed */
-	bool confirming;
+	bool confirming;	/* wanted only because of a doubt */
 	int64_t since, due_at;	/* wanted since; to be started at */
-	int64_t confirm_at;	/* ... once more, to be sure of a drop */
+	int64_t confirm_at;	/* to be wanted because of a doubt */
 	int64_t term_at;	/* -k, or now: stop it */
 	int64_t kill_at;	/* after SIGTERM */
 	/* Facts. */
-	bool announced;		/* orders say that it begins (R9) */
-	bool reaped;		/* though its group may live on */
-	bool killed;		/* SIGKILL was sent */
-	bool ended;		/* what it changed was not yet looked for */
-	bool caused;		/* the latest, by nothing but the one before */
-	bool styles;		/* the changes since other were of no others */
-	bool mute;		/* that there is no docroot was said */
-	bool midline;		/* what was copied last lacks its newline */
-	pid_t pid;		/* 0: none; its process group's number, too */
-	unsigned number;
-	unsigned done;		/* how many were good */
-	unsigned other;		/* the latest not of stylesheets alone */
-	int status;
-	int confirms;		/* how often in a row at confirm_at */
-	int64_t started_at;
-	int64_t took;		/* ms, by the latest that ended, -1: none has */
+	enum build_state state;
+	struct record record;	/* what the server is told */
+	pid_t pid;		/* its process group's number, too */
+	bool stopped;		/* SIGTERM was sent */
+	bool killed;		/* and SIGKILL */
+	bool styles;		/* the changes since record.other are no more */
+	bool missing;		/* that there is no docroot was said */
+	bool misled;		/* that it writes elsewhere was said */
+	bool early;		/* it began before the first scan had ended */
 	int64_t show_at;	/* progress, on a terminal */
+	int64_t long_at;	/* the first build takes too long for one */
+	struct timespec began;	/* by the clock of file systems */
+	struct changes changes;	/* since the latest build began */
+	struct versions versions;
 	/* The log. */
 	int log;		/* -1: builds write to our standard error */
-	enum level level;	/* of line */
 	off_t copied;		/* bytes of it copied to standard error */
 	off_t end;		/* and to be, once it ended */
 	int64_t copy_at;
-	int64_t line_until;	/* for line, though nobody takes the rest */
-	char line[WHAT_LEN + 160];	/* how it went, to be said; or "" */
-	char what[WHAT_LEN];
-	struct timespec ended_at;	/* by the clock of file systems */
-	struct changes changes;	/* since the latest build began */
-	struct versions versions;
-	const struct signals *signals;
-	const char *url;
+	enum level level;	/* of line */
+	char line[WHAT_LEN + 200];	/* how it went, to be said; or "" */
 };
 
 /* Have what path names removed. */
@@ -5324,16 +6184,34 @@ versions_sweep(struct versions *v)
 		closedir(d);
 }
 
+/* Make the directories on the way to what path names. */
+static void
+parents_make(const char *path)
+{
+	char parent[PATH_LEN];
+
+	path_copy(parent, path);
+	if (strcmp(path_parent(parent), "/") == 0 ||
+	    (mkdir(parent, 0777) == -1 && errno != ENOENT))
+		return;
+	parents_make(parent);
+	mkdir(parent, 0777);
+}
+
 /* Have a place for versions; clear up after a sudden end.  Or say why not. */
 static bool
 versions_open(struct versions *v)
 {
+	const char *why;
+
 	snprintf(v->lock, PATH_LEN, "%slock", v->work);
+	parents_make(v->root);
 	if (mkdir(v->work, 0777) == -1 && errno != EEXIST) {
 		say_why(WARNING, v->work);
 		return false;
 	}
-	if ((v->lock_fd = pidfile_open(v->lock)) == -1) {
+	if ((v->lock_fd = lock_open(v->lock, &why)) == -1) {
+		say(WARNING, "%s: %s", v->lock, why);
 		rmdir(v->work);
 		return false;
 	}
@@ -5375,7 +6253,7 @@ versions_close(struct versions *v)
 {
 	if (v->work[0] == '\0')
 		return;
-	pidfile_close(v->lock_fd, v->lock);
+	lock_close(v->lock_fd, v->lock);
 	rmdir(v->work);
 }
 
@@ -5391,8 +6269,8 @@ log_open(void)
 		dir = "/tmp";
 	snprintf(path, sizeof(path), "%s/blogserve.XXXXXX", dir);
 	if ((fd = mkstemp(path)) == -1) {
-		say(NOTICE, "%s: %s: builds write to stderr", dir,
-		    strerror(errno));
+		say(WARNING, "TMPDIR %s: %s: builds write to standard error, "
+		    "and no page shows it", dir, strerror(errno));
 		return -1;
 	}
 	unlink(path);
@@ -5402,85 +6280,52 @@ log_open(void)
 }
 
 /*
- * Copy some of what the build printed to standard error, as much as can be
- * without waiting.  The log may become shorter: a build's ">/dev/stderr"
- * empties it.
+ * Copy what the build printed to standard error, as long as that takes it;
+ * once all is copied that an ended build printed, say how it went.  The log
+ * may become shorter: a build's ">/dev/stderr" empties it.
  */
 static void
-log_copy(struct build *b, int64_t now)
+log_copy(struct build *b, size_t room, int64_t now)
 {
 	char text[16 * 1024];
-	size_t done = 0;
 	struct stat st;
-	ssize_t n = 0;
+	ssize_t n = 1;
 
-	b->copy_at = now + (b->line[0] != '\0' ? REAP_TIME : COPY_TIME);
-	if (fstat(b->log, &st) == 0 && st.st_size < b->copied)
+	if (b->log != -1 && fstat(b->log, &st) == 0 && st.st_size < b->copied)
 		b->copied = 0;
-	if ((n = pread(b->log, text, sizeof(text), b->copied)) > 0)
-		done = err_write(text, (size_t)n);
-	if (done == 0)
-		return;
-	b->copied += (off_t)done;
-	b->midline = text[done - 1] != '\n';
-	b->line_until = now + TAKE_TIME;
-	if (done == sizeof(text))
-		b->copy_at = now;
-}
-
-/* End the line that a build began on standard error. */
-static void
-log_newline(struct build *b)
-{
-	if (b->midline)
-		b->midline = err_write("\n", 1) != 1;
-}
-
-/* A message about the build, on a line of its own. */
-static void
-build_say(struct build *b, enum level level, const char *text)
-{
-	if (verbosity < (int)level)
-		return;
-	log_newline(b);
-	say(level, "build %u: %s", b->number, text);
-}
-
-/* Say how the latest build went, if that was not said. */
-static void
-build_tell(struct build *b)
-{
-	struct stat st;
-
-	b->copy_at = 0;
-	if (b->line[0] == '\0')
-		return;
-	build_say(b, b->level, b->line);
-	b->line[0] = '\0';
-	if (b->status != 0)
-		return;
-	if (stat(b->opt->root, &st) == 0)
-		b->mute = false;
-	else if (!b->mute) {
-		b->mute = true;
-		say(WARNING, "%s: %s: the build did not make it",
-		    b->opt->docroot, strerror(errno));
+	while (b->log != -1 && buf_left(&messages.waiting) < room &&
+	    (n = pread(b->log, text, sizeof(text), b->copied)) > 0) {
+		b->copied += n;
+		err_add(text, (size_t)n);
+		messages.midline = text[n - 1] != '\n';
+		err_drain();
+		if (clock_ms() >= now + SLICE_TIME)
+			break;
 	}
-}
-
-/* Go on copying; a build that is over is told of behind what it printed. */
-static void
-log_step(struct build *b, int64_t now)
-{
-	if (b->copy_at == 0 || now < b->copy_at)
+	b->copy_at = b->line[0] != '\0' || b->state >= BUILD_RUNS ?
+	    now + (n > 0 && buf_left(&messages.waiting) < room ? 0 :
+	    COPY_TIME) : 0;
+	if (b->line[0] == '\0' || (b->log != -1 && n > 0))
 		return;
-	log_copy(b, now);
-	if (b->line[0] != '\0' && (now >= b->line_until ||
-	    (b->copied >= b->end && is_writable(STDERR_FILENO))))
-		build_tell(b);
+	say(b->level, "%s", b->line);
+	b->line[0] = '\0';
+	if (b->state < BUILD_RUNS)
+		b->copy_at = 0;
+	if (b->record.status != 0 || stat(b->opt->root, &st) == 0)
+		b->missing = false;
+	else
+		say_once(&b->missing, b->opt->docroot, "is not there: the "
+		    "build did not make it");
 }
 
-/* Say in b->what why the next build is. */
+/* A message about the build. */
+static void
+build_say(const struct build *b, enum level level, const char *text)
+{
+	say(level, "build %u: %s", b->record.number, text);
+}
+
+/* Say in record.what why the next build is. */
 static void
 build_explain(struct build *b)
 {
@@ -5493,25 +6338,26 @@ build_explain(struct build *b)
 		path = ch->paths.data;
 	else
 		n = 8;
-	if (ch->count > 0 && b->number > 0)
-		snprintf(b->what, WHAT_LEN, ch->count == 1 ? "%.*s" :
+	if (ch->count > 0)
+		snprintf(b->record.what, WHAT_LEN, ch->count == 1 ? "%.*s" :
 		    "%.*s and %zu more", (int)n, path, ch->count - 1);
 	else
-		snprintf(b->what, WHAT_LEN, "%s", b->number == 0 ?
-		    "first build" : b->confirming ? "once more" : "asked for");
+		snprintf(b->record.what, WHAT_LEN, "%s", b->confirming ?
+		    "once more" : "asked for");
+	if (b->record.number == 0 && b->opt->command != NULL)
+		snprintf(b->record.what, WHAT_LEN, "first build");
+	text_clean(b->record.what);
 }
 
 /*
  * Something changed at now: build when it has been quiet, but not too late.
- * Foreign is what the latest build did not do.
  */
 static void
-build_want(struct build *b, int64_t now, int64_t quiet, bool foreign)
+build_want(struct build *b, int64_t now, int64_t quiet)
 {
 	if (!b->wanted)
 		b->since = now;
 	b->wanted = true;
-	b->foreign |= foreign;
 	b->due_at = sooner(now + quiet, b->since + QUIET_MAX);
 }
 
@@ -5519,10 +6365,22 @@ build_want(struct build *b, int64_t now, int64_t quiet, bool foreign)
 static void
 build_done(struct build *b)
 {
-	b->done++;
+	b->record.done++;
 	if (!b->styles)
-		b->other = b->done;
+		b->record.other = b->record.done;
 	b->styles = true;
+}
+
+/* Without a command a change is all there is to tell. */
+static void
+change_tell(struct build *b)
+{
+	b->styles = !b->changes.others;
+	build_explain(b);
+	say(NOTICE, "changed: %s", b->record.what);
+	build_done(b);
+	changes_clear(&b->changes);
+	b->wanted = false;
 }
 
 /* In the child: become the build.  Does not return. */
@@ -5538,41 +6396,47 @@ build_exec(struct build *b)
 
 	setsid();
 	stdio_set(out, out);
-	snprintf(number, sizeof(number), "%u", b->number);
+	snprintf(number, sizeof(number), "%u", b->record.number);
 	setenv("BLOGSERVE_BUILD", number, 1);
 	setenv("BLOGSERVE_URL", b->url, 1);
 	if (b->versions.work[0] != '\0')
 		setenv("BLOGSERVE_OUT", b->versions.out, 1);
 	setenv("BLOGSERVE_CHANGED", ch->inexact || ch->paths.failed ||
-	    b->number == 1 ? "" : ch->paths.data, 1);
+	    b->record.number == 1 ? "" : ch->paths.data, 1);
 	signals_leave(b->signals);
-	to_syslog = false;
+	memset(&messages, 0, sizeof(messages));
 	execvp(argv[0], argv);
-	say_why(WARNING, argv[0]);
+	if (errno == EACCES)
+		say(WARNING, "%s: not executable (chmod +x %s)", argv[0],
+		    argv[0]);
+	else
+		say_why(WARNING, argv[0]);
 	_exit(127);
-}
-
-/* Whether standard error is a terminal where a line can be taken back. */
-static bool
-terminal_knows(void)
-{
-	const char *term = getenv("TERM");
-
-	return verbosity >= 0 && term != NULL && strcmp(term, "dumb") != 0 &&
-	    isatty(STDERR_FILENO);
 }
 
 /* Show how long the build takes, and by the last one, how long it will. */
 static void
 build_show(struct build *b, int64_t now)
 {
+	const struct record *r = &b->record;
+	int s = (int)((now - r->started_at) / 1000);
+
 	b->show_at = now + SHOW_TIME;
-	if (b->midline)
-		return;
-	say(PROGRESS, b->took < SHOW_TIME ? "build %u: %.40s: %d s" :
-	    "build %u: %.40s: %d s of about %d", b->number,
-	    b->what, (int)((now - b->started_at) / 1000),
-	    (int)(b->took / 1000));
+	if (r->took < SHOW_TIME)
+		say(PROGRESS, "blogserve: build %u: %.40s: %d s", r->number, r->what, s);
+	else
+		say(PROGRESS, "blogserve: build %u: %.40s: %d s of about %d",
+		    r->number, r->what, s, (int)(r->took / 1000));
+}
+
+/* Tell the server, before it begins, of a build that is due. */
+static void
+build_announce(struct build *b)
+{
+	build_explain(b);
+	b->record.number++;
+	b->record.building = true;
+	b->state = BUILD_ANNOUNCED;
 }
 
 /* Start the build that was announced; try again later if that fails. */
@@ -5582,76 +6446,90 @@ build_start(struct build *b, int64_t now)
 	struct versions *v = &b->versions;
 	bool room = true;
 
-	if (b->log != -1)
-		log_copy(b, now);
-	build_tell(b);
+	log_copy(b, ERR_MAX - CHUNK, now);
+	if (b->line[0] != '\0')
+		say(b->level, "%s", b->line);
+	b->line[0] = '\0';
 	if (b->log != -1 && ftruncate(b->log, 0) == 0)
 		b->copied = 0;
-	b->end = 0;
 	buf_add(&b->changes.paths, "", 1);
-	b->number++;
 	if (v->work[0] != '\0') {
 		snprintf(v->out, PATH_LEN, "%s%ld-%u", v->work, (long)getpid(),
-		    b->number);
+		    b->record.number);
+		parents_make(v->root);
 		mkdir(v->work, 0777);	/* somebody may have tidied up */
 		if (!(room = mkdir(v->out, 0777) == 0))
 			say_why(WARNING, v->out);
 	}
+	clock_gettime(CLOCK_REALTIME, &b->began);
 	if (room && fork_blocked(&b->pid))
 		build_exec(b);
 	b->changes.paths.len -= b->changes.paths.len > 0;
 	if (b->pid == 0) {
 		if (v->work[0] != '\0')
 			rmdir(v->out);
-		b->number--;
 		b->due_at = now + RETRY_TIME;
 		return;
 	}
 	build_say(b, DETAIL, "starts");
+	b->state = BUILD_RUNS;
 	b->styles = b->styles && b->changes.count > 0 && !b->changes.others;
+	b->confirming = b->confirming && b->changes.count == 0;
 	changes_clear(&b->changes);
-	b->caused = !b->foreign;
-	b->confirms = b->confirming ? b->confirms + 1 : 0;
-	b->wanted = b->foreign = b->confirming = false;
-	b->confirm_at = 0;
-	b->started_at = now;
+	b->wanted = b->stopped = b->killed = false;
+	b->confirm_at = b->kill_at = 0;
+	b->record.started_at = now;
 	b->copy_at = b->log != -1 ? now + COPY_TIME : 0;
 	b->term_at = b->opt->build_time > 0 ? now + b->opt->build_time : 0;
-	b->kill_at = 0;
-	b->show_at = terminal_knows() ? now + SHOW_TIME : 0;
+	b->show_at = messages.terminal ? now + SHOW_TIME : 0;
+	b->long_at = b->record.number == 1 ? now + LONG_TIME : 0;
 }
 
-/* The build is over and nothing of it that was to be killed is left. */
+/*
+ * The build is over and nothing of it that was to be killed is left.  What
+ * it changed is told to the watch.
+ */
 static void
-build_finish(struct build *b, int64_t now)
+build_finish(struct build *b, struct watch *w, int64_t now)
 {
 	char how[128];
+	struct record *r = &b->record;
 	struct versions *v = &b->versions;
 	const char *why = NULL;
+	struct timespec ended;
 
 	/* What we stopped is not whole, whatever it says. */
-	if (b->kill_at != 0 && b->status == 0)
-		b->status = STATUS_STOPPED;
-	if (v->work[0] != '\0' && (b->status != 0 ||
+	if (b->stopped && r->status == 0)
+		r->status = STATUS_STOPPED;
+	if (v->work[0] != '\0' && (r->status != 0 ||
 	    (why = version_switch(v)) != NULL))
 		version_trash(v, v->out);
 	b->pid = 0;
-	b->term_at = b->kill_at = b->show_at = 0;
-	b->reaped = b->announced = b->killed = false;
-	b->ended = true;
-	b->took = now - b->started_at;
-	clock_gettime(CLOCK_REALTIME, &b->ended_at);
-	status_text(how, sizeof(how), b->status);
+	b->state = BUILD_NONE;
+	b->term_at = b->kill_at = b->show_at = b->long_at = 0;
+	r->took = now - r->started_at;
+	r->started_at = 0;
+	r->building = false;
+	clock_gettime(CLOCK_REALTIME, &ended);
+	/* Their clocks tick, and may be so much behind. */
+	b->began.tv_nsec -= RACY_TIME * 1000000;
+	if (b->began.tv_nsec < 0) {
+		b->began.tv_nsec += 1000000000;
+		b->began.tv_sec--;
+	}
+	watch_built(w, r->number, b->confirming, &b->began, &ended);
+	b->confirming = false;
+	status_text(how, sizeof(how), r->status);
 	if (why != NULL) {
-		b->status = STATUS_FAILED;
+		r->status = STATUS_FAILED;
 		snprintf(how, sizeof(how), "%s: %s", b->opt->docroot, why);
 	}
-	if (b->status == 0)
+	if (r->status == 0)
 		build_done(b);
-	snprintf(b->line, sizeof(b->line), "%s: %s, %.2f s", b->what,
-	    *how != '\0' ? how : "ok", (double)b->took / 1000);
+	snprintf(b->line, sizeof(b->line), "build %u: %s: %s%s, %.2f s",
+	    r->number, r->what, *how != '\0' ? "FAILED, " : "",
+	    *how != '\0' ? how : "ok", (double)r->took / 1000);
 	b->level = *how != '\0' ? WARNING : NOTICE;
-	b->line_until = now + TAKE_TIME;
 	b->copy_at = now;
 }
 
@@ -5659,96 +6537,101 @@ build_finish(struct build *b, int64_t now)
 static void
 build_reap(struct build *b, int status)
 {
-	struct stat st;
-
 	/* What it leaves behind must not write beside the next one. */
-	if (WIFSIGNALED(status) && b->kill_at == 0)
+	if (WIFSIGNALED(status) && !b->stopped)
 		kill(-b->pid, SIGKILL);
-	b->status = status;
-	b->reaped = true;
-	b->end = b->log != -1 && fstat(b->log, &st) == 0 ? st.st_size : 0;
+	b->record.status = status;
+	b->state = BUILD_ENDED;
 }
 
 /* Stop the build: SIGTERM for its process group, soon SIGKILL. */
 static void
 build_stop(struct build *b, int64_t now)
 {
-	if (b->pid == 0 || b->kill_at != 0)
+	if (b->state < BUILD_RUNS || b->stopped)
 		return;
 	/* Before its setsid there is no group of its number. */
-	if (kill(-b->pid, SIGTERM) == -1 && !b->reaped)
+	if (kill(-b->pid, SIGTERM) == -1 && b->state == BUILD_RUNS)
 		kill(b->pid, SIGTERM);
+	b->stopped = true;
 	b->term_at = 0;
 	b->kill_at = now + KILL_TIME;
 }
 
-/*
- * Move the fact towards the wish: announce a build that is due, start it
- * once the server was told, stop one that takes too long, end one that is
- * over.
- */
+/* While a build runs: stop one that takes too long, end one that is over. */
 static void
-build_step(struct build *b, bool told, bool stopping, int64_t now)
+build_watch(struct build *b, struct watch *w, int64_t now, int64_t *until)
 {
 	char limit[64];
 
-	log_step(b, now);
-	if (b->pid == 0) {
-		if (stopping) {
-			b->wanted = b->announced = false;
-			b->confirm_at = 0;
-		}
-		if (b->confirm_at != 0 && now >= b->confirm_at && !b->wanted) {
-			b->confirming = true;
-			build_want(b, now, 0, false);
-		}
-		if (b->wanted && b->opt->command == NULL) {
-			if (now >= b->due_at) {
-				b->styles = !b->changes.others;
-				build_done(b);
-				changes_clear(&b->changes);
-				b->wanted = false;
-			}
-		} else if (b->wanted && now >= b->due_at && !b->announced) {
-			b->announced = true;
-			build_explain(b);
-		} else if (b->announced && now >= b->due_at &&
-		    (told || now >= b->due_at + RETRY_TIME))
-			build_start(b, now);
-		return;
-	}
-	if (b->term_at != 0 && now >= b->term_at) {
+	if (is_due(b->term_at, now, until)) {
 		snprintf(limit, sizeof(limit), "longer than %g s: stopping it",
 		    (double)b->opt->build_time / 1000);
 		build_say(b, WARNING, limit);
 		build_stop(b, now);
 	}
-	if (b->show_at != 0 && now >= b->show_at)
+	if (is_due(b->show_at, now, until))
 		build_show(b, now);
-	if (b->kill_at != 0 && now >= b->kill_at) {
+	if (is_due(b->long_at, now, until)) {
+		b->long_at = 0;
+		say(NOTICE, "build 1 still runs: a command should build once "
+		    "and end (-k bounds it)");
+	}
+	if (is_due(b->kill_at, now, until)) {
 		kill(-b->pid, SIGKILL);
 		b->killed = true;
 		b->kill_at = now + KILL_TIME;
 	}
-	if (b->reaped && (b->kill_at == 0 || b->killed ||
+	if (b->state == BUILD_ENDED && (!b->stopped || b->killed ||
 	    kill(-b->pid, 0) == -1))
-		build_finish(b, now);
+		build_finish(b, w, now);
+	*until = sooner(*until, b->state == BUILD_NONE ? now :
+	    b->state == BUILD_ENDED ? now + REAP_TIME :
+	    sooner(b->show_at, b->kill_at));
 }
 
-/* When build_step is to be called next. */
-static int64_t
-build_due(const struct build *b, bool told, int64_t now)
+/*
+ * Move the fact towards the wish.  A build that is due is announced, if the
+ * sources were looked at, and starts once the server was told.
+ */
+static void
+build_step(struct build *b, struct watch *w, bool told, bool stopping,
+    int64_t now, int64_t *until)
 {
-	int64_t due = b->copy_at;
+	bool looked = !w->looking && (w->scanned || b->record.number > 0);
 
-	if (b->pid == 0) {
-		if (b->announced)
-			return sooner(due, told ? b->due_at :
-			    b->due_at + RETRY_TIME);
-		return sooner(due, b->wanted ? b->due_at : b->confirm_at);
+	if (b->state >= BUILD_RUNS)
+		build_watch(b, w, now, until);
+	if (is_due(b->copy_at, now, until))
+		log_copy(b, 4 * CHUNK, now);
+	if (b->copy_at != 0)
+		*until = sooner(*until, b->copy_at);
+	if (b->state >= BUILD_RUNS)
+		return;
+	if (stopping) {
+		b->state = BUILD_NONE;
+		b->record.building = b->wanted = false;
+		return;
 	}
-	due = sooner(sooner(due, b->term_at), b->show_at);
-	return sooner(due, b->reaped ? now + REAP_TIME : b->kill_at);
+	if (!b->wanted && is_due(b->confirm_at, now, until)) {
+		b->confirming = true;
+		build_want(b, now, 0);
+	}
+	if (!b->wanted || !is_due(b->due_at, now, until))
+		return;
+	if (b->opt->command == NULL)
+		change_tell(b);
+	else if (b->state == BUILD_NONE && (looked ||
+	    is_due(b->since + (b->record.number > 0 ? QUIET_MAX : FIRST_TIME),
+	    now, until))) {
+		b->early = !w->scanned;
+		build_announce(b);
+		*until = now;
+	} else if (b->state == BUILD_ANNOUNCED && (told ||
+	    is_due(b->due_at + RETRY_TIME, now, until))) {
+		build_start(b, now);
+		*until = sooner(*until, b->copy_at);
+	}
 }
 
 /* ---------------------------------------------------------------------
@@ -5756,40 +6639,39 @@ build_due(const struct build *b, bool told, int64_t now)
  * ------------------------------------------------------------------ */
 
 /* The parent's view of the server. */
-struct server {
+struct child {
 	pid_t pid;		/* 0: none */
 	int orders_fd;		/* the write end (R3) */
 	struct orders told;	/* the latest that it was told */
-	int64_t started_at;
-	int64_t respawn_at;	/* not before */
-	int64_t kill_at;	/* when it had its time to drain, 0: never */
-	int64_t delay;		/* till the next one, if this one dies soon */
+	int64_t start_at;	/* another is started then, not before */
+	int64_t kill_at;	/* it had its time to drain, 0: never */
+	int64_t second_at;	/* since when starts are counted, and ... */
+	int starts;		/* ... how many there were */
 };
 
 struct super {
-	int ready;		/* with -b, where to say that we serve, or -1 */
 	const struct options *opt;
 	struct signals signals;
 	struct listeners listeners;
 	struct watch watch;
 	struct build build;
-	struct server server;
+	struct child child;
+	int ready;		/* with -b, where to say that we serve, or -1 */
+	int manager;		/* the service manager's socket, or -1 */
+	struct orders reported;	/* what it was told of */
 	char start[24];		/* names this run, for the pages of it */
 	int64_t started_at;
 	unsigned reopen;	/* how often the log was to be reopened */
-	int manager;		/* the service manager's socket, or -1 */
-	struct orders reported;	/* what it was told of */
-	int64_t watchdog, watchdog_at;	/* ms between signs of life; 0: none */
 	int stopping;		/* the signal that said so, or 0 */
-	int hurry;		/* the one that said so again */
+	int insisting;		/* the one that said so again */
 	int64_t stopping_at;
 };
 
 /* In the child: be the server.  What is the parent's alone is closed. */
 static void
-server_run(struct super *s, const struct orders *orders, int orders_fd)
+child_run(struct super *s, const struct orders *orders, int orders_fd)
 {
-	struct service *sv;
+	struct server *sv;
 
 	signals_leave(NULL);	/* orders tell it to stop */
 	fd_close(&self_pipe[0]);
@@ -5797,6 +6679,7 @@ server_run(struct super *s, const struct orders *orders, int orders_fd)
 	fd_close(&s->watch.notify);
 	fd_close(&s->manager);
 	fd_close(&s->ready);
+	buf_clear(&messages.waiting);	/* the parent says it */
 	sv = must_alloc(sizeof(*sv));
 	sv->opt = s->opt;
 	sv->listeners = &s->listeners;
@@ -5806,32 +6689,31 @@ server_run(struct super *s, const struct orders *orders, int orders_fd)
 	sv->started_at = s->started_at;
 	memcpy(sv->start, s->start, sizeof(sv->start));
 	serve(sv);
-	service_close(sv);
+	server_close(sv);
 	_exit(0);
 }
 
 /* Start the server with what it would be told; later if that fails. */
 static void
-server_start(struct super *s, const struct orders *orders, int64_t now)
+child_start(struct super *s, const struct orders *orders, int64_t now)
 {
-	struct server *sr = &s->server;
+	struct child *c = &s->child;
 	int fd[2];
 
-	sr->respawn_at = now + RETRY_TIME;
+	c->start_at = now + RETRY_TIME;
 	if (!pipe_open(fd, WARNING))
 		return;
-	if (fork_blocked(&sr->pid)) {
+	if (fork_blocked(&c->pid)) {
 		close(fd[1]);
-		server_run(s, orders, fd[0]);
+		child_run(s, orders, fd[0]);
 	}
 	close(fd[0]);
-	if (sr->pid == 0) {
+	if (c->pid == 0) {
 		close(fd[1]);
 		return;
 	}
-	sr->orders_fd = fd[1];
-	sr->told = *orders;
-	sr->started_at = now;
+	c->orders_fd = fd[1];
+	c->told = *orders;
 }
 
 /*
@@ -5839,59 +6721,57 @@ server_start(struct super *s, const struct orders *orders, int64_t now)
  * whether no server can act on older ones.
  */
 static bool
-server_step(struct super *s, const struct orders *orders, int64_t now)
+child_step(struct super *s, const struct orders *orders, int64_t now,
+    int64_t *until)
 {
-	struct server *sr = &s->server;
-	bool told = memcmp(&sr->told, orders, sizeof(*orders)) == 0;
+	struct child *c = &s->child;
+	bool told = memcmp(&c->told, orders, sizeof(*orders)) == 0;
 
-	if (sr->pid == 0) {
-		if (s->stopping == 0 && now >= sr->respawn_at)
-			server_start(s, orders, now);
+	if (c->pid == 0) {
+		if (s->stopping == 0 && is_due(c->start_at, now, until))
+			child_start(s, orders, now);
 		return true;
 	}
-	if (!told && write(sr->orders_fd, orders, sizeof(*orders)) ==
+	if (!told && write(c->orders_fd, orders, sizeof(*orders)) ==
 	    (ssize_t)sizeof(*orders)) {
-		sr->told = *orders;
+		c->told = *orders;
 		told = true;
 	}
-	if (sr->kill_at != 0 && now >= sr->kill_at) {
-		kill(sr->pid, SIGKILL);
-		sr->kill_at = now + KILL_TIME;
+	if (is_due(c->kill_at, now, until)) {
+		kill(c->pid, SIGKILL);
+		c->kill_at = now + KILL_TIME;
 	}
 	return told;
 }
 
-/* When server_step is to be called next. */
-static int64_t
-server_due(const struct super *s)
-{
-	if (s->server.pid != 0)
-		return s->server.kill_at;
-	return s->stopping != 0 ? 0 : s->server.respawn_at;
-}
-
-/* waitpid says that the server is gone: another at once, or after a delay. */
+/*
+ * waitpid says that the server is gone: another at once, but STARTS_MAX of
+ * them in a second are enough.
+ */
 static void
-server_reap(struct super *s, int status, int64_t now)
+child_reap(struct super *s, int status, int64_t now)
 {
-	struct server *sr = &s->server;
+	struct child *c = &s->child;
 	char how[128];
 
-	sr->pid = 0;
-	fd_close(&sr->orders_fd);
-	/* 0: the docroot went where that server may not follow. */
+	c->pid = 0;
+	fd_close(&c->orders_fd);
+	c->start_at = now;
+	/* Exit status 0 asks for another server, confined anew. */
 	if (s->stopping != 0 || status == 0)
 		return;
-	if (now - sr->started_at >= RESPAWN_MAX)
-		sr->delay = 0;
-	sr->respawn_at = now + sr->delay;
+	if (now - c->second_at >= 1000) {
+		c->second_at = now;
+		c->starts = 0;
+	}
 	status_text(how, sizeof(how), status);
-	say(WARNING, sr->delay == 0 ? "server: %s; started again" :
-	    "server: %s; starting again in %g s", how,
-	    (double)sr->delay / 1000);
-	sr->delay = sr->delay == 0 ? RESPAWN_MIN : sr->delay * 2;
-	if (sr->delay > RESPAWN_MAX)
-		sr->delay = RESPAWN_MAX;
+	if (++c->starts < STARTS_MAX)
+		say(WARNING, "server: %s; started again", how);
+	else {
+		c->start_at = c->second_at + 1000;
+		say(WARNING, "server: %s, as %d were within a second; started "
+		    "again when that is over", how, c->starts);
+	}
 }
 
 /* What the server is to know now; every byte of it set, to be compared. */
@@ -5901,51 +6781,45 @@ orders_now(struct orders *o, const struct super *s)
 	const struct build *b = &s->build;
 
 	memset(o, 0, sizeof(*o));
-	o->build = b->number + (b->pid == 0 && b->announced);
-	o->started_at = b->pid != 0 ? b->started_at : 0;
-	o->building = b->announced;
-	o->done = b->done;
-	o->other = b->other;
-	o->status = b->status;
-	o->took = b->took;
+	memcpy(&o->build, &b->record, sizeof(o->build));
 	o->hold = s->opt->command != NULL && !b->versions.site &&
-	    (b->announced || b->number == 0);
+	    (b->state != BUILD_NONE || b->record.number == 0);
 	o->stopping = s->stopping != 0;
 	o->reopen = s->reopen;
-	memcpy(o->what, b->what, sizeof(o->what));
 }
 
-/* The first signal to stop lets the build end, the second stops it. */
+/*
+ * The first signal to stop lets the build end; a later one insists.  But one
+ * wish comes more than once: what the terminal sent to all is forwarded by
+ * wrappers, and a terminal that goes away sends SIGHUP.
+ */
 static void
 super_stop(struct super *s, int sig, int64_t now)
 {
 	if (s->stopping == 0) {
 		s->stopping = sig;
 		s->stopping_at = now;
-		s->server.kill_at = now + DRAIN_TIME + RETRY_TIME;
+		s->child.kill_at = now + DRAIN_TIME + RETRY_TIME;
 		listeners_close(&s->listeners);
-		if (s->build.pid == 0)
-			return;
-		log_newline(&s->build);
-		say(NOTICE, "finishing build %u; ^C again stops it",
-		    s->build.number);
-		return;
+		if (s->build.state >= BUILD_RUNS)
+			say(NOTICE, "finishing build %u; %s stops it",
+			    s->build.record.number, isatty(STDERR_FILENO) ?
+			    "^C again" : "a second signal");
+	} else if (sig != SIGHUP && now - s->stopping_at >= REPEAT_TIME) {
+		s->insisting = sig;
+		s->child.kill_at = now;
+		build_stop(&s->build, now);
 	}
-	/* A terminal that goes away may send SIGHUP, and its shell another. */
-	if (sig == SIGHUP && s->stopping == SIGHUP &&
-	    now - s->stopping_at < 1000)
-		return;
-	s->hurry = sig;
-	s->server.kill_at = now;
-	build_stop(&s->build, now);
 }
 
-/* Build though nothing changed. */
+/* Build though nothing changed, as far as we know. */
 static void
 super_build(struct super *s, int64_t now)
 {
-	if (s->opt->command != NULL)
-		build_want(&s->build, now, 0, true);
+	if (s->opt->command == NULL)
+		return;
+	s->build.changes.inexact = true;
+	build_want(&s->build, now, 0);
 }
 
 /* Signals become wishes. */
@@ -5960,21 +6834,23 @@ signals_drain(struct super *s, int64_t now)
 			switch (got[i]) {
 			case SIGCHLD:
 				break;
+			case SIGHUP:
+				if (!s->opt->background && s->manager == -1) {
+					super_stop(s, SIGHUP, now);
+					break;
+				}
+				logs_reopen(s->opt);
+				s->reopen++;
+				/* FALLTHROUGH */
 			case SIGUSR1:
 				super_build(s, now);
 				break;
 			default:
-				if (got[i] == SIGHUP && (s->manager != -1 ||
-				    s->opt->background)) {
-					logs_reopen(s->opt);
-					s->reopen++;
-					super_build(s, now);
-				} else
-					super_stop(s, got[i], now);
+				super_stop(s, got[i], now);
 			}
 }
 
-/* The ended become facts (R5).  Others are orphans, if we are process 1. */
+/* The ended become facts (R5).  Others are orphans of builds. */
 static void
 super_reap(struct super *s, int64_t now)
 {
@@ -5982,58 +6858,70 @@ super_reap(struct super *s, int64_t now)
 	int status;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		if (pid == s->build.pid)
+		if (pid == s->build.pid && s->build.state == BUILD_RUNS)
 			build_reap(&s->build, status);
-		else if (pid == s->server.pid)
-			server_reap(s, status, now);
+		else if (pid == s->child.pid)
+			child_reap(s, status, now);
 		else if (pid == s->build.versions.remover)
 			s->build.versions.remover = 0;
 }
 
 /* Changes become a wish for a build; none is looked for during a build. */
 static void
-super_watch(struct super *s, int64_t now)
+super_watch(struct super *s, int64_t now, int64_t *until)
 {
 	struct build *b = &s->build;
+	struct watch *w = &s->watch;
 	size_t before = b->changes.count;
-	bool settle = b->ended;
-	int64_t quiet = QUIET_TIME;
+	int64_t quiet = 0;
 
-	watch_hear(&s->watch);
-	if (b->pid != 0 || s->stopping != 0)
+	watch_hear(w);
+	if (b->state >= BUILD_RUNS || s->stopping != 0)
 		return;
-	if (b->wanted && s->watch.heard_at != 0)
-		build_want(b, s->watch.heard_at, QUIET_TIME, false);
-	b->ended = false;
-	if (!settle)
-		quiet = watch_drain(&s->watch, &b->changes, now);
-	else if (watch_settle(&s->watch, &b->changes, b->number, b->caused,
-	    &b->ended_at) && b->confirms < 2)
-		b->confirm_at = now + (b->confirms == 0 ? CONFIRM_TIME :
-		    CONFIRM_LATE);
-	if (b->changes.count == before)
-		return;
-	build_want(b, clock_ms(), quiet, !settle);
+	watch_step(w, &b->changes, now, until);
+	if (w->doubt != 0)
+		b->confirm_at = now + w->doubt;
+	w->doubt = 0;
+	if (b->early && w->scanned) {	/* what did it see? */
+		b->early = false;
+		super_build(s, now);
+	}
+	if (b->changes.count > before) {
+		if (w->notify == -1) {	/* a scan hears nothing by itself */
+			quiet = w->cost > QUIET_TIME ? w->cost : QUIET_TIME;
+			if (!w->scanning)
+				w->scan_at = sooner(w->scan_at, now + quiet);
+		}
+		build_want(b, now, quiet);
+	}
+	if (!b->misled && w->writes[0] != '\0' && !w->looking &&
+	    !w->scanning && strcmp(b->opt->docroot, ".") == 0) {
+		if (w->writes[0] != '/' && b->opt->command != NULL)
+			say(NOTICE, "the build writes to %s: to serve that, "
+			    "say -d %s", w->writes, w->writes);
+		b->misled = true;
+	}
 }
 
 /* Wait for a signal, or until something is due. */
 static void
-super_wait(struct super *s, bool told, int64_t now)
+super_wait(struct super *s, bool told, int64_t now, int64_t until)
 {
-	bool idle = s->build.pid == 0 && s->stopping == 0;
-	struct pollfd p[3] = {
+	struct pollfd p[4] = {
 		{ .fd = self_pipe[0], .events = POLLIN },
 		{ .fd = s->stopping == 0 ? s->watch.notify : -1,
 		    .events = POLLIN },
-		{ .fd = told ? -1 : s->server.orders_fd, .events = POLLOUT },
+		{ .fd = told ? -1 : s->child.orders_fd, .events = POLLOUT },
+		{ .fd = buf_left(&messages.waiting) > 0 ? STDERR_FILENO : -1,
+		    .events = POLLOUT },
 	};
-	int64_t until = sooner(server_due(s), s->watchdog_at);
 
-	until = sooner(until, build_due(&s->build, told, now));
-	if (idle)
-		until = sooner(until, s->build.ended ? now :
-		    watch_due(&s->watch));
-	poll(p, 3, poll_time(until, now));
+	poll(p, 4, poll_time(until, now));
+	if (p[3].revents != 0) {
+		err_drain();
+		if (s->build.copy_at != 0)
+			s->build.copy_at = now;
+	}
 }
 
 /*
@@ -6043,84 +6931,101 @@ super_wait(struct super *s, bool told, int64_t now)
 static void
 manager_open(struct super *s)
 {
+	static const char *const own[] = { "NOTIFY_SOCKET", "WATCHDOG_USEC",
+	    "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES" };
 	const char *path = getenv("NOTIFY_SOCKET");
-	const char *usec = getenv("WATCHDOG_USEC");
-	const char *pid = getenv("WATCHDOG_PID"), *own;
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	size_t n = path != NULL ? strlen(path) : 0;
+	size_t i, n = path != NULL ? strlen(path) : 0;
 
-	for (own = "NOTIFY_SOCKET\0WATCHDOG_USEC\0WATCHDOG_PID\0LISTEN_FDS\0"
-	    "LISTEN_PID\0LISTEN_FDNAMES\0"; *own != '\0';
-	    own += strlen(own) + 1)
-		unsetenv(own);
-	s->manager = -1;
-	if (n == 0 || n > sizeof(sa.sun_path))
-		return;
-	memcpy(sa.sun_path, path, n);
-	if (*path == '@')
-		sa.sun_path[0] = '\0';
-	n += offsetof(struct sockaddr_un, sun_path);
-	s->manager = socket(AF_UNIX, SOCK_DGRAM, 0);
-	if (s->manager == -1 || fd_prepare(s->manager) == -1 ||
-	    connect(s->manager, (struct sockaddr *)&sa, (socklen_t)n) == -1)
-		say_why(WARNING, "NOTIFY_SOCKET");
-	if (usec != NULL && (pid == NULL || strtol(pid, NULL, 10) == getpid()))
-		s->watchdog = strtol(usec, NULL, 10) / 2000;
+	if (n > 0 && n <= sizeof(sa.sun_path)) {
+		memcpy(sa.sun_path, path, n);
+		if (*path == '@')
+			sa.sun_path[0] = '\0';
+		n += offsetof(struct sockaddr_un, sun_path);
+		s->manager = socket(AF_UNIX, SOCK_DGRAM, 0);
+		if (s->manager == -1 || fd_prepare(s->manager) == -1 ||
+		    connect(s->manager, (struct sockaddr *)&sa,
+		    (socklen_t)n) == -1)
+			say_why(WARNING, "NOTIFY_SOCKET");
+	}
+	for (i = 0; i < COUNT(own); i++)
+		unsetenv(own[i]);
 }
 
-/* Tell it what the server is told, and that we live. */
-static OUT_OF_LINE void
-manager_tell(struct super *s, const struct orders *o, int64_t now)
+/* Tell it what the server is told. */
+static void
+manager_tell(struct super *s, const struct orders *o)
 {
+	const struct record *b = &o->build;
 	char text[sizeof(s->listeners.url) + WHAT_LEN + 200];
+	int n;
 
-	if (s->manager == -1)
+	if (s->manager == -1 || memcmp(&s->reported, o, sizeof(*o)) == 0)
 		return;
-	if (s->watchdog > 0 && now >= s->watchdog_at) {
-		s->watchdog_at = now + s->watchdog;
-		print(s->manager, "WATCHDOG=1");
-	}
-	if (memcmp(&s->reported, o, sizeof(*o)) == 0)
-		return;
-	if (o->reopen != s->reported.reopen) {
-		snprintf(text, sizeof(text),
-		    "RELOADING=1\nMONOTONIC_USEC=%jd",
-		    ((intmax_t)now + 1) * 1000);
-		print(s->manager, text);
-	}
-	snprintf(text, sizeof(text), "%s=1\nSTATUS=%s build %u: %s: %s",
-	    o->stopping ? "STOPPING" : "READY", s->listeners.url,
-	    o->build, o->what, o->building ? "under way" :
-	    o->status != 0 ? "failed" : "ok");
-	if (o->build == 0)
-		text[strcspn(text, " ")] = '\0';
+	n = snprintf(text, sizeof(text), "%s=1\nSTATUS=%s",
+	    o->stopping ? "STOPPING" : "READY", s->listeners.url);
+	if (b->number > 0)
+		snprintf(text + n, sizeof(text) - (size_t)n,
+		    " build %u: %s: %s", b->number, b->what, b->building ?
+		    "under way" : b->status != 0 ? "failed" : "ok");
 	print(s->manager, text);
 	s->reported = *o;
 }
 
-/* Have a server at once, then a view of the sources, then a build. */
+/* Say on a line what is served, watched and built with. */
+static void
+super_tell(const struct options *o)
+{
+	struct buf b = { 0 };
+	size_t i;
+
+	buf_printf(&b, "serving %.300s, ", o->docroot);
+	if (o->command == NULL)
+		buf_puts(&b, o->no_reload ? "watching nothing" :
+		    "reloading pages as files change");
+	else {
+		for (i = 0; o->watch[i] != NULL; i++) {
+			buf_puts(&b, i == 0 ? "watching " : ", ");
+			buf_puts(&b, o->watch[i]);
+		}
+		buf_puts(&b, ", building with:");
+		for (i = 0; o->command[i] != NULL; i++) {
+			buf_puts(&b, " ");
+			buf_puts(&b, o->command[i]);
+		}
+	}
+	buf_add(&b, "", 1);
+	if (!b.failed)
+		say(NOTICE, "%s", b.data);
+	buf_free(&b);
+}
+
+/* Have a server at once, then a watch, then a build. */
 static void
 super_open(struct super *s, const struct options *opt)
 {
 	struct orders orders;
 	struct timespec t;
+	int64_t now = clock_ms(), until = 0;
 
 	s->opt = s->build.opt = opt;
 	clock_gettime(CLOCK_REALTIME, &t);
 	snprintf(s->start, sizeof(s->start), "%jx%08lx", (uintmax_t)t.tv_sec,
 	    (unsigned long)t.tv_nsec);
-	s->started_at = clock_ms();
+	s->started_at = s->child.start_at = now;
 	s->watch.notify = -1;
-	s->build.took = -1;
+	s->build.record.took = -1;
 	s->build.styles = true;
 	s->build.signals = &s->signals;
 	s->build.url = s->listeners.url;
 	s->build.log = opt->command != NULL ? log_open() : -1;
+	super_tell(opt);
+	extra_subreaper();
 	orders_now(&orders, s);
-	server_step(s, &orders, clock_ms());
+	child_step(s, &orders, now, &until);
 	watch_open(&s->watch, opt);
 	if (opt->command != NULL)
-		build_want(&s->build, clock_ms(), 0, true);
+		build_want(&s->build, now, 0);
 }
 
 static void
@@ -6140,26 +7045,29 @@ super_close(struct super *s)
 static int
 supervise(struct super *s)
 {
+	struct build *b = &s->build;
 	struct orders orders;
-	int64_t now = clock_ms();
+	int64_t now = clock_ms(), until;
 	bool told = false;
 
 	for (;;) {
-		build_step(&s->build, told, s->stopping != 0, now);
+		until = 0;
+		super_watch(s, now, &until);
+		build_step(b, &s->watch, told, s->stopping != 0, now, &until);
 		orders_now(&orders, s);
-		told = server_step(s, &orders, now);
-		manager_tell(s, &orders, now);
-		if (s->stopping != 0 && s->build.pid == 0 &&
-		    s->server.pid == 0 && s->build.versions.remover == 0 &&
-		    s->build.line[0] == '\0' &&
-		    versions_finish(&s->build.versions))
-			return s->hurry != 0 ? 128 + s->hurry : 0;
-		versions_step(&s->build.versions, &s->signals);
-		super_wait(s, told, now);
+		told = child_step(s, &orders, now, &until);
+		if (told && b->state == BUILD_ANNOUNCED)
+			until = now;
+		manager_tell(s, &orders);
+		if (s->stopping != 0 && b->state < BUILD_RUNS &&
+		    s->child.pid == 0 && b->versions.remover == 0 &&
+		    b->line[0] == '\0' && versions_finish(&b->versions))
+			return s->insisting != 0 ? 128 + s->insisting : 0;
+		versions_step(&b->versions, &s->signals);
+		super_wait(s, told, now, until);
 		now = clock_ms();
 		signals_drain(s, now);
 		super_reap(s, now);
-		super_watch(s, now);
 	}
 }
 
@@ -6197,21 +7105,13 @@ tell(const char *text, const char *more)
 static int64_t
 seconds_parse(int option, const char *text)
 {
-	int64_t ms = 0, scale = -1;
-	const char *p;
+	char *end;
+	double s = strtod(text, &end);
 
-	for (p = text; ms < 1000000000; p++)
-		if (*p == '.' && scale == -1)
-			scale = 1000;
-		else if (*p < '0' || *p > '9')
-			break;
-		else if (scale == -1)
-			ms = ms * 10 + (*p - '0') * 1000;
-		else
-			ms += (*p - '0') * (scale /= 10);
-	if (*p != '\0' || ms < 1)
+	if (end == text || *end != '\0' || !(s >= 0.001 && s < 1e9) ||
+	    text[strspn(text, "0123456789.")] != '\0')
 		say(USAGE, "-%c: %s: not a number of seconds", option, text);
-	return ms;
+	return (int64_t)(s * 1000 + 0.5);
 }
 
 static int
@@ -6248,70 +7148,93 @@ prefix_parse(const char *text)
 	return prefix;
 }
 
-/* What an option's argument becomes, and where; what is not here is more. */
-enum option_kind { IS_FLAG, IS_STRING, IS_SECONDS, IS_LIST };
-
-static const struct {
-	char letter, kind;
-	unsigned char at;
-} option_forms[] = {
-	{ 'A', IS_FLAG, offsetof(struct options, atomic) },
-	{ 'a', IS_STRING, offsetof(struct options, address) },
-	{ 'b', IS_FLAG, offsetof(struct options, background) },
-	{ 'd', IS_STRING, offsetof(struct options, docroot) },
-	{ 'H', IS_LIST, offsetof(struct options, hosts) },
-	{ 'i', IS_SECONDS, offsetof(struct options, interval) },
-	{ 'k', IS_SECONDS, offsetof(struct options, build_time) },
-	{ 'L', IS_FLAG, offsetof(struct options, follow) },
-	{ 'l', IS_STRING, offsetof(struct options, logfile) },
-	{ 'n', IS_FLAG, offsetof(struct options, no_listings) },
-	{ 'P', IS_STRING, offsetof(struct options, pidfile) },
-	{ 'R', IS_FLAG, offsetof(struct options, no_reload) },
-	{ 't', IS_SECONDS, offsetof(struct options, patience) },
-	{ 'u', IS_STRING, offsetof(struct options, user) },
-	{ 'w', IS_LIST, offsetof(struct options, watch) },
-	{ 'x', IS_LIST, offsetof(struct options, exclude) },
-};
-
-/* Set what option c stands for; false if it is not in the table. */
-static bool
-option_set(struct options *o, int c, const char *arg)
+/* A copy of n bytes of text. */
+static char *
+text_copy(const char *text, size_t n)
 {
-	const char **list;
-	size_t i;
-	void *at;
+	char *copy = must_alloc(n + 1);
 
-	for (i = 0; i < COUNT(option_forms); i++) {
-		if (option_forms[i].letter != c)
-			continue;
-		at = (char *)o + option_forms[i].at;
-		switch (option_forms[i].kind) {
-		case IS_FLAG:
-			*(bool *)at = true;
-			break;
-		case IS_STRING:
-			*(const char **)at = arg;
-			break;
-		case IS_SECONDS:
-			*(int64_t *)at = seconds_parse(c, arg);
-			break;
-		default:
-			for (list = *(const char ***)at; *list != NULL; list++)
-				;
-			*list = arg;
-		}
-		return true;
-	}
-	return false;
+	memcpy(copy, text, n);
+	return copy;
+}
+
+/* A Host to answer to: a name, as it stands or as URLs and Hosts have it. */
+static char *
+host_parse(const char *text)
+{
+	const char *name = text;
+	struct in6_addr v6;
+	size_t n;
+
+	if (inet_pton(AF_INET6, text, &v6) == 1 || strcmp(text, "*") == 0)
+		return text_copy(text, strlen(text));
+	if (strncasecmp(name, "http://", 7) == 0)
+		name += 7;
+	else if (strncasecmp(name, "https://", 8) == 0)
+		name += 8;
+	name += *name == '[';
+	if (name > text && name[-1] == '[')
+		n = strspn(name, "0123456789abcdefABCDEF:.");
+	else
+		n = strncmp(name, "*.", 2) == 0 ? 2 + span(name + 2, "-._") :
+		    span(name, "-._");
+	if (n == 0 || n > 255 || (name[0] == '*' && n == 2))
+		say(USAGE, "-H %s: not a name", text);
+	text = name;
+	name += n + (name[n] == ']');
+	if (*name == ':')
+		name += 1 + strspn(name + 1, "0123456789");
+	if (*name != '\0' && strcmp(name, "/") != 0)
+		say(USAGE, "-H %s: not a name; a host alone, without a path",
+		    text);
+	while (n > 1 && text[n - 1] == '.')
+		n--;
+	return text_copy(text, n);
+}
+
+/* A path or pattern for -w and -x: without "./" before and slashes behind. */
+static char *
+path_parse(const char *text)
+{
+	size_t n;
+
+	while (text[0] == '.' && text[1] == '/' && text[2] != '\0')
+		text += 2 + strspn(text + 2, "/");
+	for (n = strlen(text); n > 1 && text[n - 1] == '/'; n--)
+		;
+	return n == 0 ? text_copy(".", 1) : text_copy(text, n);
+}
+
+/* Append to a list that has room, of lists that end with NULL. */
+static void
+list_add(const char **list, const char *text)
+{
+	while (*list != NULL)
+		list++;
+	*list = text;
+}
+
+/* What getopt did not know, or --help and --version, which are answered. */
+static void
+option_unknown(int c, const char *word)
+{
+	if (c == ':')
+		say(USAGE, "-%c: needs an argument", optopt);
+	if (optopt != '-')
+		say(USAGE, "-%c: unknown option", optopt);
+	if (strcmp(word, "--help") == 0)
+		tell(synopsis, help);
+	if (strcmp(word, "--version") == 0)
+		tell("blogserve " VERSION, "\n");
+	say(USAGE, "%.*s: there are no long options; see blogserve -h",
+	    (int)strcspn(word, "="), word);
 }
 
 static void
 options_parse(struct options *o, int argc, char **argv)
 {
-	static const char forms[] = IN_ORDER
-	    ":AbhLnqRVva:d:H:i:k:l:P:p:r:t:u:w:x:";
 	size_t n = ((size_t)argc + 1) * sizeof(*o->watch);
-	int c;
+	int c, at = 1;
 
 	o->docroot = ".";
 	o->prefix = "";
@@ -6319,25 +7242,39 @@ options_parse(struct options *o, int argc, char **argv)
 	o->watch = must_alloc(n);
 	o->exclude = must_alloc(n);
 	o->hosts = must_alloc(n);
-	while ((c = getopt(argc, argv, forms)) != -1)
+	for (; (c = getopt(argc, argv, IN_ORDER
+	    ":AbhLnqRVva:d:H:i:k:l:P:p:r:t:u:w:x:")) != -1; at = optind)
 		switch (c) {
+		case 'A': o->atomic = true; break;
+		case 'a': o->address = optarg; break;
+		case 'b': o->background = true; break;
+		case 'd': o->docroot = optarg; break;
+		case 'H': list_add(o->hosts, host_parse(optarg)); break;
 		case 'h': tell(synopsis, help); break;
+		case 'i': o->interval = seconds_parse(c, optarg); break;
+		case 'k': o->build_time = seconds_parse(c, optarg); break;
+		case 'L': o->follow = true; break;
+		case 'l': o->logfile = optarg; break;
+		case 'n': o->no_listings = true; break;
+		case 'P': o->pidfile = optarg; break;
 		case 'p': o->port = port_parse(optarg); break;
-		case 'q': verbosity = -1; break;
+		case 'q': messages.verbosity = -1; break;
+		case 'R': o->no_reload = true; break;
 		case 'r': o->prefix = prefix_parse(optarg); break;
+		case 't': o->patience = seconds_parse(c, optarg); break;
+		case 'u': o->user = optarg; break;
 		case 'V': tell("blogserve " VERSION, "\n"); break;
-		case 'v': verbosity = 1; break;
-		default:
-			if (!option_set(o, c, optarg))
-				say(USAGE, c == ':' ? "-%c: needs an argument" :
-				    "-%c: unknown option", optopt);
+		case 'v': messages.verbosity = 1; break;
+		case 'w': list_add(o->watch, path_parse(optarg)); break;
+		case 'x': list_add(o->exclude, path_parse(optarg)); break;
+		default: option_unknown(c, argv[at]);
 		}
 	if (optind < argc)
 		o->command = argv + optind;
 	else if (o->atomic)
 		say(USAGE, "-A: needs a command");
 	if (*o->watch == NULL)
-		*o->watch = o->command != NULL ? "." : o->docroot;
+		*o->watch = o->command != NULL ? "." : path_parse(o->docroot);
 }
 
 /* The docroot's absolute path: it is looked up anew, wherever we are. */
@@ -6358,9 +7295,9 @@ path_absolute(const char *path)
 	return full;
 }
 
-/* Whether name can be executed, looked for as execvp does. */
+/* The first file that name means to execvp, if mode has a bit of its mode. */
 static bool
-command_found(const char *name)
+command_found(const char *name, mode_t mode)
 {
 	const char *dir = strchr(name, '/') != NULL ? "" : getenv("PATH");
 	char path[PATH_LEN];
@@ -6372,46 +7309,105 @@ command_found(const char *name)
 		snprintf(path, sizeof(path), "%.*s%s%s", (int)n, dir,
 		    n > 0 ? "/" : "", name);
 		if (stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
-		    (st.st_mode & 0111) != 0)
+		    (mode == 0 || (st.st_mode & mode) != 0))
 			return true;
 		if (dir[n] == '\0')
 			return false;
 	}
 }
 
+/* Starting fails because of what an option named. */
+static void
+option_fail(int option, const char *name, const char *why)
+{
+	say(FATAL, "-%c %s: %s", option, name, why);
+}
+
 /* Refuse what cannot work before anything is opened or forked. */
 static void
 options_check(struct options *o)
 {
-	const char **root;
+	const char **root, *first = o->command != NULL ? o->command[0] : NULL;
 	struct stat st;
 
+	if (first != NULL && stat(first, &st) == 0 && S_ISDIR(st.st_mode))
+		say(USAGE, "%s is a directory; to serve it: blogserve -d %s",
+		    first, first);
+	if (o->address != NULL && (strncmp(o->address, "[", 1) == 0 ||
+	    (strchr(o->address, ':') != NULL &&
+	    strchr(o->address, ':') == strrchr(o->address, ':'))))
+		say(USAGE, "-a %s: an address alone; the port goes to -p",
+		    o->address);
 	o->root = path_absolute(o->docroot);
 	if (stat(o->root, &st) == -1) {
 		if (errno != ENOENT || o->command == NULL)
-			say_why(FATAL, o->docroot);
+			option_fail('d', o->docroot, strerror(errno));
 	} else if (!S_ISDIR(st.st_mode))
-		say(FATAL, "%s: %s", o->docroot, strerror(ENOTDIR));
+		option_fail('d', o->docroot, strerror(ENOTDIR));
 	for (root = o->watch; *root != NULL; root++)
 		if (stat(*root, &st) == -1)
-			say_why(FATAL, *root);
-	if (o->command != NULL && o->command[1] != NULL &&
-	    !command_found(o->command[0]))
-		say(FATAL, "%s: not found, or not to be executed",
-		    o->command[0]);
+			option_fail('w', *root, strerror(errno));
+	if (first == NULL || (o->command[1] == NULL &&
+	    strpbrk(first, " \t\n;&|<>()$`\\\"'*?[#~=%{!") != NULL))
+		return;
+	if (command_found(first, 0111) || (o->command[1] == NULL &&
+	    strchr(first, '/') == NULL))
+		return;
+	if (command_found(first, 0))
+		say(FATAL, "%s: not executable (chmod +x %s)", first, first);
+	if (o->command[1] != NULL)
+		say(FATAL, "%s: not found", first);
+}
+
+/* Whether somebody else listens at this port on all addresses. */
+static bool
+port_is_taken(const struct addrinfo *ai)
+{
+	struct sockaddr_in v4 = { .sin_family = AF_INET };
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
+	int fd = socket(ai->ai_family, ai->ai_socktype, ai->ai_protocol);
+	int on = 1, r;
+
+	if (fd == -1)
+		return false;
+	if (ai->ai_family == AF_INET) {
+		v4.sin_port = ((struct sockaddr_in *)
+		    (void *)ai->ai_addr)->sin_port;
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+		r = bind(fd, (struct sockaddr *)&v4, sizeof(v4));
+	} else {
+		v6.sin6_port = ((struct sockaddr_in6 *)
+		    (void *)ai->ai_addr)->sin6_port;
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+		r = bind(fd, (struct sockaddr *)&v6, sizeof(v6));
+	}
+	on = r == -1 && errno == EADDRINUSE;
+	close(fd);
+	return on;
 }
 
 /* A listener at an address; -1 with errno. */
 static int
 listener_open(const struct addrinfo *ai)
 {
-	int fd, on = 1, e;
+	int fd, on = 1, off = 0, e;
 
+	if (ai->ai_family != AF_INET && ai->ai_family != AF_INET6) {
+		errno = EAFNOSUPPORT;
+		return -1;
+	}
+	if (port_is_taken(ai)) {
+		errno = EADDRINUSE;
+		return -1;
+	}
 	if ((fd = socket(ai->ai_family, ai->ai_socktype, ai->ai_protocol))
 	    == -1)
 		return -1;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (ai->ai_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
 	extra_defer(fd);
 	if (fd_prepare(fd) == 0 && bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 &&
 	    listen(fd, BACKLOG) == 0)
@@ -6422,7 +7418,7 @@ listener_open(const struct addrinfo *ai)
 	return -1;
 }
 
-/* The port of a bound socket, its address as text in host. */
+/* The port of a bound socket, its address as text in host; -1 with errno. */
 static int
 listener_name(int fd, char host[INET6_ADDRSTRLEN])
 {
@@ -6430,7 +7426,8 @@ listener_name(int fd, char host[INET6_ADDRSTRLEN])
 	socklen_t len = sizeof(ss);
 
 	memset(&ss, 0, sizeof(ss));
-	getsockname(fd, (struct sockaddr *)&ss, &len);
+	if (getsockname(fd, (struct sockaddr *)&ss, &len) == -1)
+		say_why(FATAL, "getsockname");
 	return address_text((struct sockaddr *)&ss, host);
 }
 
@@ -6439,7 +7436,6 @@ static void
 listener_add(struct listeners *l, int fd)
 {
 	char text[INET6_ADDRSTRLEN];
-
 	int port = listener_name(fd, text);
 
 	if (l->count == 0)
@@ -6462,7 +7458,7 @@ listeners_add(struct listeners *l, const char *host, int port)
 	int fd, why;
 
 	if ((why = getaddrinfo(host, NULL, &hints, &all)) != 0)
-		say(FATAL, "%s: %s", host, gai_strerror(why));
+		option_fail('a', host, gai_strerror(why));
 	for (ai = all; ai != NULL && l->count < LISTEN_MAX; ai = ai->ai_next) {
 		net = htons((in_port_t)(l->port > 0 ? l->port : port));
 		if (ai->ai_family == AF_INET)
@@ -6499,6 +7495,10 @@ listeners_try(struct listeners *l, const char *address, int port)
 	why = listeners_add(l, address != NULL ? address : "127.0.0.1", port);
 	if (address == NULL && (why == 0 || why == EADDRNOTAVAIL))
 		why = listeners_add(l, "::1", port);
+	/* Where :: is IPv6 alone, both wildcards are listened to. */
+	if (why == 0 && address != NULL && strcmp(address, "::") == 0 &&
+	    listeners_add(l, "0.0.0.0", port) != 0 && l->count == 0)
+		why = EAFNOSUPPORT;
 	if (why == 0 && l->count == 0)
 		why = EAFNOSUPPORT;
 	if (why != 0)
@@ -6529,6 +7529,7 @@ url_format(char url[URL_LEN], const struct listeners *l, const char *host)
 	    "http://[%s]:%d%s/" : "http://%s:%d%s/", host, l->port, l->prefix);
 }
 
+/* Open the listeners; that another port than 8000 was taken is said. */
 static void
 listeners_open(struct listeners *l, const struct options *o)
 {
@@ -6544,8 +7545,14 @@ listeners_open(struct listeners *l, const struct options *o)
 		port += o->port == -1;
 	}
 	if (why != 0)
-		say(FATAL, "%s%sport %d: %s", host != NULL ? host : "",
-		    host != NULL ? ", " : "", port, strerror(why));
+		say(FATAL, "%s%s%sport %d: %s%s", host != NULL ? "-a " : "",
+		    host != NULL ? host : "", host != NULL ? ": " : "", port,
+		    strerror(why),
+		    why == EACCES && port < 1024 ?
+		    " (ports below 1024 need root)" : "");
+	if (o->port == -1 && l->port != PORT_FIRST && tries < PORT_TRIES)
+		say(NOTICE, "port %d is taken: %d instead", PORT_FIRST,
+		    l->port);
 	listener_name(l->fd[0], text);
 	if (host == NULL || strcmp(text, "0.0.0.0") == 0)
 		host = strcmp(text, "0.0.0.0") == 0 ? "127.0.0.1" : text;
@@ -6573,7 +7580,7 @@ listeners_tell(struct listeners *l)
 	char text[INET6_ADDRSTRLEN];
 
 	if (!print(STDOUT_FILENO, l->url) || !print(STDOUT_FILENO, "\n"))
-		say_why(WARNING, "standard output");
+		say_why(FATAL, "standard output");
 	listener_name(l->fd[0], text);
 	if (strcmp(text, "0.0.0.0") == 0 || strcmp(text, "::") == 0)
 		extra_addresses(AF_INET, address_tell, l);
@@ -6615,8 +7622,10 @@ static void
 background_detach(struct options *o)
 {
 	stdio_set(-1, o->err);
-	if ((to_syslog = o->err == -1))
+	if ((messages.to_syslog = o->err == -1))
 		openlog("blogserve", LOG_PID, LOG_DAEMON);
+	messages.stamped = true;
+	messages.terminal = messages.coloured = false;
 	fd_close(&o->err);
 }
 
@@ -6647,7 +7656,7 @@ log_first(const char *name)
 	int fd = log_reopen(-1, name);
 
 	if (fd == -1)
-		say_why(FATAL, name);
+		option_fail('l', name, strerror(errno));
 	return fd;
 }
 
@@ -6669,6 +7678,17 @@ files_open(struct options *o)
 	return o->pidfile == NULL || (o->pid = pidfile_open(o->pidfile)) != -1;
 }
 
+/* Whether standard error is a terminal where a line can be taken back. */
+static void
+err_open(void)
+{
+	const char *term = getenv("TERM"), *plain = getenv("NO_COLOR");
+
+	messages.terminal = term != NULL && strcmp(term, "dumb") != 0 &&
+	    isatty(STDERR_FILENO);
+	messages.coloured = messages.terminal && (plain == NULL || *plain == '\0');
+}
+
 int
 main(int argc, char **argv)
 {
@@ -6678,12 +7698,17 @@ main(int argc, char **argv)
 
 	fds_sanitize();
 	signals_open(&super.signals);
+	err_open();
 	options_parse(&options, argc, argv);
+	messages.terminal = messages.terminal && messages.verbosity >= 0;
 	options_check(&options);
 	if (options.atomic)
 		versions_check(&super.build.versions, &options);
 	listeners_open(&super.listeners, &options);
+	super.manager = -1;
 	super.ready = options.background ? background_begin() : -1;
+	if (options.background)
+		signals_background();
 	if (files_open(&options) &&
 	    (options.user == NULL || user_become(&options)) &&
 	    (!options.atomic || versions_open(&super.build.versions))) {
@@ -6697,6 +7722,7 @@ main(int argc, char **argv)
 		status = supervise(&super);
 		super_close(&super);
 	}
-	pidfile_close(options.pid, options.pidfile);
+	lock_close(options.pid, options.pidfile);
+	err_finish();
 	return status;
 }
