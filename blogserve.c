@@ -211,6 +211,11 @@
 #define st_mtim st_mtimespec
 #define st_ctim st_ctimespec
 #endif
+#if !defined(O_SEARCH) && defined(O_PATH) && !defined(POSIX_ONLY)
+#define O_SEARCH O_PATH
+#elif !defined(O_SEARCH)
+#define O_SEARCH O_RDONLY	/* only directories that can be listed, then */
+#endif
 #ifdef __GLIBC__	/* its getopt looks behind operands, unless told so */
 #define IN_ORDER	"+"
 #else
@@ -549,7 +554,9 @@ enum {
 	CHANGED_MAX = 64 * 1024,/* bytes of BLOGSERVE_CHANGED */
 	WHAT_LEN = 200,		/* bytes of a build's cause in messages */
 	HASH_MAX = 16 * 1024 * 1024,	/* bytes of a file that is compared */
-	PRODUCT_BUILDS = 3,	/* in a row that change it make a product */
+	PRODUCT_SAVES = 3,	/* with whose builds it changes: a product */
+	PRODUCT_ROW = 10,	/* builds, each made because of the last */
+	SOURCE_CREDIT = 9,	/* more saves for what somebody else changed */
 	DOUBTS_MAX = 5,		/* builds to be sure of that, at most */
 	STARTS_MAX = 10,	/* servers started in a second, at most */
 	ERR_MAX = 4 * 1024 * 1024	/* bytes that standard error may leave unread */
@@ -762,6 +769,19 @@ static void
 buf_puts(struct buf *b, const char *s)
 {
 	buf_add(b, s, strlen(s));
+}
+
+/* Append several strings; NULL ends them. */
+static void
+buf_join(struct buf *b, ...)
+{
+	const char *s;
+	va_list ap;
+
+	va_start(ap, b);
+	while ((s = va_arg(ap, const char *)) != NULL)
+		buf_add(b, s, strlen(s));
+	va_end(ap);
 }
 
 /* Text of less than PRINT_MAX bytes. */
@@ -2080,6 +2100,25 @@ html_add(struct buf *b, const char *text)
 }
 
 
+/* Append text in which each % stands for the next argument, escaped. */
+static void
+html_put(struct buf *b, const char *text, ...)
+{
+	va_list ap;
+	size_t n;
+
+	va_start(ap, text);
+	for (;; text++) {
+		n = strcspn(text, "%");
+		buf_add(b, text, n);
+		text += n;
+		if (*text == '\0')
+			break;
+		html_add(b, va_arg(ap, const char *));
+	}
+	va_end(ap);
+}
+
 /*
  * Append a path as a URL has it: all but RFC 3986's unreserved characters
  * and the slash percent-encoded, so that a browser can read nothing else
@@ -2488,276 +2527,277 @@ is_document(const struct request *rq)
  * 3b  In the browser: the script of every page
  * ------------------------------------------------------------------ */
 
+/* In pieces that are no longer than C99 promises. */
 static const char *const reload_js[] = {
-    "(() => {\n",
-    "  const key = Symbol.for('blogserve'), me = document.currentScript;\n",
-    "  if (self.origin == 'null' || window[key]) return;\n",
-    "  const data = me.dataset, home = new URL(me.getAttribute('src'), location);\n",
-    "  const url = name => new URL(name, home);\n",
-    "  const make = (name, more) => Object.assign(document.createElement(name), more);\n",
-    "  const mine = window[key] = { told, listen, keep, close, state: null, lost: false };\n",
-    "  let done = +data.done, own, looking, busy, asked, source, box, bar, note, said, panel, shown;\n",
+    "(() => {\n"
+    "  const key = Symbol.for('blogserve'), me = document.currentScript;\n"
+    "  if (self.origin == 'null' || window[key]) return;\n"
+    "  const data = me.dataset, home = new URL(me.getAttribute('src'), location);\n"
+    "  const url = name => new URL(name, home);\n"
+    "  const make = (name, more) => Object.assign(document.createElement(name), more);\n"
+    "  const mine = window[key] = { told, listen, keep, close, state: null, lost: false };\n"
+    "  let done = +data.done, own, looking, busy, asked, source, box, bar, note, said, panel, shown;\n"
+    "\n"
+    "  // Call f for the script of each window of this tab, the outermost first;\n"
+    "  // where it returns true, not for the frames in that window.\n"
+    "  function each(f, w = top) {\n"
+    "    let script;\n"
+    "    try {\n"
+    "      script = w[key];\n"
+    "    } catch { } // of another origin\n"
+    "    if (script && f(script)) return;\n"
+    "    for (let i = 0; i < w.length && w[i]; i++) each(f, w[i]);\n"
+    "  }\n"
+    "  // One window listens for all, and alone shows how builds go.\n"
+    "  function first() {\n"
+    "    let found;\n"
+    "    each(script => {\n"
+    "      found ||= script;\n"
+    "    });\n"
+    "    return found;\n"
+    "  }\n"
+    "\n"
+    "  // --- reloading ---\n"
+    "\n"
+    "  const fields = () => [...document.querySelectorAll('input,textarea,select')];\n"
+    "  const secret = f => /password|file/.test(f.type);\n"
+    "  const store = () => 'blogserve ' + location.href;\n"
+    "  function keep(focus) {\n"
+    "    const list = fields();\n"
+    "    try {\n"
+    "      sessionStorage[store()] = JSON.stringify([Date.now(), scrollX, scrollY,\n"
+    "        focus ? list.indexOf(document.activeElement) : -1,\n"
+    "        list.map(f => [secret(f) ? '' : f.value, f.checked])]);\n"
+    "    } catch { }\n"
+    "  }\n"
+    "  function restore() {\n"
+    "    try {\n"
+    "      const [at, left, top, focus, values] = JSON.parse(sessionStorage[store()]);\n"
+    "      delete sessionStorage[store()];\n"
+    "      const list = fields();\n"
+    "      if (Date.now() - at > 20000) return;\n"
+    "      if (values.length == list.length)\n"
+    "        list.forEach((f, i) => {\n"
+    "          if (!secret(f)) [f.value, f.checked] = values[i];\n"
+    "        });\n"
+    "      list[focus]?.focus({ preventScroll: true });\n"
+    "      scrollTo({ left, top, behavior: 'instant' });\n"
+    "    } catch { }\n"
+    "  }\n"
+    "  // Once a change: \"Leave site?\" may be answered with no.\n"
+    "  function again(s) {\n"
+    "    if (busy || asked == s.start + s.done) return true;\n"
+    "    asked = s.start + s.done;\n"
+    "    busy = true;\n"
+    "    const stay = () => { // and WebKit's stream may be gone\n"
+    "      busy = false;\n"
+    "      hush();\n"
+    "      listen();\n"
+    "    };\n"
+    "    setTimeout(stay, 15000);\n"
+    "    addEventListener('beforeunload', e => setTimeout(() => {\n"
+    "      if (e.defaultPrevented || e.returnValue) stay();\n"
+    "    }), { once: true });\n"
+    "    each(script => {\n"
+    "      script.keep(script == mine);\n"
+    "    }, window);\n"
+    "    location.reload();\n"
+    "    return true;\n"
+    "  }\n"
+    "\n"
+    "  // --- exchanging stylesheets, where the page's own text is what it was ---\n"
+    "\n"
+    "  const text = () => fetch(location.href).then(r => r.text()).then(t =>\n"
+    "    t.replace(/<script[^>]*\\/\\.blogserve\\/reload\\.js[^>]*><\\/script>\\s*/, ''));\n"
+    "  // What was fetched while no build ran is what this page was made of.\n"
+    "  function look(s) {\n"
+    "    if (s.building >= 0 || s.done != done) looking = null;\n"
+    "    else if (own == null && !looking) {\n"
+    "      const mark = looking = {};\n"
+    "      text().then(t => {\n"
+    "        if (looking == mark) own = t;\n"
+    "      }).catch(() => {\n"
+    "        looking = null;\n"
+    "      });\n"
+    "    }\n"
+    "  }\n"
+    "  const imports = () => [...document.styleSheets].some(sheet => {\n"
+    "    try {\n"
+    "      return [...sheet.cssRules].some(rule => rule.type == 3);\n"
+    "    } catch { }\n"
+    "  });\n"
+    "  const exchange = () => document.querySelectorAll('link[rel~=stylesheet]').forEach(old => {\n"
+    "    const to = new URL(old.href), link = old.cloneNode();\n"
+    "    if (to.origin != location.origin || old.stale) return;\n"
+    "    old.stale = true;\n"
+    "    to.searchParams.set('blogserve', done);\n"
+    "    link.href = to;\n"
+    "    link.onload = link.onerror = () => old.remove();\n"
+    "    old.after(link);\n"
+    "  });\n"
     "\n",
-    "  // Call f for the script of each window of this tab, the outermost first;\n",
-    "  // where it returns true, not for the frames in that window.\n",
-    "  function each(f, w = top) {\n",
-    "    let script;\n",
-    "    try {\n",
-    "      script = w[key];\n",
-    "    } catch { } // of another origin\n",
-    "    if (script && f(script)) return;\n",
-    "    for (let i = 0; i < w.length && w[i]; i++) each(f, w[i]);\n",
-    "  }\n",
-    "  // One window listens for all, and alone shows how builds go.\n",
-    "  function first() {\n",
-    "    let found;\n",
-    "    each(script => {\n",
-    "      found ||= script;\n",
-    "    });\n",
-    "    return found;\n",
-    "  }\n",
-    "\n",
-    "  // --- reloading ---\n",
-    "\n",
-    "  const fields = () => [...document.querySelectorAll('input,textarea,select')];\n",
-    "  const secret = f => /password|file/.test(f.type);\n",
-    "  const store = () => 'blogserve ' + location.href;\n",
-    "  function keep(focus) {\n",
-    "    const list = fields();\n",
-    "    try {\n",
-    "      sessionStorage[store()] = JSON.stringify([Date.now(), scrollX, scrollY,\n",
-    "        focus ? list.indexOf(document.activeElement) : -1,\n",
-    "        list.map(f => [secret(f) ? '' : f.value, f.checked])]);\n",
-    "    } catch { }\n",
-    "  }\n",
-    "  function restore() {\n",
-    "    try {\n",
-    "      const [at, left, top, focus, values] = JSON.parse(sessionStorage[store()]);\n",
-    "      delete sessionStorage[store()];\n",
-    "      const list = fields();\n",
-    "      if (Date.now() - at > 20000) return;\n",
-    "      if (values.length == list.length)\n",
-    "        list.forEach((f, i) => {\n",
-    "          if (!secret(f)) [f.value, f.checked] = values[i];\n",
-    "        });\n",
-    "      list[focus]?.focus({ preventScroll: true });\n",
-    "      scrollTo({ left, top, behavior: 'instant' });\n",
-    "    } catch { }\n",
-    "  }\n",
-    "  // Once a change: \"Leave site?\" may be answered with no.\n",
-    "  function again(s) {\n",
-    "    if (busy || asked == s.start + s.done) return true;\n",
-    "    asked = s.start + s.done;\n",
-    "    busy = true;\n",
-    "    const stay = () => { // and WebKit's stream may be gone\n",
-    "      busy = false;\n",
-    "      hush();\n",
-    "      listen();\n",
-    "    };\n",
-    "    setTimeout(stay, 15000);\n",
-    "    addEventListener('beforeunload', e => setTimeout(() => {\n",
-    "      if (e.defaultPrevented || e.returnValue) stay();\n",
-    "    }), { once: true });\n",
-    "    each(script => {\n",
-    "      script.keep(script == mine);\n",
-    "    }, window);\n",
-    "    location.reload();\n",
-    "    return true;\n",
-    "  }\n",
-    "\n",
-    "  // --- exchanging stylesheets, where the page's own text is what it was ---\n",
-    "\n",
-    "  const text = () => fetch(location.href).then(r => r.text()).then(t =>\n",
-    "    t.replace(/<script[^>]*\\/\\.blogserve\\/reload\\.js[^>]*><\\/script>\\s*/, ''));\n",
-    "  // What was fetched while no build ran is what this page was made of.\n",
-    "  function look(s) {\n",
-    "    if (s.building >= 0 || s.done != done) looking = null;\n",
-    "    else if (own == null && !looking) {\n",
-    "      const mark = looking = {};\n",
-    "      text().then(t => {\n",
-    "        if (looking == mark) own = t;\n",
-    "      }).catch(() => {\n",
-    "        looking = null;\n",
-    "      });\n",
-    "    }\n",
-    "  }\n",
-    "  const imports = () => [...document.styleSheets].some(sheet => {\n",
-    "    try {\n",
-    "      return [...sheet.cssRules].some(rule => rule.type == 3);\n",
-    "    } catch { }\n",
-    "  });\n",
-    "  const exchange = () => document.querySelectorAll('link[rel~=stylesheet]').forEach(old => {\n",
-    "    const to = new URL(old.href), link = old.cloneNode();\n",
-    "    if (to.origin != location.origin || old.stale) return;\n",
-    "    old.stale = true;\n",
-    "    to.searchParams.set('blogserve', done);\n",
-    "    link.href = to;\n",
-    "    link.onload = link.onerror = () => old.remove();\n",
-    "    old.after(link);\n",
-    "  });\n",
-    "\n",
-    "  // Act on an event.  Returns whether the page is about to go.\n",
-    "  function told(s) {\n",
-    "    mine.state = Object.assign({ at: Date.now() }, s);\n",
-    "    look(s);\n",
-    "    if (s.start != data.start || s.other > done ||\n",
-    "      ('wait' in data && s.building < 0 && s.build != data.wait) ||\n",
-    "      (s.done != done && (own == null || imports()))) return again(s);\n",
-    "    if (s.done != done) {\n",
-    "      done = s.done;\n",
-    "      text().then(t => t == own ? exchange() : again(s)).catch(() => again(s));\n",
-    "    }\n",
-    "  }\n",
-    "\n",
-    "  // --- what is shown: styled by a sheet that a policy of 'self' allows ---\n",
-    "\n",
-    "  const css = `\n",
-    "    :host { all: initial !important; position: fixed !important;\n",
-    "      z-index: 2147483647 !important; color-scheme: light dark !important;\n",
-    "      direction: ltr !important; font: 14px/1.4 sans-serif !important }\n",
-    "    .bar { position: fixed; inset: 0 auto auto 0; height: 4px; width: 25%;\n",
-    "      background: #1d8a5b; animation: slow 2s infinite alternate }\n",
-    "    .note, section { position: fixed; background: Canvas; color: CanvasText }\n",
-    "    .note { inset: 8px 8px auto auto; margin: 0; padding: 2px 8px;\n",
-    "      border: 1px solid; animation: late 1s }\n",
-    "    section { inset: auto 0 0; max-height: 50%; display: flex;\n",
-    "      flex-direction: column; border-top: 3px solid #c33;\n",
-    "      overflow-wrap: anywhere }\n",
-    "    header { display: flex; gap: 16px; padding: 8px 16px }\n",
-    "    b { flex: auto }\n",
-    "    button { align-self: start; min-height: 28px; font: inherit }\n",
-    "    pre { margin: 0; padding: 0 16px 8px; overflow: auto;\n",
-    "      font: 13px/1.4 monospace; white-space: pre-wrap }\n",
-    "    @keyframes grow { from { width: 0 } to { width: 95% } }\n",
-    "    @keyframes slow { to { left: 75% } }\n",
-    "    @keyframes late { from, to { visibility: hidden } }\n",
-    "    @media (forced-colors: active) { .bar { background: Highlight } }\n",
-    "    @media (prefers-reduced-motion) { .bar { width: 100%; animation: none !important } }\n",
-    "    @media print { :host { display: none !important } }`;\n",
-    "  const sheet = (text, to) => {\n",
-    "    const s = new CSSStyleSheet();\n",
-    "    s.replaceSync(text);\n",
-    "    to.adoptedStyleSheets = [...to.adoptedStyleSheets, s];\n",
-    "    return s;\n",
-    "  };\n",
-    "  function show(e) {\n",
-    "    if (!box) {\n",
-    "      box = make('blogserve-ui', { lang: 'en' });\n",
-    "      sheet(css, box.attachShadow({ mode: 'open' }));\n",
-    "    }\n",
-    "    if (!box.isConnected) document.documentElement.append(box);\n",
-    "    box.shadowRoot.append(e);\n",
-    "    return e;\n",
-    "  }\n",
-    "  function building(s) {\n",
-    "    bar?.remove();\n",
-    "    if (s.building < 0) return;\n",
-    "    bar = show(make('div', { className: 'bar', role: 'progressbar', ariaLabel: 'building' }));\n",
-    "    if (s.took >= 0)\n",
-    "      bar.style.animation = `grow ${Math.max(s.took, 1000)}ms linear -${s.building}ms both`;\n",
-    "  }\n",
-    "  function say(text) {\n",
-    "    if (said == text) return;\n",
-    "    said = text;\n",
-    "    note?.remove();\n",
-    "    if (text) note = show(make('p', { className: 'note', role: 'status', textContent: text }));\n",
-    "  }\n",
-    "  // A log as a terminal shows it, from its first whole line.\n",
-    "  const plain = (text, whole) => (whole ? text : text.replace(/^[^\\n]*\\n(?=[^])/, ''))\n",
-    "    .replace(/\\x1b(\\[[0-?]*[ -\\/]*[@-~]|[\\]PX^_].*?(\\x07|\\x1b\\\\)|[ -\\/]*.)/g, '')\n",
-    "    .replace(/\\r+(?=\\n|$)/g, '').replace(/[^\\n]*\\r/g, '');\n",
-    "  const log = pre => fetch(url('log'), { headers: { Range: 'bytes=-20000' } })\n",
-    "    .then(r => r.status >= 400 ? '' : r.text().then(t =>\n",
-    "      plain(t, /^bytes 0-/.test(r.headers.get('Content-Range') ?? 'bytes 0-'))))\n",
-    "    .then(t => {\n",
-    "      if (t == pre.textContent) return;\n",
-    "      const end = pre.scrollTop + pre.clientHeight > pre.scrollHeight - 9;\n",
-    "      pre.textContent = t;\n",
-    "      if (end) pre.scrollTop = pre.scrollHeight;\n",
-    "    }).catch(() => { });\n",
-    "  function close() {\n",
-    "    panel?.remove();\n",
-    "  }\n",
-    "  // The page can be scrolled past the panel.\n",
-    "  function room([{ target }]) {\n",
-    "    const space = target.offsetHeight + 'px !important';\n",
+    "  // Act on an event.  Returns whether the page is about to go.\n"
+    "  function told(s) {\n"
+    "    mine.state = Object.assign({ at: Date.now() }, s);\n"
+    "    look(s);\n"
+    "    if (s.start != data.start || s.other > done ||\n"
+    "      ('wait' in data && s.building < 0 && s.build != data.wait) ||\n"
+    "      (s.done != done && (own == null || imports()))) return again(s);\n"
+    "    if (s.done != done) {\n"
+    "      done = s.done;\n"
+    "      text().then(t => t == own ? exchange() : again(s)).catch(() => again(s));\n"
+    "    }\n"
+    "  }\n"
+    "\n"
+    "  // --- what is shown: styled by a sheet that a policy of 'self' allows ---\n"
+    "\n"
+    "  const css = `\n"
+    "    :host { all: initial !important; position: fixed !important;\n"
+    "      z-index: 2147483647 !important; color-scheme: light dark !important;\n"
+    "      direction: ltr !important; font: 14px/1.4 sans-serif !important }\n"
+    "    .bar { position: fixed; inset: 0 auto auto 0; height: 4px; width: 25%;\n"
+    "      background: #1d8a5b; animation: slow 2s infinite alternate }\n"
+    "    .note, section { position: fixed; background: Canvas; color: CanvasText }\n"
+    "    .note { inset: 8px 8px auto auto; margin: 0; padding: 2px 8px;\n"
+    "      border: 1px solid; animation: late 1s }\n"
+    "    section { inset: auto 0 0; max-height: 50%; display: flex;\n"
+    "      flex-direction: column; border-top: 3px solid #c33;\n"
+    "      overflow-wrap: anywhere }\n"
+    "    header { display: flex; gap: 16px; padding: 8px 16px }\n"
+    "    b { flex: auto }\n"
+    "    button { align-self: start; min-height: 28px; font: inherit }\n"
+    "    pre { margin: 0; padding: 0 16px 8px; overflow: auto;\n"
+    "      font: 13px/1.4 monospace; white-space: pre-wrap }\n"
+    "    @keyframes grow { from { width: 0 } to { width: 95% } }\n"
+    "    @keyframes slow { to { left: 75% } }\n"
+    "    @keyframes late { from, to { visibility: hidden } }\n"
+    "    @media (forced-colors: active) { .bar { background: Highlight } }\n"
+    "    @media (prefers-reduced-motion) { .bar { width: 100%; animation: none !important } }\n"
+    "    @media print { :host { display: none !important } }`;\n"
+    "  const sheet = (text, to) => {\n"
+    "    const s = new CSSStyleSheet();\n"
+    "    s.replaceSync(text);\n"
+    "    to.adoptedStyleSheets = [...to.adoptedStyleSheets, s];\n"
+    "    return s;\n"
+    "  };\n"
+    "  function show(e) {\n"
+    "    if (!box) {\n"
+    "      box = make('blogserve-ui', { lang: 'en' });\n"
+    "      sheet(css, box.attachShadow({ mode: 'open' }));\n"
+    "    }\n"
+    "    if (!box.isConnected) document.documentElement.append(box);\n"
+    "    box.shadowRoot.append(e);\n"
+    "    return e;\n"
+    "  }\n"
+    "  function building(s) {\n"
+    "    bar?.remove();\n"
+    "    if (s.building < 0) return;\n"
+    "    bar = show(make('div', { className: 'bar', role: 'progressbar', ariaLabel: 'building' }));\n"
+    "    if (s.took >= 0)\n"
+    "      bar.style.animation = `grow ${Math.max(s.took, 1000)}ms linear -${s.building}ms both`;\n"
+    "  }\n"
+    "  function say(text) {\n"
+    "    if (said == text) return;\n"
+    "    said = text;\n"
+    "    note?.remove();\n"
+    "    if (text) note = show(make('p', { className: 'note', role: 'status', textContent: text }));\n"
+    "  }\n"
+    "  // A log as a terminal shows it, from its first whole line.\n"
+    "  const plain = (text, whole) => (whole ? text : text.replace(/^[^\\n]*\\n(?=[^])/, ''))\n"
+    "    .replace(/\\x1b(\\[[0-?]*[ -\\/]*[@-~]|[\\]PX^_].*?(\\x07|\\x1b\\\\)|[ -\\/]*.)/g, '')\n"
+    "    .replace(/\\r+(?=\\n|$)/g, '').replace(/[^\\n]*\\r/g, '');\n"
+    "  const log = pre => fetch(url('log'), { headers: { Range: 'bytes=-20000' } })\n"
+    "    .then(r => r.status >= 400 ? '' : r.text().then(t =>\n"
+    "      plain(t, /^bytes 0-/.test(r.headers.get('Content-Range') ?? 'bytes 0-'))))\n"
+    "    .then(t => {\n"
+    "      if (t == pre.textContent) return;\n"
+    "      const end = pre.scrollTop + pre.clientHeight > pre.scrollHeight - 9;\n"
+    "      pre.textContent = t;\n"
+    "      if (end) pre.scrollTop = pre.scrollHeight;\n"
+    "    }).catch(() => { });\n"
+    "  function close() {\n"
+    "    panel?.remove();\n"
+    "  }\n"
+    "  // The page can be scrolled past the panel.\n"
+    "  function room([{ target }]) {\n"
+    "    const space = target.offsetHeight + 'px !important';\n"
     "    room.sheet ||= sheet('', document);\n",
-    "    room.sheet.replaceSync(`html { padding-bottom: ${space}; scroll-padding-bottom: ${space} }`);\n",
-    "    if (!target.isConnected) room.sheet.replaceSync('');\n",
-    "  }\n",
-    "  function failed(s) {\n",
-    "    if (s.building >= 0 || shown == s.build || 'wait' in data) return;\n",
-    "    shown = s.build;\n",
-    "    close();\n",
-    "    if (!s.failed) return;\n",
-    "    const pre = make('pre', { role: 'region', ariaLabel: `Log of build ${s.build}`, tabIndex: 0 });\n",
-    "    const top = make('header');\n",
-    "    top.append(make('b', { role: 'alert',\n",
-    "      textContent: `Build ${s.build} failed (${s.failed}): ${s.what}` }),\n",
-    "      make('button', { textContent: 'Close', onclick: close }));\n",
-    "    panel = make('section');\n",
-    "    panel.append(top, pre);\n",
-    "    new ResizeObserver(room).observe(show(panel));\n",
-    "    log(pre);\n",
-    "  }\n",
-    "  // The page that stands for one that is being built.\n",
-    "  function count() {\n",
-    "    const [p, pre] = ['p', 'pre'].map(name => document.querySelector(name)), s = mine.state;\n",
-    "    count.text ?\?= p.textContent;\n",
-    "    p.textContent = first().lost ? 'blogserve does not answer. This page goes on when it does.' :\n",
-    "      !s || s.building < 0 ? count.text : `Build ${s.build} (${s.what}) has run for ` +\n",
-    "      `${Math.floor((s.building + Date.now() - s.at) / 1000)} s. ` +\n",
-    "      'The page opens by itself when it is done.';\n",
-    "    if (pre) log(pre);\n",
-    "  }\n",
-    "\n",
-    "  // --- listening, while the page is visible: a browser has few connections ---\n",
-    "\n",
-    "  function hush() {\n",
-    "    source?.close();\n",
-    "    source = null;\n",
-    "  }\n",
-    "  function listen() {\n",
-    "    if (document.hidden) return hush();\n",
-    "    if (first() != mine) {\n",
-    "      hush();\n",
-    "      return box?.remove();\n",
-    "    }\n",
-    "    if (source && source.readyState != 2) return;\n",
-    "    source = new EventSource(url('events'));\n",
-    "    source.onmessage = e => {\n",
-    "      const s = JSON.parse(e.data);\n",
-    "      mine.lost = false;\n",
-    "      each(script => script.told(s));\n",
-    "      say(s.building < 0 ? '' : 'Building…');\n",
-    "      building(s);\n",
-    "      failed(s);\n",
-    "    };\n",
-    "    source.onerror = () => {\n",
-    "      mine.lost = true;\n",
-    "      building({ building: -1 });\n",
-    "      say('The connection to blogserve is lost');\n",
-    "    };\n",
-    "  }\n",
-    "  addEventListener('load', restore);\n",
-    "  addEventListener('pagehide', hush);\n",
-    "  addEventListener('pageshow', e => {\n",
-    "    if (e.persisted) busy = asked = null;\n",
-    "    listen();\n",
-    "  });\n",
-    "  addEventListener('keydown', e => {\n",
-    "    if (e.key == 'Escape') first().close();\n",
-    "  });\n",
-    "  document.addEventListener('visibilitychange', listen);\n",
-    "  setInterval(() => {\n",
-    "    listen();\n",
-    "    if ('wait' in data && !document.hidden) count();\n",
-    "  }, 1000);\n",
-    "  each(script => {\n",
-    "    script.listen();\n",
-    "  });\n",
-    "  if (first().state) told(first().state);\n",
-    "  if ('wait' in data) count();\n",
+    "    room.sheet.replaceSync(`html { padding-bottom: ${space}; scroll-padding-bottom: ${space} }`);\n"
+    "    if (!target.isConnected) room.sheet.replaceSync('');\n"
+    "  }\n"
+    "  function failed(s) {\n"
+    "    if (s.building >= 0 || shown == s.build || 'wait' in data) return;\n"
+    "    shown = s.build;\n"
+    "    close();\n"
+    "    if (!s.failed) return;\n"
+    "    const pre = make('pre', { role: 'region', ariaLabel: `Log of build ${s.build}`, tabIndex: 0 });\n"
+    "    const top = make('header');\n"
+    "    top.append(make('b', { role: 'alert',\n"
+    "      textContent: `Build ${s.build} failed (${s.failed}): ${s.what}` }),\n"
+    "      make('button', { textContent: 'Close', onclick: close }));\n"
+    "    panel = make('section');\n"
+    "    panel.append(top, pre);\n"
+    "    new ResizeObserver(room).observe(show(panel));\n"
+    "    log(pre);\n"
+    "  }\n"
+    "  // The page that stands for one that is being built.\n"
+    "  function count() {\n"
+    "    const [p, pre] = ['p', 'pre'].map(name => document.querySelector(name)), s = mine.state;\n"
+    "    count.text ?\?= p.textContent;\n"
+    "    p.textContent = first().lost ? 'blogserve does not answer. This page goes on when it does.' :\n"
+    "      !s || s.building < 0 ? count.text : `Build ${s.build} (${s.what}) has run for ` +\n"
+    "      `${Math.floor((s.building + Date.now() - s.at) / 1000)} s. ` +\n"
+    "      'The page opens by itself when it is done.';\n"
+    "    if (pre) log(pre);\n"
+    "  }\n"
+    "\n"
+    "  // --- listening, while the page is visible: a browser has few connections ---\n"
+    "\n"
+    "  function hush() {\n"
+    "    source?.close();\n"
+    "    source = null;\n"
+    "  }\n"
+    "  function listen() {\n"
+    "    if (document.hidden) return hush();\n"
+    "    if (first() != mine) {\n"
+    "      hush();\n"
+    "      return box?.remove();\n"
+    "    }\n"
+    "    if (source && source.readyState != 2) return;\n"
+    "    source = new EventSource(url('events'));\n"
+    "    source.onmessage = e => {\n"
+    "      const s = JSON.parse(e.data);\n"
+    "      mine.lost = false;\n"
+    "      each(script => script.told(s));\n"
+    "      say(s.building < 0 ? '' : 'Building…');\n"
+    "      building(s);\n"
+    "      failed(s);\n"
+    "    };\n"
+    "    source.onerror = () => {\n"
+    "      mine.lost = true;\n"
+    "      building({ building: -1 });\n"
+    "      say('The connection to blogserve is lost');\n"
+    "    };\n"
+    "  }\n"
+    "  addEventListener('load', restore);\n"
+    "  addEventListener('pagehide', hush);\n"
+    "  addEventListener('pageshow', e => {\n"
+    "    if (e.persisted) busy = asked = null;\n"
+    "    listen();\n"
+    "  });\n"
+    "  addEventListener('keydown', e => {\n"
+    "    if (e.key == 'Escape') first().close();\n"
+    "  });\n"
+    "  document.addEventListener('visibilitychange', listen);\n"
+    "  setInterval(() => {\n"
+    "    listen();\n"
+    "    if ('wait' in data && !document.hidden) count();\n"
+    "  }, 1000);\n"
+    "  each(script => {\n"
+    "    script.listen();\n"
+    "  });\n"
+    "  if (first().state) told(first().state);\n"
+    "  if ('wait' in data) count();\n"
     "})();\n",
     NULL
 };
@@ -2973,7 +3013,7 @@ site_relink(const struct site *site, int dir, char path[PATH_LEN], size_t at,
  * be what lstat saw.
  */
 static int
-site_step(int dir, const char *name, struct stat *st)
+site_step(int dir, const char *name, bool last, struct stat *st)
 {
 	struct stat named;
 	int fd;
@@ -2983,8 +3023,8 @@ site_step(int dir, const char *name, struct stat *st)
 	errno = S_ISLNK(named.st_mode) ? ELOOP : ENOENT;
 	if (!S_ISREG(named.st_mode) && !S_ISDIR(named.st_mode))
 		return -1;
-	fd = openat(dir, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC |
-	    O_NOFOLLOW);
+	fd = openat(dir, name, (last ? O_RDONLY : O_SEARCH) | O_NONBLOCK |
+	    O_NOCTTY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd == -1 || (fstat(fd, st) == 0 && st->st_dev == named.st_dev &&
 	    st->st_ino == named.st_ino))
 		return fd;
@@ -3022,7 +3062,9 @@ site_walk(const struct site *site, int root, char path[PATH_LEN],
 			    strlen(path + at + n) + 1);
 			break;
 		}
-		if ((fd = site_step(dir, n > 0 ? name : ".", st)) == -1) {
+		fd = site_step(dir, n > 0 ? name : ".", path[at + n] == '\0',
+		    st);
+		if (fd == -1) {
 			if (errno == ELOOP)
 				site_relink(site, dir, path, at, name);
 			break;
@@ -3337,26 +3379,9 @@ tag_make(struct server *sv, const char *more)
  */
 static void
 page_begin(struct server *sv, struct reply *r, const char *title,
-    const char *rest, const char *wait)
+    const char *wait)
 {
-	struct buf *b = &sv->page;
-
-	r->type = "text/html";
-	buf_clear(b);
-	buf_puts(b, "<!DOCTYPE html>\n");
-	if (is_live(sv)) {
-		tag_make(sv, wait);
-		buf_add(b, sv->tag.data, sv->tag.len);
-	}
-	buf_puts(b, "<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
-	    "<meta name=\"viewport\" content=\"width=device-width\">\n");
-	if (r->status == 503)
-		buf_puts(b, "<noscript><meta http-equiv=\"refresh\" "
-		    "content=\"1\"></noscript>\n");
-	buf_puts(b, "<title>");
-	html_add(b, title);
-	html_add(b, rest);
-	buf_puts(b, "</title>\n<style>\n"
+	static const char style[] = "<style>\n"
 	    "html { color-scheme: light dark; font: 16px/1.5 sans-serif }\n"
 	    "body { max-width: 50em; margin: 2em auto; padding: 0 1em; "
 	    "overflow-wrap: anywhere }\n"
@@ -3368,10 +3393,21 @@ page_begin(struct server *sv, struct reply *r, const char *title,
 	    "white-space: nowrap }\n"
 	    "pre { max-height: 70vh; overflow: auto; white-space: pre-wrap; "
 	    "font-size: 13px; border: 1px solid #8888; padding: .5em }\n"
-	    "</style>\n<h1>");
-	html_add(b, title);
-	html_add(b, rest);
-	buf_puts(b, "</h1>\n");
+	    "</style>\n";
+	struct buf *b = &sv->page;
+
+	r->type = "text/html";
+	buf_clear(b);
+	buf_puts(b, "<!DOCTYPE html>\n");
+	if (is_live(sv)) {
+		tag_make(sv, wait);
+		buf_add(b, sv->tag.data, sv->tag.len);
+	}
+	buf_join(b, "<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
+	    "<meta name=\"viewport\" content=\"width=device-width\">\n",
+	    r->status == 503 ? "<noscript><meta http-equiv=\"refresh\" "
+	    "content=\"1\"></noscript>\n" : "", style, NULL);
+	html_put(b, "<title>%</title>\n<h1>%</h1>\n", title, title);
 }
 
 /* Add the last of what the build printed, whole lines, to the page. */
@@ -3396,65 +3432,6 @@ page_log(struct server *sv)
 	buf_puts(&sv->page, "</pre>\n");
 }
 
-/* A name in a listing. */
-struct listed {
-	struct listed *next;
-	char name[];
-};
-
-static int
-listed_compare(const void *a, const void *b)
-{
-	return strcmp((*(struct listed *const *)a)->name,
-	    (*(struct listed *const *)b)->name);
-}
-
-/*
- * The names in directory fd, sorted, NULL behind the last; each is to be
- * freed, and the list.  NULL with errno: they could not all be read.
- */
-static struct listed **
-names_read(int fd)
-{
-	DIR *d = dir_open(fd, ".");
-	struct listed *first = NULL, *each, **list = NULL;
-	struct dirent *e;
-	size_t n = 0, size;
-	int why = errno;
-
-	while (d != NULL) {
-		errno = 0;
-		if ((e = readdir(d)) == NULL)
-			break;
-		if (e->d_name[0] == '.')
-			continue;
-		size = strlen(e->d_name) + 1;
-		if ((each = malloc(sizeof(*each) + size)) == NULL)
-			break;
-		memcpy(each->name, e->d_name, size);
-		each->next = first;
-		first = each;
-		n++;
-	}
-	if (d != NULL) {
-		why = errno;
-		closedir(d);
-		if (why == 0 && (list = calloc(n + 1, sizeof(*list))) == NULL)
-			why = ENOMEM;
-	}
-	for (n = 0; first != NULL; first = each) {
-		each = first->next;
-		if (list != NULL)
-			list[n++] = first;
-		else
-			free(first);
-	}
-	if (list != NULL)
-		qsort(list, n, sizeof(*list), listed_compare);
-	errno = why;
-	return list;
-}
-
 /* A size as a person reads it: "512 B", "1.2 kB", "34 MB". */
 static void
 size_add(struct buf *b, intmax_t bytes)
@@ -3472,7 +3449,7 @@ size_add(struct buf *b, intmax_t bytes)
 		    (double)n / 1000, *unit);
 }
 
-/* Add a line about name to a listing, if it would be served. */
+/* Add a line about name to a listing of directory dir, if it is served. */
 static void
 listing_add(struct server *sv, int dir, const char *name)
 {
@@ -3496,14 +3473,12 @@ listing_add(struct server *sv, int dir, const char *name)
 	slash = S_ISDIR(st.st_mode) ? "/" : "";
 	buf_puts(b, "<tr><td><a href=\"./");
 	url_add(b, name);
-	buf_printf(b, "%s\">", slash);
-	html_add(b, name);
-	buf_printf(b, "%s</a></td><td>", slash);
+	html_put(b, "%\">%%</a></td><td>", slash, name, slash);
 	if (*slash == '\0')
 		size_add(b, st.st_size);
 	if (localtime_r(&st.st_mtim.tv_sec, &tm) != NULL)
 		strftime(when, sizeof(when), "%Y-%m-%d %H:%M", &tm);
-	buf_printf(b, "</td><td>%s</td></tr>\n", when);
+	html_put(b, "</td><td>%</td></tr>\n", when);
 }
 
 /* Whether a loopback's request is for a name that is not this machine's. */
@@ -3541,31 +3516,24 @@ static void
 waiting_reply(struct server *sv, struct reply *r)
 {
 	const struct record *o = &sv->orders.build;
-	char why[PATH_LEN + 100], wait[32];
+	char why[PATH_LEN + 100], text[64];
 
-	snprintf(wait, sizeof(wait), " data-wait=\"%u\"", o->number);
-	if (sv->orders.hold)
-		page_begin(sv, r, "Building\xe2\x80\xa6", "", " data-wait");
-	else if (site_missing(sv, why, sizeof(why)))
-		page_begin(sv, r, why, "", wait);
-	else {
-		page_begin(sv, r, status_of(503)->line, "", "");
-		return;
-	}
 	if (sv->orders.hold) {
+		page_begin(sv, r, "Building\xe2\x80\xa6", " data-wait");
+		snprintf(text, sizeof(text), "%d", o->started_at == 0 ? 0 :
+		    (int)((sv->now - o->started_at) / 1000));
 		buf_printf(&sv->page, "<p>Build %u (", o->number);
-		html_add(&sv->page, o->what);
-		buf_printf(&sv->page, ") has run for %d s. The page opens by "
-		    "itself when it is done.</p>\n", o->started_at > 0 ?
-		    (int)((sv->now - o->started_at) / 1000) : 0);
-	} else if (sv->opt->command == NULL) {
-		buf_puts(&sv->page, "<p>The page opens by itself when it is "
-		    "there.</p>\n");
+		html_put(&sv->page, "%) has run for % s. The page opens by "
+		    "itself when it is done.</p>\n", o->what, text);
+	} else if (site_missing(sv, why, sizeof(why))) {
+		snprintf(text, sizeof(text), " data-wait=\"%u\"", o->number);
+		page_begin(sv, r, why, text);
+		html_put(&sv->page, "<p>%The page opens by itself when it is "
+		    "there.</p>\n", sv->opt->command == NULL ? "" :
+		    "The last build did not make it. ");
 	} else {
-		buf_puts(&sv->page, "<p>Built: ");
-		html_add(&sv->page, o->what);
-		buf_puts(&sv->page, ". The page opens by itself when a build "
-		    "makes it.</p>\n");
+		page_begin(sv, r, status_of(503)->line, "");
+		return;
 	}
 	page_log(sv);
 }
@@ -3576,42 +3544,29 @@ error_explain(struct server *sv, const struct reply *r)
 {
 	const char *host = sv->request.field[FIELD_HOST];
 	const char *text = status_of(r->status)->text;
+	const char *path = sv->request.path, *prefix = sv->opt->prefix;
 	struct buf *b = &sv->page;
 	char name[256];
 
-	if (r->location != NULL) {
-		buf_puts(b, "<p>It is at <a href=\"");
-		html_add(b, r->location);
-		buf_puts(b, "\">");
-		html_add(b, r->location);
-		buf_puts(b, "</a>.</p>\n");
-	} else if (r->status == 403 && is_stranger(sv)) {
-		buf_puts(b, "<p>Pages elsewhere on the web must not read this "
+	if (r->location != NULL)
+		html_put(b, "<p>It is at <a href=\"%\">%</a>.</p>\n",
+		    r->location, r->location);
+	else if (r->status == 403 && is_stranger(sv)) {
+		html_put(b, "<p>Pages elsewhere on the web must not read this "
 		    "site, so it answers to the names of this machine alone, "
-		    "not to <code>");
-		html_add(b, host);
-		buf_puts(b, "</code>.</p>\n");
-		if (host_name(host, name)) {
-			buf_puts(b, "<p>If that name is yours, start blogserve "
-			    "with <code>-H ");
-			html_add(b, name);
-			buf_puts(b, "</code>.</p>\n");
-		}
-	} else if (r->status == 403) {
-		buf_puts(b, "<p>blogserve may not read <code>/");
-		html_add(b, sv->request.path);
-		buf_puts(b, "</code>: see its permissions, those of its "
-		    "directories, and where links lead.</p>\n");
-	} else if (r->status == 404) {
-		buf_puts(b, "<p>There is no page <code>");
-		html_add(b, sv->opt->prefix);
-		buf_puts(b, "/");
-		html_add(b, sv->request.path);
-		buf_puts(b, "</code> here.</p>\n<p><a href=\"");
-		url_add(b, sv->opt->prefix);
-		buf_puts(b, "/\">Home</a></p>\n");
-	} else if (text != NULL)
-		buf_printf(b, "<p>%s</p>\n", text);
+		    "not to <code>%</code>.</p>\n", host);
+		if (host_name(host, name))
+			html_put(b, "<p>If that name is yours, start blogserve "
+			    "with <code>-H %</code>.</p>\n", name);
+	} else if (r->status == 403)
+		html_put(b, "<p>blogserve may not read <code>/%</code>: see "
+		    "its permissions, those of its directories, and where "
+		    "links lead.</p>\n", path);
+	else if (r->status == 404)
+		html_put(b, "<p>There is no page <code>%/%</code> here.</p>\n"
+		    "<p><a href=\"%/\">Home</a></p>\n", prefix, path, prefix);
+	else if (text != NULL)
+		buf_join(b, "<p>", text, "</p>\n", NULL);
 }
 
 /* The one place that makes error replies: the body is server.page. */
@@ -3628,7 +3583,7 @@ error_reply(struct server *sv, struct reply *r, int status)
 		waiting_reply(sv, r);
 		return;
 	}
-	page_begin(sv, r, status_of(status)->line, "", "");
+	page_begin(sv, r, status_of(status)->line, "");
 	error_explain(sv, r);
 }
 
@@ -3713,36 +3668,44 @@ missing_reply(struct server *sv, struct reply *r)
 	file_reply(sv, r, f);
 }
 
+/* Hidden names are not listed. */
+static int
+name_is_shown(const struct dirent *e)
+{
+	return e->d_name[0] != '.';
+}
+
 /* The reply that lists the directory that the path names. */
 static void
 listing_reply(struct server *sv, struct reply *r)
 {
-	struct listed **list = NULL, **name;
 	const char *path = sv->request.path;
+	char title[PATH_LEN + 16];
+	struct dirent **list;
 	struct stat st;
-	int fd = site_open(&sv->site, path, &st), why = errno;
+	int fd = site_open(&sv->site, path, &st), n = -1, i, status;
 
-	if (fd != -1 && !sv->opt->no_listings) {
-		list = names_read(fd);
-		why = errno;
-	} else if (fd != -1)
-		why = ENOENT;
-	if (list == NULL) {
+	if (sv->opt->no_listings)
+		errno = ENOENT;
+	else if (fd != -1 && fchdir(fd) == 0)
+		n = scandir(".", &list, name_is_shown, alphasort);
+	status = status_of_errno(errno);
+	if (chdir("/") == -1 || n == -1) {
 		fd_close(&fd);
-		if (status_of_errno(why) == 404)
+		if (status == 404)
 			missing_reply(sv, r);
 		else
-			error_reply(sv, r, status_of_errno(why));
+			error_reply(sv, r, status);
 		return;
 	}
-	page_begin(sv, r, "Index of /", path, "");
-	buf_puts(&sv->page, "<table>\n<tr><th scope=\"col\">Name</th><th "
-	    "scope=\"col\">Size</th><th scope=\"col\">Modified</th></tr>\n");
-	if (*path != '\0')
-		buf_puts(&sv->page, "<tr><td><a href=\"../\">../</a></td>"
-		    "<td></td><td></td></tr>\n");
-	for (name = list; *name != NULL; free(*name++))
-		listing_add(sv, fd, (*name)->name);
+	snprintf(title, sizeof(title), "Index of /%s", path);
+	page_begin(sv, r, title, "");
+	buf_join(&sv->page, "<table>\n<tr><th scope=\"col\">Name</th><th "
+	    "scope=\"col\">Size</th><th scope=\"col\">Modified</th></tr>\n",
+	    *path != '\0' ? "<tr><td><a href=\"../\">../</a></td><td></td>"
+	    "<td></td></tr>\n" : "", NULL);
+	for (i = 0; i < n; free(list[i++]))
+		listing_add(sv, fd, list[i]->d_name);
 	buf_puts(&sv->page, "</table>\n");
 	free(list);
 	close(fd);
@@ -4063,56 +4026,38 @@ reply_head(struct buf *out, const struct reply *r, const struct server *sv,
 	const struct file *f = r->file;
 	const char *type = r->type != NULL ? r->type :
 	    "application/octet-stream";
-	size_t n = strlen(type);
-	bool validated = f != NULL && !r->script && r->status != 404 &&
+	bool utf8, validated = f != NULL && !r->script && r->status != 404 &&
 	    f->validators.etag[0] != '\0';
 	time_t modified = validated ? f->validators.modified : 0;
 	char date[80];
 
-	buf_puts(out, "HTTP/1.0 ");
-	buf_puts(out, status_of(r->status)->line);
-	buf_puts(out, "\r\nDate: ");
-	buf_puts(out, sv->date);
-	buf_puts(out, r->keep ? "\r\nConnection: keep-alive\r\n" :
-	    "\r\nConnection: close\r\n");
-	buf_puts(out, "Server: blogserve\r\nCache-Control: no-cache\r\n");
-	if (r->location != NULL) {
-		buf_puts(out, "Location: ");
-		buf_puts(out, r->location);
-		buf_puts(out, "\r\n");
-	}
-	if (r->status == 405)
-		buf_puts(out, "Allow: GET, HEAD\r\n");
-	if (r->status == 503)
-		buf_puts(out, "Retry-After: 1\r\n");
+	buf_join(out, "HTTP/1.0 ", status_of(r->status)->line, "\r\nDate: ",
+	    sv->date, r->keep ? "\r\nConnection: keep-alive\r\n" :
+	    "\r\nConnection: close\r\n",
+	    "Server: blogserve\r\nCache-Control: no-cache\r\n",
+	    r->status == 405 ? "Allow: GET, HEAD\r\n" : "",
+	    r->status == 503 ? "Retry-After: 1\r\n" : "",
+	    f != NULL ? "Vary: Accept-Encoding, Sec-Fetch-Dest\r\n" : "",
+	    NULL);
+	if (r->location != NULL)
+		buf_join(out, "Location: ", r->location, "\r\n", NULL);
 	if (validated) {	/* no later than Date (RFC 9110, 8.8.2.1) */
 		date_format(date, modified < sv->clock.tv_sec ? modified :
 		    sv->clock.tv_sec);
-		buf_puts(out, "Last-Modified: ");
-		buf_puts(out, date);
-		buf_puts(out, "\r\nETag: ");
-		buf_puts(out, f->validators.etag);
-		buf_puts(out, "\r\nAccept-Ranges: bytes\r\n");
+		buf_join(out, "Last-Modified: ", date, "\r\nETag: ",
+		    f->validators.etag, "\r\nAccept-Ranges: bytes\r\n", NULL);
 	}
-	if (f != NULL)
-		buf_puts(out, "Vary: Accept-Encoding, Sec-Fetch-Dest\r\n");
 	if (r->status == 304) {
 		buf_puts(out, "\r\n");
 		return;
 	}
-	buf_puts(out, "Content-Type: ");
-	buf_puts(out, type);
-	if (strncmp(type, "text/", 5) == 0 && strcmp(type + n - 3, "xml") != 0 &&
-	    (f == NULL || !f->other_charset))
-		buf_puts(out, "; charset=utf-8");
-	buf_puts(out, "\r\n");
-	if (r->type != NULL)
-		buf_puts(out, "X-Content-Type-Options: nosniff\r\n");
-	if (r->encoding != NULL)
-		buf_printf(out, "Content-Encoding: %s\r\n", r->encoding);
-	if (r->stream)
-		buf_puts(out, "X-Accel-Buffering: no\r\n");
-	else
+	utf8 = strncmp(type, "text/", 5) == 0 &&
+	    (f == NULL || !f->other_charset);
+	buf_join(out, "Content-Type: ", type, utf8 ? "; charset=utf-8" : "",
+	    r->type != NULL ? "\r\nX-Content-Type-Options: nosniff\r\n" :
+	    "\r\n", r->encoding != NULL ? "Content-Encoding: gzip\r\n" : "",
+	    r->stream ? "X-Accel-Buffering: no\r\n" : "", NULL);
+	if (!r->stream)
 		buf_printf(out, "Content-Length: %jd\r\n", (intmax_t)length);
 	if (r->status == 206)
 		buf_printf(out, "Content-Range: bytes %jd-%jd/%jd\r\n",
@@ -4939,7 +4884,8 @@ struct node {
 	uint64_t content;	/* hash of its bytes, 0: not known */
 	unsigned long seen;	/* by which look */
 	unsigned build;		/* the latest build that changed it, 0: none */
-	uint8_t made;		/* builds that changed it, and nobody else */
+	int8_t made;		/* by the builds of so many saves */
+	uint8_t row;		/* and by so many builds that only builds caused */
 	uint8_t doubts;		/* that it is a product: builds to be sure */
 	bool named;		/* that it is was said */
 	bool racy;		/* its stamp may miss a change: compare bytes */
@@ -4960,6 +4906,7 @@ struct dir {
 	int number;		/* of its own notification, 0: none */
 	bool marked[MARKS];
 	struct dir *next[MARKS];	/* that is marked so, too */
+	unsigned born;		/* while which build it was made, 0: none */
 	bool gone;		/* but still in a queue */
 	bool known;		/* it was read to its end, once at least */
 	bool unreadable;	/* that it is was said */
@@ -4985,6 +4932,7 @@ struct changes {
 	size_t count;
 	bool inexact;		/* anything may have changed */
 	bool others;		/* not stylesheets alone, or their sources */
+	bool foreign;		/* somebody else than the latest build did some */
 };
 
 /* The directory that is being looked at. */
@@ -5032,7 +4980,8 @@ struct watch {
 	/* The latest build that ended, by the clock of file systems. */
 	unsigned build;
 	struct timespec began, ended;
-	bool confirming;	/* it was made because of a doubt */
+	bool caused;		/* it was made only because of the one before */
+	bool confirming;	/* or because of a doubt */
 	int64_t doubt;		/* ms until a build is to resolve one, 0: none */
 	char writes[NAME_MAX + 1];	/* where builds write, "/": all over */
 };
@@ -5150,7 +5099,7 @@ changes_clear(struct changes *ch)
 {
 	buf_clear(&ch->paths);
 	ch->count = 0;
-	ch->inexact = ch->others = false;
+	ch->inexact = ch->others = ch->foreign = false;
 }
 
 /* Whether the latest build ran at a time that a file system wrote down. */
@@ -5164,31 +5113,43 @@ is_built(const struct watch *w, const struct timespec *t)
 /*
  * Whose change it is.  What changed while a build ran may be the build's
  * work or somebody's save; so it counts, and the next build is made.  But
- * what PRODUCT_BUILDS builds have changed, and nobody else in between, is a
- * product of builds, which counts no more: n is the node that is found so,
- * a directory for what comes and goes in it.  If that is a mistake, a change
- * was lost: so a build is made later, to be sure.  When that changes the
- * product, too, the next comes after twice the time, and DOUBTS_MAX of them
- * are enough.
+ * what changes with the builds of PRODUCT_SAVES saves, and by builds alone,
+ * is a product of builds, which counts no more; as is what PRODUCT_ROW
+ * builds in a row changed, each of which was made only because of the one
+ * before.  n is the node that is found so: a directory, for what comes and
+ * goes in it.  If that is a mistake, a change was lost: so a build is made
+ * later, to be sure.  When that changes the product, too, the next comes
+ * after twice the time, and DOUBTS_MAX of them are enough.
  */
 static bool
 change_counts(struct watch *w, struct node *n, bool built)
 {
 	int64_t delay = (int64_t)DOUBT_TIME << n->doubts;
 	struct buf path = { 0 };
+	bool product;
 
 	if (!built) {
-		n->made = 0;
+		n->made = -SOURCE_CREDIT;
+		w->changes->foreign = true;
 		return true;
 	}
-	if (n->build != w->build && n->made < PRODUCT_BUILDS) {
-		n->made++;
-	} else if (n->build != w->build && w->confirming &&
-	    n->doubts < DOUBTS_MAX)
-		n->doubts++;
-	n->build = w->build;
-	if (n->made < PRODUCT_BUILDS)
+	/* A directory that was made anew brings all that is in it. */
+	while (n->up != NULL && n->up->born == w->build && n->up != w->top)
+		n = n->up->node;
+	product = n->made >= PRODUCT_SAVES || n->row >= PRODUCT_ROW;
+	if (n->build != w->build) {
+		if (product && w->confirming && n->doubts < DOUBTS_MAX)
+			n->doubts++;
+		n->row = w->caused && n->build + 1 == w->build ?
+		    (uint8_t)(n->row + 1) : 0;
+		if (!w->caused && !product)
+			n->made++;
+		n->build = w->build;
+	}
+	product = product || n->made >= PRODUCT_SAVES || n->row >= PRODUCT_ROW;
+	if (!product)
 		return true;
+	n->made = PRODUCT_SAVES;
 	if (!n->named && n->up != NULL) {
 		node_path(&path, n);
 		say(WARNING, "%s: changed by builds alone: a product, no "
@@ -5547,14 +5508,16 @@ is_passage(const struct watch *w, const struct stat *dir)
 }
 
 /*
- * n is a symlink: let its directory hear of what that leads to, link by
- * link, for it is a source as that is.
+ * n is a symlink, so it is a source as what it leads to: let its directory
+ * hear of each link on the way there, and of its end, or of the first name
+ * that is missing.
  */
 static void
 link_listen(struct watch *w, const struct node *n)
 {
-	char text[PATH_LEN], dir[PATH_LEN], at[PATH_LEN];
+	char at[PATH_LEN], rest[PATH_LEN], text[PATH_LEN], dir[PATH_LEN];
 	struct buf path = { 0 };
+	char *end = at;
 	ssize_t len;
 	size_t i;
 
@@ -5563,23 +5526,30 @@ link_listen(struct watch *w, const struct node *n)
 	node_path(&path, n);
 	path_copy(at, path.failed ? "" : path.data);
 	buf_free(&path);
-	for (i = 0; i < LINKS_MAX; i++) {
-		if ((len = readlink(at, text, sizeof(text) - 1)) <= 0)
-			return;
-		while (len > 1 && text[len - 1] == '/')
-			len--;
-		text[len] = '\0';
-		if (text[0] == '/')
-			path_copy(at, text);
-		else {
-			path_copy(dir, at);
-			path_copy(dir, path_parent(dir));
-			if ((size_t)snprintf(at, sizeof(at), "%s/%s", dir,
-			    text) >= sizeof(at))
-				return;
-		}
+	for (i = 0; i < PATH_LEN; i++) {
+		end += strspn(end, "/");
+		end += strcspn(end, "/");
+		path_copy(rest, end);
+		*end = '\0';
+		len = readlink(at, text, sizeof(text) - 1);
 		path_copy(dir, at);
-		notify_add(w, n->up, path_parent(dir), path_name(at), true);
+		if (len > 0 || errno != EINVAL || rest[strspn(rest, "/")] ==
+		    '\0')
+			notify_add(w, n->up, path_parent(dir), path_name(at),
+			    true);
+		if (len == -1 && (errno != EINVAL || *rest == '\0'))
+			return;
+		if (len == -1) {
+			memcpy(end, rest, strlen(rest) + 1);
+			continue;
+		}
+		text[len] = '\0';
+		path_copy(dir, at);
+		if ((size_t)snprintf(at, sizeof(at), "%s%s%s%s", text[0] ==
+		    '/' ? "" : path_parent(dir), text[0] == '/' ? "" : "/",
+		    text, rest) >= sizeof(at))
+			return;
+		end = at;
 	}
 }
 
@@ -5591,6 +5561,7 @@ link_listen(struct watch *w, const struct node *n)
 static void
 node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
 {
+	unsigned born = is_built(w, &st->st_ctim) ? w->build : 0;
 	struct buf path = { 0 };
 	bool kernels;
 
@@ -5602,6 +5573,7 @@ node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
 		n->dir->ino = st->st_ino;
 		n->dir->item.hash = dir_hash(st->st_dev, st->st_ino);
 		table_add(&w->dirs, &n->dir->item);
+		n->dir->born = born;
 		dir_mark(w, n->dir, HEARD);
 		w->looking = true;
 	}
@@ -5620,6 +5592,7 @@ node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
 	}
 	if (dir_open_node(w, n, st) == NULL)
 		return;
+	n->dir->born = born;
 	n->passage = is_passage(w, st);
 	dir_mark(w, n->dir, w->look.scan ? SCANNED : HEARD);
 }
@@ -5792,8 +5765,11 @@ look_open(struct watch *w)
 	if (l->path.failed)
 		return true;
 	/* In this order, so that no change falls between. */
-	if (d->number == 0)
+	if (d->number == 0 && w->notify != -1) {
+		if (d->known)	/* it was made again */
+			d->born = w->build;
 		d->number = notify_add(w, d, l->path.data, "", true);
+	}
 	if ((l->stream = dir_open(AT_FDCWD, l->path.data)) == NULL) {
 		look_failed(w, d, l->path.data, errno);
 		return true;
@@ -5991,10 +5967,11 @@ watch_step(struct watch *w, struct changes *ch, int64_t now, int64_t *until)
 
 /* A build ended: what changed from began to ended may be its work. */
 static void
-watch_built(struct watch *w, unsigned build, bool confirming,
+watch_built(struct watch *w, unsigned build, bool caused, bool confirming,
     const struct timespec *began, const struct timespec *ended)
 {
 	w->build = build;
+	w->caused = caused;
 	w->confirming = confirming;
 	w->began = *began;
 	w->ended = *ended;
@@ -6054,6 +6031,7 @@ struct build {
 	bool styles;		/* the changes since record.other are no more */
 	bool missing;		/* that there is no docroot was said */
 	bool misled;		/* that it writes elsewhere was said */
+	bool caused;		/* it was made only because of the one before */
 	bool early;		/* it began before the first scan had ended */
 	int64_t show_at;	/* progress, on a terminal */
 	int64_t long_at;	/* the first build takes too long for one */
@@ -6475,6 +6453,8 @@ build_start(struct build *b, int64_t now)
 	b->state = BUILD_RUNS;
 	b->styles = b->styles && b->changes.count > 0 && !b->changes.others;
 	b->confirming = b->confirming && b->changes.count == 0;
+	b->caused = b->record.number > 1 && !b->changes.foreign &&
+	    !b->changes.inexact;
 	changes_clear(&b->changes);
 	b->wanted = b->stopped = b->killed = false;
 	b->confirm_at = b->kill_at = 0;
@@ -6517,7 +6497,7 @@ build_finish(struct build *b, struct watch *w, int64_t now)
 		b->began.tv_nsec += 1000000000;
 		b->began.tv_sec--;
 	}
-	watch_built(w, r->number, b->confirming, &b->began, &ended);
+	watch_built(w, r->number, b->caused, b->confirming, &b->began, &ended);
 	b->confirming = false;
 	status_text(how, sizeof(how), r->status);
 	if (why != NULL) {
@@ -7200,9 +7180,10 @@ path_parse(const char *text)
 
 	while (text[0] == '.' && text[1] == '/' && text[2] != '\0')
 		text += 2 + strspn(text + 2, "/");
-	for (n = strlen(text); n > 1 && text[n - 1] == '/'; n--)
+	for (n = strlen(text); n > 1 && (text[n - 1] == '/' || (n > 2 &&
+	    text[n - 1] == '.' && text[n - 2] == '/')); n--)
 		;
-	return n == 0 ? text_copy(".", 1) : text_copy(text, n);
+	return text_copy(text, n);
 }
 
 /* Append to a list that has room, of lists that end with NULL. */
@@ -7574,18 +7555,21 @@ address_tell(const struct sockaddr *sa, void *arg)
 }
 
 /* Tell where the site is: first of all, and even to a pipe at once. */
-static void
+static bool
 listeners_tell(struct listeners *l)
 {
 	char text[INET6_ADDRSTRLEN];
 
-	if (!print(STDOUT_FILENO, l->url) || !print(STDOUT_FILENO, "\n"))
-		say_why(FATAL, "standard output");
+	if (!print(STDOUT_FILENO, l->url) || !print(STDOUT_FILENO, "\n")) {
+		say_why(WARNING, "standard output");
+		return false;
+	}
 	listener_name(l->fd[0], text);
 	if (strcmp(text, "0.0.0.0") == 0 || strcmp(text, "::") == 0)
 		extra_addresses(AF_INET, address_tell, l);
 	if (strcmp(text, "::") == 0)
 		extra_addresses(AF_INET6, address_tell, l);
+	return true;
 }
 
 /*
@@ -7667,8 +7651,11 @@ files_open(struct options *o)
 	char *err;
 	size_t n;
 
-	if (o->logfile != NULL)
+	if (o->logfile != NULL) {
 		o->log = log_first(o->logfile);
+		/* The server has another directory. */
+		o->logfile = path_absolute(o->logfile);
+	}
 	if (o->logfile != NULL && o->background) {
 		n = strlen(o->logfile) + 5;
 		o->errfile = err = must_alloc(n);
@@ -7711,9 +7698,9 @@ main(int argc, char **argv)
 		signals_background();
 	if (files_open(&options) &&
 	    (options.user == NULL || user_become(&options)) &&
+	    listeners_tell(&super.listeners) &&
 	    (!options.atomic || versions_open(&super.build.versions))) {
 		manager_open(&super);
-		listeners_tell(&super.listeners);
 		if (options.background)
 			background_detach(&options);
 		super_open(&super, &options);
