@@ -126,6 +126,7 @@
 #ifndef HAVE_LANDLOCK
 #define HAVE_LANDLOCK	1
 #endif
+#define HAVE_OPENAT2	1
 #define HAVE_RENAMEAT2	1
 #define HAVE_SENDFILE_LINUX 1
 #define HAVE_STATFS_TYPE 1
@@ -167,6 +168,7 @@
 #define NR_SINCE_5	0
 #endif
 #define NR_CLOSE_RANGE	(436 + NR_SINCE_5)
+#define NR_OPENAT2	(437 + NR_SINCE_5)
 #define NR_LANDLOCK	(444 + NR_SINCE_5)	/* and the next two */
 #endif
 #if HAVE_INITGROUPS
@@ -316,6 +318,26 @@ extra_addresses(int family, void (*fn)(const struct sockaddr *, void *),
 #endif
 }
 
+/*
+ * Open path below dir; no symlink on the way may lead out of dir, nor be
+ * absolute (EXDEV): linux/openat2.h's RESOLVE_BENEATH and
+ * RESOLVE_NO_MAGICLINKS, which libc's headers need not have.
+ */
+static int
+extra_open_beneath(int dir, const char *path, int flags)
+{
+#if HAVE_OPENAT2
+	const struct { uint64_t flags, mode, resolve; } how = {
+	    (uint64_t)flags, 0, 0x08 | 0x02 };
+
+	return (int)syscall(NR_OPENAT2, dir, path, &how, sizeof(how));
+#else
+	(void)dir, (void)path, (void)flags;
+	errno = ENOSYS;
+	return -1;
+#endif
+}
+
 /* Let two names change places in one step. */
 static int
 extra_exchange(const char *a, const char *b)
@@ -431,6 +453,13 @@ extra_sendfile(int out, int in, off_t *at, size_t n)
 #endif
 }
 
+/* More is sent soon: do not send a segment that is not full. */
+#if defined(MSG_MORE) && !defined(POSIX_ONLY)
+#define SEND_MORE MSG_MORE
+#else
+#define SEND_MORE 0
+#endif
+
 /*
  * Let clients wait at a listener until they speak or a second has passed,
  * so that most are answered as soon as they are accepted.  Those that wait
@@ -534,9 +563,10 @@ enum {
 	URL_LEN = 1024,		/* and of the site's own URL */
 	CONN_MAX = 10000,	/* connections at a time */
 	FD_SPARE = 16,		/* descriptors that are not connections */
-	INLINE_MAX = 128 * 1024,/* files up to here are sent from memory */
+	INLINE_MAX = 32 * 1024,	/* files up to here are sent from memory */
 	CHUNK = 64 * 1024,	/* others are read in pieces of this ... */
-	SENDFILE_MAX = 1024 * 1024,	/* ... or sent so much in a call */
+	SENDFILE_MAX = 1024 * 1024,	/* ... or sent so much in a call, ... */
+	SENDFILE_REST = 4 * 1024,	/* but for the last so many bytes */
 	LOG_MAX = 1000,		/* bytes of a client's text in the log */
 	BACKLOG = 4096,		/* clients that wait at a listener */
 	ACCEPT_MAX = 64,	/* clients taken in a turn */
@@ -547,7 +577,8 @@ enum {
 	FRONT_MAX = 64 * 1024,	/* the doctype of a page ends before this */
 	CHARSET_MAX = 1024,	/* and what declares its charset before this */
 	STREAM_MAX = 64 * 1024,	/* events that a client may leave unread */
-	CACHE_MAX = 6 * 1024 * 1024,	/* bytes of files kept in memory */
+	CACHE_MAX = 7 * 1024 * 1024,	/* bytes of files kept in memory */
+	CACHE_OPEN = 8,		/* larger ones that are kept open */
 	LISTEN_MAX = 16,	/* listeners */
 	PORT_FIRST = 8000,	/* the port, if nobody names one, ... */
 	PORT_TRIES = 100,	/* ... or one of the next that are free */
@@ -2143,11 +2174,11 @@ static const char date_imf[] = "%a, %d %b %Y %H:%M:%S GMT";
 
 /* IMF-fixdate (RFC 9110, section 5.6.7); the locale is always C. */
 static void
-date_format(char text[80], time_t t)
+date_format(char text[32], time_t t)
 {
 	struct tm tm;
 
-	if (gmtime_r(&t, &tm) == NULL || strftime(text, 80, date_imf, &tm) == 0)
+	if (gmtime_r(&t, &tm) == NULL || strftime(text, 32, date_imf, &tm) == 0)
 		text[0] = '\0';
 }
 
@@ -2209,6 +2240,7 @@ etag_listed(const char *list, const char *etag, bool weak)
 /* What proves which version of a file a client has. */
 struct validators {
 	char etag[40];		/* "": none, nor is there a Last-Modified */
+	char date[32];		/* Last-Modified; "": in the future */
 	time_t modified;
 };
 
@@ -2892,6 +2924,7 @@ struct site {
 	dev_t dev;
 	ino_t ino;
 	unsigned long looked;	/* server.reads then */
+	int64_t until;		/* when it is let go, at rest */
 };
 
 struct server {
@@ -2914,7 +2947,7 @@ struct server {
 	unsigned long reads;	/* that were made, of clients, orders, poll */
 	struct table kept;	/* files, by their names */
 	struct file *oldest, *newest;
-	size_t kept_bytes;
+	size_t kept_bytes, kept_open;
 	struct buf page;	/* a body that is made here */
 	struct buf tag;		/* of the script, as it is now */
 	struct buf location;	/* where else the client is sent to */
@@ -2929,7 +2962,7 @@ struct server {
 	struct orders told;	/* what the event streams were told of */
 	struct site site;
 	char start[24];		/* names this run of the program */
-	char date[80];
+	char date[32];
 	struct request request;
 	char in[HEAD_MAX], head[HEAD_MAX + 1], front[FRONT_MAX];
 };
@@ -2939,14 +2972,16 @@ struct server {
  * turn, so that all of a reply is from one version.
  */
 static void
-site_enter(struct site *site, unsigned long reads)
+site_enter(struct server *sv)
 {
+	struct site *site = &sv->site;
 	struct stat st;
 	int fd;
 
-	if (site->looked == reads)
+	if (site->looked == sv->reads)
 		return;
-	site->looked = reads;
+	site->looked = sv->reads;
+	site->until = sv->now + CACHE_TIME;
 	if (stat(site->opt->root, &st) == -1) {
 		site->why = errno;
 		/* With -A it may be away while it is replaced. */
@@ -3091,8 +3126,9 @@ site_walk(const struct site *site, int root, char path[PATH_LEN],
 static int
 site_open(struct site *site, const char *name, struct stat *st)
 {
+	const int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
 	char path[PATH_LEN];
-	int fd = -1, tries;
+	int fd, tries;
 
 	errno = site->why;
 	if (site->fd == -1)
@@ -3100,16 +3136,20 @@ site_open(struct site *site, const char *name, struct stat *st)
 	errno = ENAMETOOLONG;
 	if ((size_t)snprintf(path, sizeof(path), "%s", name) >= sizeof(path))
 		return -1;
-	if (!site->opt->follow) {
+	if (*name == '\0')
+		name = ".";
+	if (site->opt->follow)
+		fd = openat(site->fd, name, flags);
+	else
+		fd = extra_open_beneath(site->fd, name, flags);
+	if (fd == -1 && !site->opt->follow && errno != ENOENT &&
+	    errno != EMFILE) {
 		for (tries = 0; tries < LINKS_MAX; tries++)
 			if ((fd = site_walk(site, site->fd, path, st)) != -1 ||
 			    errno != EAGAIN)
 				return fd;
 		errno = ELOOP;
-		return -1;
 	}
-	fd = openat(site->fd, *name != '\0' ? name : ".", O_RDONLY |
-	    O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd == -1 || (fstat(fd, st) == 0 && (S_ISREG(st->st_mode) ||
 	    S_ISDIR(st->st_mode))))
 		return fd;
@@ -3211,6 +3251,8 @@ file_make(struct server *sv, int fd, const char *name, const struct stat *st)
 		snprintf(f->validators.etag, sizeof(f->validators.etag),
 		    "\"%jx-%jx\"", (uintmax_t)f->stamp, (uintmax_t)f->size);
 		f->validators.modified = st->st_mtim.tv_sec;
+		if (st->st_mtim.tv_sec < sv->clock.tv_sec)
+			date_format(f->validators.date, st->st_mtim.tv_sec);
 	}
 	if (f->type == NULL || strcmp(f->type, "text/html") != 0)
 		return f;
@@ -3230,6 +3272,14 @@ fail:
 	return NULL;
 }
 
+/* The bytes of memory that a file takes. */
+static size_t
+file_cost(const struct file *f)
+{
+	return sizeof(*f) + strlen(f->name) + (f->fd == -1 ? (size_t)f->size :
+	    0);
+}
+
 /*
  * Keep a file, if there is room: those that are kept go when their time is
  * over, and make room then.
@@ -3237,10 +3287,11 @@ fail:
 static void
 file_keep(struct server *sv, struct file *f)
 {
-	size_t n = sizeof(*f) + strlen(f->name) + (size_t)f->size;
+	size_t n = file_cost(f);
 
-	if (f->fd != -1 || f->validators.etag[0] == '\0' ||
-	    sv->kept_bytes + n > CACHE_MAX)
+	if (f->validators.etag[0] == '\0' || (f->fd == -1 ?
+	    sv->kept_bytes + n > CACHE_MAX : sv->kept_open == CACHE_OPEN ||
+	    sv->max < CACHE_OPEN * FD_SPARE))
 		return;
 	f->item.hash = text_hash(0, f->name);
 	if (!table_add(&sv->kept, &f->item))
@@ -3253,6 +3304,7 @@ file_keep(struct server *sv, struct file *f)
 		sv->newest->newer = f;
 	sv->newest = f;
 	sv->kept_bytes += n;
+	sv->kept_open += f->fd != -1;
 }
 
 /* Let the oldest of those go that are kept. */
@@ -3262,7 +3314,8 @@ file_forget(struct server *sv)
 	struct file *f = sv->oldest;
 
 	sv->oldest = f->newer;
-	sv->kept_bytes -= sizeof(*f) + strlen(f->name) + (size_t)f->size;
+	sv->kept_bytes -= file_cost(f);
+	sv->kept_open -= f->fd != -1;
 	table_cut(&sv->kept, &f->item);
 	file_drop(&f);
 }
@@ -3612,7 +3665,7 @@ redirect_reply(struct server *sv, struct reply *r, const char *path)
 static void
 file_reply(struct server *sv, struct reply *r, struct file *f)
 {
-	static const struct validators none = { "", 0 };
+	static const struct validators none = { "", "", 0 };
 	const struct request *rq = &sv->request;
 	const struct validators *v = &f->validators;
 	time_t now = sv->clock.tv_sec;
@@ -3659,7 +3712,7 @@ missing_reply(struct server *sv, struct reply *r)
 {
 	struct file *f;
 
-	site_enter(&sv->site, sv->reads);
+	site_enter(sv);
 	if ((f = file_get(sv, "404.html")) == NULL) {
 		error_reply(sv, r, sv->site.fd == -1 ? 503 : 404);
 		return;
@@ -3726,7 +3779,7 @@ path_reply(struct server *sv, struct reply *r)
 	struct file *f;
 	int why;
 
-	site_enter(&sv->site, sv->reads);
+	site_enter(sv);
 	snprintf(name, sizeof(name), "%s%s", path, slash ? "index.html" : "");
 	f = file_get(sv, name);
 	why = errno;
@@ -4028,8 +4081,6 @@ reply_head(struct buf *out, const struct reply *r, const struct server *sv,
 	    "application/octet-stream";
 	bool utf8, validated = f != NULL && !r->script && r->status != 404 &&
 	    f->validators.etag[0] != '\0';
-	time_t modified = validated ? f->validators.modified : 0;
-	char date[80];
 
 	buf_join(out, "HTTP/1.0 ", status_of(r->status)->line, "\r\nDate: ",
 	    sv->date, r->keep ? "\r\nConnection: keep-alive\r\n" :
@@ -4041,12 +4092,10 @@ reply_head(struct buf *out, const struct reply *r, const struct server *sv,
 	    NULL);
 	if (r->location != NULL)
 		buf_join(out, "Location: ", r->location, "\r\n", NULL);
-	if (validated) {	/* no later than Date (RFC 9110, 8.8.2.1) */
-		date_format(date, modified < sv->clock.tv_sec ? modified :
-		    sv->clock.tv_sec);
-		buf_join(out, "Last-Modified: ", date, "\r\nETag: ",
+	if (validated)		/* no later than Date (RFC 9110, 8.8.2.1) */
+		buf_join(out, "Last-Modified: ", f->validators.date[0] == '\0' ?
+		    sv->date : f->validators.date, "\r\nETag: ",
 		    f->validators.etag, "\r\nAccept-Ranges: bytes\r\n", NULL);
-	}
 	if (r->status == 304) {
 		buf_puts(out, "\r\n");
 		return;
@@ -4141,8 +4190,6 @@ conn_compose(struct server *sv, struct conn *c, struct reply *r)
 		buf_add(out, sv->tag.data, sv->tag.len);
 	} else if (body && r->file == NULL)
 		buf_add(out, page->data, page->len);
-	if (c->left > 0 && c->file->fd != -1 && !conn_fill(sv, c))
-		out->failed = true;
 	conn_bear(sv, c, IDLE_TIME);
 	if (out->failed || page->failed || sv->tag.failed)
 		c->state = CONN_CLOSED;
@@ -4289,11 +4336,17 @@ conn_send(struct server *sv, struct conn *c, size_t *size)
 	ssize_t r;
 	int count = 1;
 
-	if (out == 0 && c->left > 0 && c->file->fd != -1) {
+	if (c->left > 0 && c->file->fd != -1 && out > 0) {
+		*size = out;
+		r = send(c->fd, c->out.data + c->out.at, out, SEND_MORE);
+		c->out.at += r > 0 ? (size_t)r : 0;
+		return r;
+	}
+	if (c->left > 0 && c->file->fd != -1) {
 		buf_clear(&c->out);
-		if (c->left > CHUNK && conn_unchanged(sv, c)) {
-			*size = c->left - CHUNK < SENDFILE_MAX ?
-			    (size_t)c->left - CHUNK : SENDFILE_MAX;
+		if (c->left > SENDFILE_REST && conn_unchanged(sv, c)) {
+			*size = c->left - SENDFILE_REST < SENDFILE_MAX ?
+			    (size_t)c->left - SENDFILE_REST : SENDFILE_MAX;
 			r = extra_sendfile(c->fd, c->file->fd, &c->at, *size);
 			if (r > 0)
 				c->left -= r;
@@ -4568,7 +4621,7 @@ server_accept(struct server *sv, int listener)
 			sv->full = !server_evict(sv);
 			continue;
 		}
-		fd_prepare(fd);
+		fcntl(fd, F_SETFL, O_NONBLOCK);	/* we never execute */
 		c = &sv->conns[sv->count];
 		memset(c, 0, sizeof(*c));
 		c->fd = fd;
@@ -4770,8 +4823,8 @@ server_open(struct server *sv)
 /*
  * Wait for orders, clients and connections: the busy ones while there are
  * any, all of them now and then, and when none is busy or one's patience has
- * ended.  At rest the docroot is let go, so that it can be unmounted, but for
- * that of -A.
+ * ended.  At rest the docroot is soon let go, so that it can be unmounted,
+ * but for that of -A.
  */
 static void
 server_wait(struct server *sv)
@@ -4794,10 +4847,8 @@ server_wait(struct server *sv)
 		until = sooner(until, sv->oldest->until);
 	if (buf_left(&messages.waiting) > 0)
 		until = sooner(until, sv->now + COPY_TIME);
-	if (sv->busy == 0 && !sv->opt->atomic) {
-		fd_close(&sv->site.fd);
-		sv->site.looked = 0;
-	}
+	if (sv->busy == 0 && sv->site.fd != -1 && !sv->opt->atomic)
+		until = sooner(until, sv->site.until);
 	/* Not to wait is cheaper: poll need not queue at each of them. */
 	wait = all && sv->busy > 0 ? 0 : poll_time(until, sv->now);
 	ready = poll(sv->polls, (nfds_t)count, wait);
@@ -4810,6 +4861,8 @@ server_wait(struct server *sv)
 		sv->full = false;
 	while (sv->oldest != NULL && sv->now >= sv->oldest->until)
 		file_forget(sv);
+	if (sv->busy == 0 && sv->now >= sv->site.until && !sv->opt->atomic)
+		fd_close(&sv->site.fd);
 	if (all)
 		server_sweep(sv);
 }
@@ -6121,6 +6174,7 @@ versions_check(struct versions *v, const struct options *opt)
 	if ((size_t)snprintf(v->work, sizeof(v->work), "%.*s.%s.blogserve/",
 	    (int)(name - v->root), v->root, name) >= sizeof(v->work))
 		say(FATAL, "%s: %s", opt->docroot, strerror(ENAMETOOLONG));
+	v->lock_fd = -1;
 	v->site = version_marked(v->root, false);
 	if (lstat(v->root, &st) == -1 && errno == ENOENT)
 		return;
@@ -7014,7 +7068,6 @@ super_close(struct super *s)
 	fd_close(&s->watch.notify);
 	fd_close(&s->build.log);
 	fd_close(&s->manager);
-	versions_close(&s->build.versions);
 	fd_close(&self_pipe[0]);
 	fd_close(&self_pipe[1]);
 	if (s->opt->log != -1)
@@ -7698,8 +7751,8 @@ main(int argc, char **argv)
 		signals_background();
 	if (files_open(&options) &&
 	    (options.user == NULL || user_become(&options)) &&
-	    listeners_tell(&super.listeners) &&
-	    (!options.atomic || versions_open(&super.build.versions))) {
+	    (!options.atomic || versions_open(&super.build.versions)) &&
+	    listeners_tell(&super.listeners)) {
 		manager_open(&super);
 		if (options.background)
 			background_detach(&options);
@@ -7709,6 +7762,7 @@ main(int argc, char **argv)
 		status = supervise(&super);
 		super_close(&super);
 	}
+	versions_close(&super.build.versions);
 	lock_close(options.pid, options.pidfile);
 	err_finish();
 	return status;
