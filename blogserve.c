@@ -2568,7 +2568,7 @@ static const char *const reload_js[] = {
     "  const url = name => new URL(name, home);\n"
     "  const make = (name, more) => Object.assign(document.createElement(name), more);\n"
     "  const mine = window[key] = { told, listen, keep, close, state: null, lost: false };\n"
-    "  let done = +data.done, own, looking, busy, asked, source, box, bar, note, said, panel, shown;\n"
+    "  let done = +data.done, restored, own, looking, busy, asked, source, box, bar, note, said, panel, shown;\n"
     "\n"
     "  // Call f for the script of each window of this tab, the outermost first;\n"
     "  // where it returns true, not for the frames in that window.\n"
@@ -2597,12 +2597,14 @@ static const char *const reload_js[] = {
     "  function keep(focus) {\n"
     "    const list = fields();\n"
     "    try {\n"
+    "      if (!restored && sessionStorage[store()]) return;\n"
     "      sessionStorage[store()] = JSON.stringify([Date.now(), scrollX, scrollY,\n"
     "        focus ? list.indexOf(document.activeElement) : -1,\n"
     "        list.map(f => [secret(f) ? '' : f.value, f.checked])]);\n"
     "    } catch { }\n"
     "  }\n"
     "  function restore() {\n"
+    "    restored = true;\n"
     "    try {\n"
     "      const [at, left, top, focus, values] = JSON.parse(sessionStorage[store()]);\n"
     "      delete sessionStorage[store()];\n"
@@ -2663,11 +2665,11 @@ static const char *const reload_js[] = {
     "    if (to.origin != location.origin || old.stale) return;\n"
     "    old.stale = true;\n"
     "    to.searchParams.set('blogserve', done);\n"
-    "    link.href = to;\n"
+    "    link.href = to;\n",
     "    link.onload = link.onerror = () => old.remove();\n"
     "    old.after(link);\n"
     "  });\n"
-    "\n",
+    "\n"
     "  // Act on an event.  Returns whether the page is about to go.\n"
     "  function told(s) {\n"
     "    mine.state = Object.assign({ at: Date.now() }, s);\n"
@@ -2751,9 +2753,9 @@ static const char *const reload_js[] = {
     "    panel?.remove();\n"
     "  }\n"
     "  // The page can be scrolled past the panel.\n"
-    "  function room([{ target }]) {\n"
+    "  function room([{ target }]) {\n",
     "    const space = target.offsetHeight + 'px !important';\n"
-    "    room.sheet ||= sheet('', document);\n",
+    "    room.sheet ||= sheet('', document);\n"
     "    room.sheet.replaceSync(`html { padding-bottom: ${space}; scroll-padding-bottom: ${space} }`);\n"
     "    if (!target.isConnected) room.sheet.replaceSync('');\n"
     "  }\n"
@@ -5664,6 +5666,7 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 	bool racy = regular && is_racy(&st->st_ctim, now);
 	bool built = is_built(w, &st->st_ctim);
 	uint64_t stamp = stat_stamp(st), content;
+	struct stat again;
 	bool changed;
 	int file;
 
@@ -5671,8 +5674,14 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 		stamp = mix(stamp, stat_stamp(link) + (S_ISDIR(st->st_mode) ?
 		    (uint64_t)st->st_ino : 0)) | 1;
 	changed = stamp != n->stamp;
-	if (changed && S_ISLNK(link->st_mode))
+	if (S_ISLNK(link->st_mode) && (changed || S_ISLNK(st->st_mode)))
 		link_listen(w, n);
+	/* What it leads to may have come before we were told of that. */
+	if (S_ISLNK(st->st_mode) && fstatat(w->look.fd, n->name, &again, 0)
+	    == 0) {
+		dir_mark(w, n->up, HEARD);
+		w->looking = true;
+	}
 	if (regular && (changed ? racy || built || n->content != 0 :
 	    n->racy)) {
 		file = openat(w->look.fd, n->name, O_RDONLY | O_NONBLOCK |
