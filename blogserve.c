@@ -606,7 +606,7 @@ enum {
 	REPEAT_TIME = 500,	/* signals of one wish come within this */
 	QUIET_TIME = 8,		/* without a change, before a build starts */
 	QUIET_MAX = 500,	/* changes delay a build no longer */
-	SLICE_TIME = 20,	/* the parent looks at sources in one go */
+	SLICE_TIME = 10,	/* the parent looks at sources in one go */
 	SCAN_MIN = 100,		/* between scans, at least */
 	SCAN_SHARE = 50,	/* a scan may take one part in so many */
 	SLOW_MIN = 2 * 1000,	/* the same for the scans that find what */
@@ -763,6 +763,18 @@ poll_time(int64_t until, int64_t now)
 	if (until <= now)
 		return 0;
 	return until - now > INT_MAX ? INT_MAX : (int)(until - now);
+}
+
+/* poll; where it fails again and again, that must not take all there is. */
+static int
+poll_wait(struct pollfd *p, size_t n, int ms)
+{
+	const struct timespec nap = { 0, 10 * 1000 * 1000 };
+	int r = poll(p, (nfds_t)n, ms);
+
+	if (r == -1 && errno != EINTR)
+		nanosleep(&nap, NULL);
+	return r;
 }
 
 /* Make room for n more bytes; false when memory ran out. */
@@ -1391,13 +1403,14 @@ content_hash(int fd, off_t size)
 {
 	uint64_t h = (uint64_t)size, v;
 	char buf[16 * 1024];
-	ssize_t n, i;
+	ssize_t n = 0, i;
 
 	if (size > HASH_MAX)
 		return 1;
 	for (; size > 0; size -= n) {
-		n = size < (off_t)sizeof(buf) ? size : (ssize_t)sizeof(buf);
-		if ((n = read(fd, buf, (size_t)n)) <= 0)
+		n = read(fd, buf, size < (off_t)sizeof(buf) ? (size_t)size :
+		    sizeof(buf));
+		if (n <= 0)
 			break;
 		memset(buf + n, 0, (size_t)-n % sizeof(v));
 		for (i = 0; i < n; i += (ssize_t)sizeof(v)) {
@@ -4853,7 +4866,7 @@ server_wait(struct server *sv)
 		until = sooner(until, sv->site.until);
 	/* Not to wait is cheaper: poll need not queue at each of them. */
 	wait = all && sv->busy > 0 ? 0 : poll_time(until, sv->now);
-	ready = poll(sv->polls, (nfds_t)count, wait);
+	ready = poll_wait(sv->polls, count, wait);
 	sv->now = clock_ms();
 	sv->reads++;
 	if (ready <= 0)
@@ -6437,21 +6450,20 @@ build_exec(struct build *b)
 
 	setsid();
 	stdio_set(out, out);
-	snprintf(number, sizeof(number), "%u", b->record.number);
-	setenv("BLOGSERVE_BUILD", number, 1);
-	setenv("BLOGSERVE_URL", b->url, 1);
-	if (b->versions.work[0] != '\0')
-		setenv("BLOGSERVE_OUT", b->versions.out, 1);
-	setenv("BLOGSERVE_CHANGED", ch->inexact || ch->paths.failed ||
-	    b->record.number == 1 ? "" : ch->paths.data, 1);
-	signals_leave(b->signals);
 	memset(&messages, 0, sizeof(messages));
+	snprintf(number, sizeof(number), "%u", b->record.number);
+	if (setenv("BLOGSERVE_BUILD", number, 1) == -1 ||
+	    setenv("BLOGSERVE_URL", b->url, 1) == -1 ||
+	    (b->versions.work[0] != '\0' &&
+	    setenv("BLOGSERVE_OUT", b->versions.out, 1) == -1) ||
+	    setenv("BLOGSERVE_CHANGED", ch->inexact || ch->paths.failed ||
+	    b->record.number == 1 ? "" : ch->paths.data, 1) == -1) {
+		say_why(WARNING, "memory");
+		_exit(126);
+	}
+	signals_leave(b->signals);
 	execvp(argv[0], argv);
-	if (errno == EACCES)
-		say(WARNING, "%s: not executable (chmod +x %s)", argv[0],
-		    argv[0]);
-	else
-		say_why(WARNING, argv[0]);
+	say_why(WARNING, argv[0]);
 	_exit(127);
 }
 
@@ -6959,7 +6971,7 @@ super_wait(struct super *s, bool told, int64_t now, int64_t until)
 		    .events = POLLOUT },
 	};
 
-	poll(p, 4, poll_time(until, now));
+	poll_wait(p, COUNT(p), poll_time(until, now));
 	if (p[3].revents != 0) {
 		err_drain();
 		if (s->build.copy_at != 0)
