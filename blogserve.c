@@ -4974,7 +4974,6 @@ struct dir {
 	int number;		/* of its own notification, 0: none */
 	bool marked[MARKS];
 	struct dir *next[MARKS];	/* that is marked so, too */
-	unsigned born;		/* while which build it was made, 0: none */
 	bool gone;		/* but still in a queue */
 	bool known;		/* it was read to its end, once at least */
 	bool unreadable;	/* that it is was said */
@@ -5048,8 +5047,8 @@ struct watch {
 	/* The latest build that ended, by the clock of file systems. */
 	unsigned build;
 	struct timespec began, ended;
-	bool caused;		/* it was made only because of the one before */
-	bool confirming;	/* or because of a doubt */
+	bool caused;		/* it was made for no save of anybody's */
+	bool confirming;	/* but because of a doubt */
 	int64_t doubt;		/* ms until a build is to resolve one, 0: none */
 	char writes[NAME_MAX + 1];	/* where builds write, "/": all over */
 };
@@ -5178,6 +5177,37 @@ is_built(const struct watch *w, const struct timespec *t)
 	    !is_later(t, &w->ended);
 }
 
+/* Whether builds alone change this, as far as we know. */
+static bool
+is_product(const struct node *n)
+{
+	return n->made >= PRODUCT_SAVES || n->row >= PRODUCT_ROW;
+}
+
+/*
+ * n is found to be a product, which is said.  Where builds have written all
+ * else that is beside it, the directory is one, too, but no operand of -w.
+ */
+static void
+product_found(const struct watch *w, struct node *n)
+{
+	struct node *each = n->up->first, *dir = n->up->node;
+	struct buf path = { 0 };
+
+	n->named = true;
+	node_path(&path, n);
+	say(WARNING, "%s: changed by builds alone: a product, no source "
+	    "(-x %s says so from the start)", path.failed ? n->name :
+	    path.data, n->name);
+	buf_free(&path);
+	while (each != NULL && (each->dir != NULL || each->build != 0))
+		each = each->next;
+	if (each == NULL && n->up != w->top && dir->up != w->top) {
+		dir->made = PRODUCT_SAVES;
+		dir->named = true;
+	}
+}
+
 /*
  * Whose change it is.  What changed while a build ran may be the build's
  * work or somebody's save; so it counts, and the next build is made.  But
@@ -5192,42 +5222,33 @@ is_built(const struct watch *w, const struct timespec *t)
 static bool
 change_counts(struct watch *w, struct node *n, bool built)
 {
-	int64_t delay = (int64_t)DOUBT_TIME << n->doubts;
-	struct buf path = { 0 };
-	bool product;
+	struct node *up;
 
 	if (!built) {
 		n->made = -SOURCE_CREDIT;
 		w->changes->foreign = true;
 		return true;
 	}
-	/* A directory that was made anew brings all that is in it. */
-	while (n->up != NULL && n->up->born == w->build && n->up != w->top)
-		n = n->up->node;
-	product = n->made >= PRODUCT_SAVES || n->row >= PRODUCT_ROW;
+	for (up = n; up->up != NULL; up = up->up->node)
+		if (is_product(up))
+			n = up;
 	if (n->build != w->build) {
-		if (product && w->confirming && n->doubts < DOUBTS_MAX)
-			n->doubts++;
+		if (is_product(n)) {
+			if (w->confirming && n->doubts < DOUBTS_MAX)
+				n->doubts++;
+		} else if (!w->caused)
+			n->made++;
 		n->row = w->caused && n->build + 1 == w->build ?
 		    (uint8_t)(n->row + 1) : 0;
-		if (!w->caused && !product)
-			n->made++;
 		n->build = w->build;
 	}
-	product = product || n->made >= PRODUCT_SAVES || n->row >= PRODUCT_ROW;
-	if (!product)
+	if (!is_product(n) || n->up == NULL)
 		return true;
 	n->made = PRODUCT_SAVES;
-	if (!n->named && n->up != NULL) {
-		node_path(&path, n);
-		say(WARNING, "%s: changed by builds alone: a product, no "
-		    "source (-x %s says so from the start)", path.failed ?
-		    n->name : path.data, n->name);
-		buf_free(&path);
-	}
-	n->named = true;
+	if (!n->named)
+		product_found(w, n);
 	if (n->doubts < DOUBTS_MAX)
-		w->doubt = sooner(w->doubt, delay);
+		w->doubt = sooner(w->doubt, (int64_t)DOUBT_TIME << n->doubts);
 	return false;
 }
 
@@ -5629,7 +5650,6 @@ link_listen(struct watch *w, const struct node *n)
 static void
 node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
 {
-	unsigned born = is_built(w, &st->st_ctim) ? w->build : 0;
 	struct buf path = { 0 };
 	bool kernels;
 
@@ -5641,7 +5661,6 @@ node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
 		n->dir->ino = st->st_ino;
 		n->dir->item.hash = dir_hash(st->st_dev, st->st_ino);
 		table_add(&w->dirs, &n->dir->item);
-		n->dir->born = born;
 		dir_mark(w, n->dir, HEARD);
 		w->looking = true;
 	}
@@ -5660,7 +5679,6 @@ node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
 	}
 	if (dir_open_node(w, n, st) == NULL)
 		return;
-	n->dir->born = born;
 	n->passage = is_passage(w, st);
 	dir_mark(w, n->dir, w->look.scan ? SCANNED : HEARD);
 }
@@ -5840,11 +5858,8 @@ look_open(struct watch *w)
 	if (l->path.failed)
 		return true;
 	/* In this order, so that no change falls between. */
-	if (d->number == 0 && w->notify != -1) {
-		if (d->known)	/* it was made again */
-			d->born = w->build;
+	if (d->number == 0)
 		d->number = notify_add(w, d, l->path.data, "", true);
-	}
 	if ((l->stream = dir_open(AT_FDCWD, l->path.data)) == NULL) {
 		look_failed(w, d, l->path.data, errno);
 		return true;
@@ -6040,7 +6055,10 @@ watch_step(struct watch *w, struct changes *ch, int64_t now, int64_t *until)
 	}
 }
 
-/* A build ended: what changed from began to ended may be its work. */
+/*
+ * A build ended: what changed from began to ended may be its work.  What was
+ * looked at before it began is looked at again, from its begin.
+ */
 static void
 watch_built(struct watch *w, unsigned build, bool caused, bool confirming,
     const struct timespec *began, const struct timespec *ended)
@@ -6051,6 +6069,13 @@ watch_built(struct watch *w, unsigned build, bool caused, bool confirming,
 	w->began = *began;
 	w->ended = *ended;
 	w->doubt = 0;
+	if (w->look.dir != NULL) {
+		dir_mark(w, w->look.dir, w->look.scan ? SCANNED : HEARD);
+		if (w->look.stream != NULL)
+			closedir(w->look.stream);
+		w->look.stream = NULL;
+		w->look.dir = NULL;
+	}
 	if (w->notify == -1)
 		w->scan_at = clock_ms();
 }
@@ -6106,7 +6131,7 @@ struct build {
 	bool styles;		/* the changes since record.other are no more */
 	bool missing;		/* that there is no docroot was said */
 	bool misled;		/* that it writes elsewhere was said */
-	bool caused;		/* it was made only because of the one before */
+	bool caused;		/* it was made for no save of anybody's */
 	bool early;		/* it began before the first scan had ended */
 	int64_t show_at;	/* progress, on a terminal */
 	int64_t long_at;	/* the first build takes too long for one */
@@ -6528,8 +6553,7 @@ build_start(struct build *b, int64_t now)
 	b->state = BUILD_RUNS;
 	b->styles = b->styles && b->changes.count > 0 && !b->changes.others;
 	b->confirming = b->confirming && b->changes.count == 0;
-	b->caused = b->record.number > 1 && !b->changes.foreign &&
-	    !b->changes.inexact;
+	b->caused = b->record.number > 1 && !b->changes.foreign;
 	changes_clear(&b->changes);
 	b->wanted = b->stopped = b->killed = false;
 	b->confirm_at = b->kill_at = 0;
