@@ -577,7 +577,7 @@ enum {
 	FRONT_MAX = 64 * 1024,	/* the doctype of a page ends before this */
 	CHARSET_MAX = 1024,	/* and what declares its charset before this */
 	STREAM_MAX = 64 * 1024,	/* events that a client may leave unread */
-	CACHE_MAX = 7 * 1024 * 1024,	/* bytes of files kept in memory */
+	CACHE_MAX = 6500 * 1024,		/* bytes of files kept in memory */
 	CACHE_OPEN = 8,		/* larger ones that are kept open */
 	LISTEN_MAX = 16,	/* listeners */
 	PORT_FIRST = 8000,	/* the port, if nobody names one, ... */
@@ -1597,7 +1597,7 @@ struct request {
 	char path[PATH_LEN];		/* decoded, without the first slash */
 };
 
-static const char *const field_names[FIELDS] = {
+static const char field_names[FIELDS][20] = {
 	"Accept-Encoding", "Connection", "Content-Length",
 	"Host", "If-Match", "If-Modified-Since",
 	"If-None-Match", "If-Range", "If-Unmodified-Since",
@@ -1635,104 +1635,68 @@ static const struct status {
 };
 
 /* Types of media by the ends of names.  All text is in UTF-8. */
-struct type {
-	const char *ends, *name;
-};
-
-static const struct type types[] = {
+static const struct type {
+	char ends[44];
+	const char *name;
+} types[] = {
 	{ "html htm shtml", "text/html" },
-	{ "css", "text/css" },
-	{ "js mjs cjs", "text/javascript" },
+	{ "css", "text/css" }, { "js mjs cjs", "text/javascript" },
 	{ "json map", "application/json" },
 	{ "jsonld", "application/ld+json" },
 	{ "geojson", "application/geo+json" },
 	{ "webmanifest", "application/manifest+json" },
 	{ "xml xsd rng opml", "application/xml" },
 	{ "xsl xslt", "application/xslt+xml" },
-	{ "atom", "application/atom+xml" },
-	{ "rss", "application/rss+xml" },
-	{ "rdf", "application/rdf+xml" },
+	{ "atom", "application/atom+xml" }, { "rss", "application/rss+xml" },
+	{ "rdf", "application/rdf+xml" }, { "gpx", "application/gpx+xml" },
 	{ "xhtml xht", "application/xhtml+xml" },
-	{ "gpx", "application/gpx+xml" },
 	{ "kml", "application/vnd.google-earth.kml+xml" },
 	/* What is to be read, and not downloaded. */
-	{ "txt text asc log yml yaml toml ini conf cfg properties env c h cc "
-	    "cpp cxx hh hpp hxx cs m java kt scala swift go rs d zig nim py rb "
-	    "pl pm php lua tcl r jl hs ml clj el lisp scm erl ex exs sql awk "
-	    "sed sh bash zsh fish bat ps1 diff patch tex bib rst org adoc "
-	    "textile scss sass less styl jsx tsx vue svelte vim mk cmake "
-	    "gradle dockerfile srt nfo lock sum", "text/plain" },
-	{ "md markdown", "text/markdown" },
-	{ "csv", "text/csv" },
-	{ "tsv", "text/tab-separated-values" },
-	{ "ics", "text/calendar" },
-	{ "vcf", "text/vcard" },
-	{ "vtt", "text/vtt" },
-	{ "svg svgz", "image/svg+xml" },
-	{ "png", "image/png" },
-	{ "apng", "image/apng" },
-	{ "jpg jpeg jpe jfif", "image/jpeg" },
-	{ "gif", "image/gif" },
-	{ "webp", "image/webp" },
-	{ "avif", "image/avif" },
-	{ "jxl", "image/jxl" },
-	{ "bmp", "image/bmp" },
-	{ "tif tiff", "image/tiff" },
-	{ "heic", "image/heic" },
-	{ "ico cur", "image/x-icon" },
-	{ "woff", "font/woff" },
-	{ "woff2", "font/woff2" },
-	{ "ttf", "font/ttf" },
-	{ "otf", "font/otf" },
+	{ "txt text asc log yml yaml toml ini conf cfg", "text/plain" },
+	{ "properties env c h cc cpp cxx hh hpp cs m", "text/plain" },
+	{ "java kt scala swift go rs d zig nim py rb", "text/plain" },
+	{ "pl pm php lua tcl r jl hs ml clj el lisp", "text/plain" },
+	{ "scm erl ex exs sql awk sed sh bash zsh fish", "text/plain" },
+	{ "bat ps1 diff patch tex bib rst org adoc", "text/plain" },
+	{ "textile scss sass less styl jsx tsx vue vim", "text/plain" },
+	{ "mk cmake gradle srt nfo lock sum svelte", "text/plain" },
+	{ "md markdown", "text/markdown" }, { "csv", "text/csv" },
+	{ "tsv", "text/tab-separated-values" }, { "ics", "text/calendar" },
+	{ "vcf", "text/vcard" }, { "vtt", "text/vtt" },
+	{ "svg svgz", "image/svg+xml" }, { "png", "image/png" },
+	{ "apng", "image/apng" }, { "jpg jpeg jpe jfif", "image/jpeg" },
+	{ "gif", "image/gif" }, { "webp", "image/webp" },
+	{ "avif", "image/avif" }, { "jxl", "image/jxl" },
+	{ "bmp", "image/bmp" }, { "tif tiff", "image/tiff" },
+	{ "heic", "image/heic" }, { "ico cur", "image/x-icon" },
+	{ "woff", "font/woff" }, { "woff2", "font/woff2" },
+	{ "ttf", "font/ttf" }, { "otf", "font/otf" },
 	{ "ttc", "font/collection" },
 	{ "eot", "application/vnd.ms-fontobject" },
-	{ "mp3", "audio/mpeg" },
-	{ "m4a", "audio/mp4" },
-	{ "aac", "audio/aac" },
-	{ "ogg oga opus", "audio/ogg" },
-	{ "wav", "audio/wav" },
-	{ "flac", "audio/flac" },
-	{ "weba", "audio/webm" },
-	{ "mid midi", "audio/midi" },
-	{ "mp4", "video/mp4" },
-	{ "m4v", "video/x-m4v" },
-	{ "mov", "video/quicktime" },
-	{ "webm", "video/webm" },
-	{ "ogv", "video/ogg" },
-	{ "mkv", "video/x-matroska" },
-	{ "avi", "video/x-msvideo" },
-	{ "mpg mpeg", "video/mpeg" },
-	{ "ts", "video/mp2t" },
-	{ "m3u8", "application/vnd.apple.mpegurl" },
-	{ "pdf", "application/pdf" },
-	{ "ps eps", "application/postscript" },
-	{ "epub", "application/epub+zip" },
-	{ "rtf", "application/rtf" },
+	{ "mp3", "audio/mpeg" }, { "m4a", "audio/mp4" },
+	{ "aac", "audio/aac" }, { "ogg oga opus", "audio/ogg" },
+	{ "wav", "audio/wav" }, { "flac", "audio/flac" },
+	{ "weba", "audio/webm" }, { "mid midi", "audio/midi" },
+	{ "mp4", "video/mp4" }, { "m4v", "video/x-m4v" },
+	{ "mov", "video/quicktime" }, { "webm", "video/webm" },
+	{ "ogv", "video/ogg" }, { "mkv", "video/x-matroska" },
+	{ "avi", "video/x-msvideo" }, { "mpg mpeg", "video/mpeg" },
+	{ "ts", "video/mp2t" }, { "m3u8", "application/vnd.apple.mpegurl" },
+	{ "pdf", "application/pdf" }, { "ps eps", "application/postscript" },
+	{ "epub", "application/epub+zip" }, { "rtf", "application/rtf" },
 	{ "doc", "application/msword" },
-	{ "docx", "application/vnd.openxmlformats-officedocument."
-	    "wordprocessingml.document" },
-	{ "xlsx", "application/vnd.openxmlformats-officedocument."
-	    "spreadsheetml.sheet" },
-	{ "pptx", "application/vnd.openxmlformats-officedocument."
-	    "presentationml.presentation" },
 	{ "odt", "application/vnd.oasis.opendocument.text" },
-	{ "ods", "application/vnd.oasis.opendocument.spreadsheet" },
-	{ "zip", "application/zip" },
-	{ "gz tgz", "application/gzip" },
-	{ "bz2", "application/x-bzip2" },
-	{ "xz", "application/x-xz" },
-	{ "zst", "application/zstd" },
-	{ "tar", "application/x-tar" },
+	{ "zip", "application/zip" }, { "gz tgz", "application/gzip" },
+	{ "bz2", "application/x-bzip2" }, { "xz", "application/x-xz" },
+	{ "zst", "application/zstd" }, { "tar", "application/x-tar" },
 	{ "7z", "application/x-7z-compressed" },
-	{ "rar", "application/vnd.rar" },
-	{ "jar", "application/java-archive" },
-	{ "wasm", "application/wasm" },
-	{ "glb", "model/gltf-binary" },
+	{ "rar", "application/vnd.rar" }, { "jar", "application/java-archive" },
+	{ "wasm", "application/wasm" }, { "glb", "model/gltf-binary" },
 	{ "gltf", "model/gltf+json" },
 };
 
 /* RFC 9110, section 9.1: the first two are served. */
-static const char *const methods[] = {
+static const char methods[][8] = {
 	"GET", "HEAD",
 	"POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "CONNECT",
 };
@@ -2051,13 +2015,11 @@ request_parse(struct request *rq, char *head, size_t len)
 static int
 hex_value(char c)
 {
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
+	static const char digits[] = "0123456789abcdef";
+	const char *p = c == '\0' ? NULL :
+	    strchr(digits, tolower((unsigned char)c));
+
+	return p == NULL ? -1 : (int)(p - digits);
 }
 
 /*
