@@ -3656,6 +3656,7 @@ file_reply(struct server *sv, struct reply *r, struct file *f)
 		v = &none;
 	} else if (gzip_accepted(rq->field[FIELD_ACCEPT_ENCODING]) &&
 	    (packed = file_packed(sv, f)) != NULL) {
+		packed->other_charset = f->other_charset;
 		file_drop(&f);
 		f = packed;
 		v = &f->validators;
@@ -4148,8 +4149,7 @@ conn_compose(struct server *sv, struct conn *c, struct reply *r)
 		date_format(sv->date, sv->date_at);
 	}
 	if (!r->simple)
-		reply_head(out, r, sv, r->status == 416 && r->file == NULL ?
-		    (off_t)page->len : length + (r->script ?
+		reply_head(out, r, sv, length + (r->script ?
 		    (off_t)sv->tag.len : 0));
 	c->sent = -(off_t)out->len;
 	c->file = r->file;
