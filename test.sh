@@ -2041,6 +2041,7 @@ t_holds_a_request_until_the_build_ends() {
 	put src/post two
 	wait_for started 2
 	held two
+	ends INT
 	# by another server, too; with -A until there is a version
 	rm "$dir/go" "$dir/started"
 	blog 'echo $$ >"$dir/build"; '"$slow_build"
@@ -2048,6 +2049,7 @@ t_holds_a_request_until_the_build_ends() {
 	kill -KILL "$(server | grep -v -x "$(cat "$dir/build")")"
 	wait_for says "$err" 'server: killed by signal 9'
 	held one
+	ends INT
 	rm -r "$dir/go" site
 	start -A -d site -w src "$gate"'; cat src/post >"$BLOGSERVE_OUT/a.txt"'
 	held one
