@@ -23,7 +23,7 @@ test: blogserve
 	HOSTCC="$${HOSTCC:-$(CC)}" sh test.sh
 
 bench: blogserve
-	HOSTCC="$${HOSTCC:-$(CC) -O2}" sh test.sh bench
+	CC="$(CC)" sh .ci/bench
 
 # For those who change it: gcc or clang, mandoc, shellcheck and cppcheck.
 lint:
