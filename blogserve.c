@@ -2579,6 +2579,7 @@ static const char *const reload_js[] = {
     "    } catch { }\n"
     "  }\n"
     "  function restore() {\n"
+    "    if (busy) return;\n"
     "    restored = true;\n"
     "    try {\n"
     "      const [at, left, top, focus, values] = JSON.parse(sessionStorage[store()]);\n"
@@ -2590,7 +2591,9 @@ static const char *const reload_js[] = {
     "          if (!secret(f)) [f.value, f.checked] = values[i];\n"
     "        });\n"
     "      list[focus]?.focus({ preventScroll: true });\n"
-    "      scrollTo({ left, top, behavior: 'instant' });\n"
+    "      const scroll = () => scrollTo({ left, top, behavior: 'instant' });\n"
+    "      scroll();\n"
+    "      requestAnimationFrame(() => setTimeout(scroll)); // WebKit has gone to the focus\n"
     "    } catch { }\n"
     "  }\n"
     "  // Once a change: \"Leave site?\" may be answered with no.\n"
@@ -2636,11 +2639,11 @@ static const char *const reload_js[] = {
     "    } catch { }\n"
     "  });\n"
     "  const exchange = () => document.querySelectorAll('link[rel~=stylesheet]').forEach(old => {\n"
-    "    const to = new URL(old.href), link = old.cloneNode();\n"
+    "    const to = new URL(old.href), link = old.cloneNode();\n",
     "    if (to.origin != location.origin || old.stale) return;\n"
     "    old.stale = true;\n"
     "    to.searchParams.set('blogserve', done);\n"
-    "    link.href = to;\n",
+    "    link.href = to;\n"
     "    link.onload = link.onerror = () => old.remove();\n"
     "    old.after(link);\n"
     "  });\n"
@@ -2723,12 +2726,12 @@ static const char *const reload_js[] = {
     "      const end = pre.scrollTop + pre.clientHeight > pre.scrollHeight - 9;\n"
     "      pre.textContent = t;\n"
     "      if (end) pre.scrollTop = pre.scrollHeight;\n"
-    "    }).catch(() => { });\n"
+    "    }).catch(() => { });\n",
     "  function close() {\n"
     "    panel?.remove();\n"
     "  }\n"
     "  // The page can be scrolled past the panel.\n"
-    "  function room([{ target }]) {\n",
+    "  function room([{ target }]) {\n"
     "    const space = target.offsetHeight + 'px !important';\n"
     "    room.sheet ||= sheet('', document);\n"
     "    room.sheet.replaceSync(`html { padding-bottom: ${space}; scroll-padding-bottom: ${space} }`);\n"
@@ -3028,7 +3031,7 @@ static int
 site_step(int dir, const char *name, bool last, struct stat *st)
 {
 	struct stat named;
-	int fd;
+	int fd, why;
 
 	if (fstatat(dir, name, &named, AT_SYMLINK_NOFOLLOW) == -1)
 		return -1;
@@ -3037,11 +3040,14 @@ site_step(int dir, const char *name, bool last, struct stat *st)
 		return -1;
 	fd = openat(dir, name, (last ? O_RDONLY : O_SEARCH) | O_NONBLOCK |
 	    O_NOCTTY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd == -1 || (fstat(fd, st) == 0 && st->st_dev == named.st_dev &&
-	    st->st_ino == named.st_ino))
+	if (fd == -1)
+		return -1;
+	why = fstat(fd, st) == -1 ? errno : st->st_dev == named.st_dev &&
+	    st->st_ino == named.st_ino ? 0 : EAGAIN;
+	if (why == 0)
 		return fd;
 	close(fd);
-	errno = EAGAIN;
+	errno = why;
 	return -1;
 }
 
@@ -3105,7 +3111,7 @@ site_open(struct site *site, const char *name, struct stat *st)
 {
 	const int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
 	char path[PATH_LEN];
-	int fd, tries;
+	int fd, tries, why;
 
 	errno = site->why;
 	if (site->fd == -1)
@@ -3127,11 +3133,14 @@ site_open(struct site *site, const char *name, struct stat *st)
 				return fd;
 		errno = ELOOP;
 	}
-	if (fd == -1 || (fstat(fd, st) == 0 && (S_ISREG(st->st_mode) ||
-	    S_ISDIR(st->st_mode))))
+	if (fd == -1)
+		return -1;
+	why = fstat(fd, st) == -1 ? errno : S_ISREG(st->st_mode) ||
+	    S_ISDIR(st->st_mode) ? 0 : ENOENT;
+	if (why == 0)
 		return fd;
 	close(fd);
-	errno = ENOENT;
+	errno = why;
 	return -1;
 }
 
@@ -6424,30 +6433,35 @@ change_tell(struct build *b)
 	b->wanted = false;
 }
 
+/* Make the environment of builds ours; false: there is no memory for it. */
+static bool
+build_setenv(const struct build *b)
+{
+	const struct changes *ch = &b->changes;
+	char number[16];
+
+	snprintf(number, sizeof(number), "%u", b->record.number);
+	return setenv("BLOGSERVE_BUILD", number, 1) == 0 &&
+	    setenv("BLOGSERVE_URL", b->url, 1) == 0 &&
+	    (b->versions.work[0] == '\0' ||
+	    setenv("BLOGSERVE_OUT", b->versions.out, 1) == 0) &&
+	    setenv("BLOGSERVE_CHANGED", ch->inexact || ch->paths.failed ||
+	    b->record.number == 1 ? "" : ch->paths.data, 1) == 0;
+}
+
 /* In the child: become the build.  Does not return. */
 static void
 build_exec(struct build *b)
 {
 	const struct options *opt = b->opt;
-	const struct changes *ch = &b->changes;
-	char number[16], *shell[] = { (char *)"/bin/sh", (char *)"-c",
-	    opt->command[0], NULL };
+	char *shell[] = { (char *)"/bin/sh", (char *)"-c", opt->command[0],
+	    NULL };
 	char *const *argv = opt->command[1] == NULL ? shell : opt->command;
 	int out = b->log != -1 ? b->log : STDERR_FILENO;
 
 	setsid();
 	stdio_set(out, out);
 	memset(&messages, 0, sizeof(messages));
-	snprintf(number, sizeof(number), "%u", b->record.number);
-	if (setenv("BLOGSERVE_BUILD", number, 1) == -1 ||
-	    setenv("BLOGSERVE_URL", b->url, 1) == -1 ||
-	    (b->versions.work[0] != '\0' &&
-	    setenv("BLOGSERVE_OUT", b->versions.out, 1) == -1) ||
-	    setenv("BLOGSERVE_CHANGED", ch->inexact || ch->paths.failed ||
-	    b->record.number == 1 ? "" : ch->paths.data, 1) == -1) {
-		say_why(WARNING, "memory");
-		_exit(126);
-	}
 	signals_leave(b->signals);
 	execvp(argv[0], argv);
 	say_why(WARNING, argv[0]);
@@ -6501,6 +6515,8 @@ build_start(struct build *b, int64_t now)
 		if (!(room = mkdir(v->out, 0777) == 0))
 			say_why(WARNING, v->out);
 	}
+	if (room && !(room = build_setenv(b)))
+		say_why(WARNING, "environment");
 	clock_gettime(CLOCK_REALTIME, &b->began);
 	if (room && fork_blocked(&b->pid))
 		build_exec(b);
