@@ -3664,6 +3664,1185 @@ t_has_a_manual_that_knows_every_option() {
 
 # --- running them ---
 
+# --- tools of the cases below ---
+
+# Like wait_for, and it must not take longer.
+within() { # ms command [argument ...]
+	limit=$(($1 * SLOW))
+	shift
+	began=$("$helper" now)
+	wait_for "$@"
+	took=$(($("$helper" now) - began))
+	[ "$took" -lt "$limit" ] || fail "took $took ms: $*"
+}
+
+# What root may do all the same is tried as nobody, with a program where nobody can reach it.
+as_user() { # name that nobody may read no more
+	case $program in
+	*"$newline"*) skip 'a wrapper may need more than nobody may' ;;
+	esac
+	if [ "$(id -u)" -eq 0 ]; then
+		nobody_may || skip 'nobody may not come here'
+		chmod 755 .
+		chmod 1777 "$TMPDIR"
+		cp "$program" "$dir/blogserve"
+		program=$dir/blogserve
+		with="-u${newline}nobody"
+	fi
+	chmod 000 "$@"
+	! "$helper" run $with cat "$1" >/dev/null 2>&1 || skip 'everybody may read all here'
+}
+
+# What no program can do that has nothing but POSIX.
+needs_extras() {
+	start -v
+	wait_for says "$err" 'server: confined by '
+	! says "$err" 'server: confined by nothing' || skip 'it has nothing but POSIX, or this system has not'
+	ends INT
+}
+
+at_rest() {
+	[ "$(told state)" = ok ]
+}
+
+many() { # number
+	awk "BEGIN { for (i = 1; i <= $1; i++) print i }"
+}
+
+# --- the page and its script ---
+
+tag_to_at='s|<script defer src="[^"]*/.blogserve/reload.js" data-start="[^"]*" data-done="[0-9]*"></script>|@|'
+
+# A page on each line: what must stand before the script, what may, and what must not.
+t_puts_its_script_in_front_of_a_page() {
+	long=$("$helper" fill 5000 x)
+	cat >"$dir/pages" <<-END
+		||<p>no doctype</p>
+		||<html lang="en"><head><base href="https://elsewhere.example/"></head>
+		<!doctype html>||<html><head><title>t</title></head><body>b</body></html>
+		<!DocType HTML>|\n|<html>
+		<!DOCTYPE html SYSTEM "about:legacy-compat">||<head><script>var x = "<!doctype html>"</script></head>
+		\357\273\277<!DOCTYPE html>|\r\n|<html>
+		\357\273\277||<p>a mark alone</p>
+		\r\n\t \f<!doctype html>|  |<p>white space</p>
+		<!-- a > b --><!doctype html>| <!-- after --> |<p>comment</p>
+		<!-- one -->\n<!-- <!doctype html> <p> two -->\n<!DOCTYPE html>||<frameset><frame src="a"></frameset>
+		|<!-- a comment alone -->|<html><!-- more --></html>
+		<!-- $long --><!doctype html>||<p>behind a licence</p>
+		<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN"\n "http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd">|\n|<html xmlns="http://www.w3.org/1999/xhtml">
+		<!doctype html>||</body></html>
+		<!doctype html>||
+		||
+	END
+	# the tag names how many changes there were: let none count
+	start -x '*'
+	while IFS='|' read -r before flex rest; do
+		printf "$before$flex$rest" >a.html
+		got=$(get /a.html | sed "$tag_to_at")
+		case $got in
+		"$(printf "$before@$flex$rest")"|"$(printf "$before$flex@$rest")") ;;
+		*) fail "expected [$before@$flex$rest], got [$got]" ;;
+		esac
+		# its length is said right, or the second answer is garbled
+		is "twice: $rest" "$(get -n 2 /a.html | sed "$tag_to_at;$tag_to_at" | tr -d '\n')" "$(echo "$got$got" | tr -d '\n')"
+		is "HEAD: $rest" "$("$helper" http -X HEAD -f Content-Length /a.html)" "$(get /a.html | wc -c | tr -d ' ')"
+	done <"$dir/pages"
+	for size in 1000 70000 3000000; do
+		{ printf '<!doctype html>@'; "$helper" fill $size x; echo '</body></html>'; } >long
+		tr -d @ <long >long.html
+		get /long.html >"$dir/answer"
+		sed "$tag_to_at" "$dir/answer" | cmp - long || fail "a page of $size bytes"
+		is 'its length' "$("$helper" http -X HEAD -f Content-Length /long.html)" "$(wc -c <"$dir/answer" | tr -d ' ')"
+	done
+}
+
+# They would have to change with the script.
+t_gives_a_page_with_its_script_no_validators() {
+	put page.html '<p>hello'
+	put 404.html '<p>nothing'
+	touch -t 202001020304 page.html 404.html
+	start
+	for path in /page.html /page /missing /; do
+		is "$path" "$("$helper" http -i $path | grep -e ETag -e Last-Modified -e Accept-Ranges)" ''
+	done
+	is 'a later date' "$(status -H "If-Modified-Since: $("$helper" http -f Date /)" /page.html)" 200
+	is 'a range' "$(status -H 'Range: bytes=0-1' /page.html)" 200
+	tag=$(tag_of -H 'Sec-Fetch-Dest: empty' /page.html)
+	is 'the tag without the script' "$(status -H 'Sec-Fetch-Dest: empty' -H "If-None-Match: $tag" /page.html)" 304
+	is 'that tag' "$(status -H "If-None-Match: $tag" /page.html)" 200
+}
+
+# One that is written all the time is never old enough when it is asked for, or the writer has to wait.
+t_gives_a_file_that_may_change_unseen_no_validators() {
+	hello
+	{ while [ ! -e "$dir/enough" ]; do
+		echo hello >>a.txt
+	done; } &
+	writer=$!
+	note $writer
+	young=0
+	for i in $(many 20); do
+		"$helper" http -i -H 'Range: bytes=0-1' /a.txt >"$dir/head"
+		case $(cat "$dir/head") in
+		*ETag:*|*Last-Modified:*) ;;
+		'HTTP/1.0 200'*) young=$((young + 1)) ;;
+		*) fail "$(cat "$dir/head")" ;;
+		esac
+	done
+	put "$dir/enough" now
+	wait_for dead $writer
+	[ "$young" -gt 5 ] || fail "only $young of 20 had none"
+	tag=$(tag_of /a.txt)
+	is 'later' "$(status -H "If-None-Match: $tag" /a.txt)" 304
+}
+
+t_leads_to_the_prefix_whatever_is_asked() {
+	put a.txt hello
+	for prefix in blog /a/b/; do
+		start -r "$prefix"
+		base=${url#"http://127.0.0.1:$port"}
+		for path in / '/?q' '/?' "${base%/}" "${base%/}?q"; do
+			is "$prefix: $path" "$(status "http://127.0.0.1:$port$path")" 301
+			has "$prefix: where $path leads" "$("$helper" http -f Location "http://127.0.0.1:$port$path")" "$base"
+		done
+		is "$prefix: elsewhere" "$(status "http://127.0.0.1:$port/a.txt?q")" 404
+	done
+}
+
+# Where the server may read no more than its docroot, that is another one now.
+t_serves_a_docroot_that_was_made_again_at_once() {
+	for site in site deep/er/site; do
+		put $site/a.txt one
+		start -d $site
+		for text in two three; do
+			is "$site" "$(status /a.txt)" 200
+			rm -r $site
+			lacks "$site removed" "$(status /a.txt)" 200
+			put $site/a.txt $text
+			is "$site made again" "$(status /a.txt) $(get /a.txt)" "200 $text"
+		done
+	done
+}
+
+# --- what is a source ---
+
+# No end, no beginning, nobody at the other end; some are read only when a build may have changed them.
+t_is_not_held_up_by_sources_that_never_end() {
+	put src/post one
+	mkdir site
+	mkfifo src/fifo
+	ln -s /dev/zero src/zero
+	ln -s itself src/itself
+	for name in pagemap mem mountinfo environ; do
+		[ ! -e /proc/self/$name ] || ln -s /proc/self/$name src/$name
+	done
+	start -d site -w src 'cat src/post >site/a.txt; "$helper" nap 50'
+	is 'at first' "$(get -t 5000 /a.txt)" one
+	for text in two three four; do
+		put src/post $text
+		within 3000 page_has /a.txt $text
+	done
+	leaves_within 1000
+}
+
+# Whether it waits for quiet or for a build: what may have changed is anything.
+t_builds_anew_when_asked_though_a_save_is_pending() {
+	blog 'echo "$BLOGSERVE_CHANGED." >>"$dir/changed"; '"$gate"
+	for order in 'save ask' 'ask save' 'save ask save' quick; do
+		wait_for [ -s "$dir/changed" ]
+		[ "$order" != quick ] || { put "$dir/go" now; wait_for at_rest; }
+		: >"$dir/changed"
+		for what in $order; do
+			[ $what = ask ] || put src/post "$order"
+			[ $what = save ] || kill -USR1 "$pid"
+			[ $what = quick ] || nap 80
+		done
+		put "$dir/go" now
+		# if that came late, one that was quick had two builds
+		[ "$order" = quick ] || { wait_for [ -s "$dir/changed" ]; is "after $order" "$(cat "$dir/changed")" .; }
+		wait_for eval '[ "$(tail -n 1 "$dir/changed")" = . ]'
+		wait_for at_rest
+		rm "$dir/go"
+		: >"$dir/changed"
+		kill -USR1 "$pid"
+	done
+	put "$dir/go" now
+}
+
+t_takes_no_source_for_a_product_that_its_writer_saves_in_each_build() {
+	blog 'echo "$BLOGSERVE_BUILD" >>"$dir/started"; "$helper" nap 60; cat src/post >site/a.txt'
+	for i in $(many 9); do
+		wait_for started $i
+		case $i in
+		*[02468]) put src/post "text $i" ;;
+		*) echo "text $i" >src/post ;;
+		esac
+	done
+	wait_for page_has /a.txt 'text 9'
+	lacks 'what it said' "$(cat "$err")" '-x'
+	put src/post last
+	within 1000 page_has /a.txt last
+}
+
+t_hears_of_a_root_made_again_however_it_is_written() {
+	mkdir site
+	for root in src src/ ./src src/. "$PWD/src/"; do
+		put src/post one
+		start -d site -w "$root" 'cat src/post >site/a.txt'
+		is "$root" "$(get /a.txt)" one
+		for text in two three; do
+			before=$(builds)
+			rm -r src
+			wait_for built $((before + 1))
+			mkdir src
+			nap 100
+			put src/post $text
+			within 1000 page_has /a.txt $text
+		done
+		ends INT
+		echo "$root was heard"
+	done
+}
+
+# --- what fails below it ---
+
+# The largest tree that is anywhere; what it takes is too short on a small machine to tell.
+t_ends_at_once_though_it_scans_the_system() {
+	mkdir site
+	ln -s /usr system
+	TERM=xterm
+	for when in now progress; do
+		began=$("$helper" now)
+		terminal -- -p 0 -i 60 -d site -w . 'echo built'
+		case $when in
+		now) nap 100 ;;
+		*) wait_for eval 'says "$out" " files" || built 1' ;;
+		esac
+		before=$("$helper" now)
+		if built 1; then
+			[ $((before - began)) -lt $((1500 * SLOW)) ] || fail 'it showed no progress'
+			[ $when = progress ] || skip 'the system is small'
+			return
+		fi
+		type_ 03
+		left_terminal
+		took=$(($("$helper" now) - before))
+		is 'exit status' "$rc" 0
+		[ "$took" -lt $((250 * SLOW)) ] || fail "took $took ms to leave"
+	done
+}
+
+# Two links to each of the next: a million ways to the last.
+t_watches_each_directory_once_whatever_links_lead_there() {
+	mkdir src site
+	for i in $(many 20); do
+		mkdir $i
+		ln -s "../$((i + 1))" $i/a
+		ln -s "../$((i + 1))" $i/b
+	done
+	put 21/post one
+	ln -s ../1 src/first
+	start -d site -w src 'cat 21/post >site/a.txt'
+	within 1000 page_has /a.txt one
+	put 21/post two
+	within 1000 page_has /a.txt two
+}
+
+t_stays_off_the_file_systems_of_the_kernel() {
+	[ -d /proc/self ] || skip 'no /proc here'
+	needs_extras
+	put src/post one
+	mkdir site
+	for name in proc sys proc/self proc/1 proc/self/task; do
+		[ ! -d /$name ] || ln -s /$name "src/$(echo $name | tr / -)"
+	done
+	start -v -d site -w src 'cat src/post >site/a.txt'
+	within 2000 page_has /a.txt one
+	grep 'blogserve: .*src/\(proc\|sys\)' "$err" >/dev/null || fail "it does not say that it stays off: $(cat "$err")"
+	put src/post two
+	within 1000 page_has /a.txt two
+	nap 500
+	is 'builds' "$(builds)" 2
+	leaves_within 500
+}
+
+t_lists_no_directory_that_it_cannot_read() {
+	put none/a.txt hello
+	put list/a.txt hello
+	put enter/a.txt hello
+	as_user none/a.txt none
+	chmod 444 list
+	chmod 311 enter
+	start
+	for path in /none/ /list/ /enter/; do
+		case $(status $path) in
+		403|404|500|503) ;;
+		*) fail "$path: $(status $path)" ;;
+		esac
+	done
+	chmod 755 none list
+	needs_extras
+	start
+	is 'the file in one' "$(get /enter/a.txt)" hello
+	chmod 755 enter
+}
+
+# Few descriptors, one more in each turn: it may refuse to start or to answer, but never lists less than there is.
+t_lists_all_or_nothing_when_descriptors_are_few() {
+	put sub/a.txt 1
+	put sub/z.txt 1
+	answers=
+	for files in 6 7 8 9 10 11 12 13; do
+		with=-n$files
+		count=$files
+		: >"$dir/answer"
+		( start && touch "$dir/runs"; "$helper" http -t 500 /sub/ >"$dir/answer"
+		kill -INT "$pid"
+		wait_for dead "$pid" && rm "$dir/runs"; note "-$pid" ) >/dev/null 2>&1
+		[ ! -e "$dir/runs" ] || fail "with $files descriptors it does not leave"
+		case $(head -n 1 "$dir/answer") in
+		*' 200 '*)
+			has "with $files descriptors" "$(tr -d '\n' <"$dir/answer" | sed 's/.*a\.txt.*z\.txt.*/both/')" both
+			answers=$answers.200 ;;
+		*' 50'[03]*|'') ;;
+		*) fail "with $files descriptors: $(cat "$dir/answer")" ;;
+		esac
+	done
+	has 'answers' "$answers" .200
+}
+
+# The limit is the builds', too, and theirs to heed.
+t_goes_on_when_its_log_may_not_grow() {
+	put a.txt hello
+	ulimit -f 16 || skip 'no such limit here'
+	start -l "$dir/log" -x '*' '"$helper" fill 100000 x >"$dir/big"; echo "status $?."'
+	wait_for built 1
+	first=$(server)
+	long=$("$helper" fill 700 x)
+	for i in $(many 30); do
+		is "answer $i" "$(get -t 2000 "/a.txt?$long")" hello
+	done
+	is 'the server' "$(server)" "$first"
+	[ "$(wc -c <"$dir/log")" -le 16384 ] || skip 'the limit is not kept here'
+	is 'lines that say so' "$(grep -c "$dir/log: " "$err")" 1
+	grep '^status 1[0-9][0-9]\.' "$err" >/dev/null || fail "the build was not stopped by it: $(cat "$err")"
+	leaves_within 500
+}
+
+t_waits_for_what_its_builds_leave_behind() {
+	needs_extras
+	start -d . -x '*' '"$helper" run sh -c "exec \"\$helper\" nap 500" >/dev/null 2>&1 & echo $! >"$dir/orphan"'
+	wait_for built 1
+	orphan=$(cat "$dir/orphan")
+	note "$orphan"
+	case $("$helper" children "$pid"):$(uname) in
+	*"$orphan"*) ;;
+	*:Linux|*:FreeBSD) fail 'it is not the child of the program' ;;
+	*) skip 'this system has no such way' ;;
+	esac
+	note "-$orphan"
+	wait_for eval '! kill -0 "$orphan" 2>/dev/null'
+	is 'status' "$(status /)" 200
+}
+
+# --- signals: one wish, whoever forwards it ---
+
+# Signals, and milliseconds between them; then its exit status.
+t_takes_signals_within_half_a_second_for_one_wish() {
+	while read -r signals status; do
+		rm -f "$dir/go"
+		blog "$half_build"
+		wait_for grep -x begun "$err"
+		for signal in $(echo "$signals" | tr , ' '); do
+			case $signal in
+			[0-9]*) nap "$signal" ;;
+			*) kill -"$signal" "$pid" 2>/dev/null ;;
+			esac
+		done
+		nap 60
+		put "$dir/go" now
+		gone
+		is "exit status after $signals" "$rc" "$status"
+		[ "$status" -gt 0 ] || is "page after $signals" "$(cat site/a.txt)" 'half whole'
+		[ "$status" -eq 0 ] || is "page after $signals" "$(cat site/a.txt)" 'half '
+		has 'what it said' "$(cat "$err")" 'blogserve: finishing build 1; a second signal stops it'
+	done <<-'END'
+		TERM,30,TERM 0
+		INT,0,TERM 0
+		TERM,INT,INT,INT 0
+		INT,60,INT 0
+		INT,200,TERM,200,INT 0
+		INT,HUP 0
+		HUP,30,HUP 0
+		INT,600,HUP 0
+		HUP,600,HUP,HUP 0
+		INT,600,INT 130
+		INT,600,TERM 143
+		HUP,30,TERM,600,INT 130
+	END
+}
+
+t_takes_interrupts_typed_together_for_one_wish() {
+	terminal -- -p 0 -d . -x '*' 'trap "echo told >\"\$dir/told\"; exit 1" TERM; echo begun; '"$gate"
+	wait_for grep -x begun "$out"
+	type_ 03
+	wait_for says "$out" 'blogserve: finishing build 1; ^C again stops it'
+	nap 50
+	type_ 03
+	nap 850
+	[ ! -e "$dir/told" ] || fail 'it took the second for another wish'
+	type_ 03
+	left_terminal
+	is 'exit status' "$rc" 130
+	[ -e "$dir/told" ] || fail 'the build was not told'
+}
+
+# A window that is closed, before or after ^C in it.
+t_lets_the_build_finish_when_its_terminal_goes_away() {
+	mkdir src site
+	for first in nothing interrupt; do
+		rm -f "$dir/go"
+		terminal -- -p 0 -d site -w src "$half_build"
+		wait_for grep -x begun "$out"
+		[ $first = nothing ] || type_ 03
+		nap 100
+		leader=$(cat "$dir/leader")
+		note "$leader"
+		kill "$pty"
+		left_terminal
+		nap 100
+		! dead "$leader" || fail "after $first it is gone at once"
+		put "$dir/go" now
+		wait_for dead "$leader"
+		note "-$leader"
+		is "page after $first" "$(cat site/a.txt)" 'half whole'
+	done
+}
+
+# --- addresses and types ---
+
+# What is there (a slash at its end: a directory with an index), the path, and what it is answered with.
+t_takes_a_page_before_the_directory_of_its_name() {
+	while read -r there path answer; do
+		rm -rf site
+		mkdir site
+		for name in $(echo "$there" | tr , ' '); do
+			case $name in
+			*/) put "site/${name}index.html" "index of $name" ;;
+			*) put "site/$name" "file $name" ;;
+			esac
+		done
+		start -R -d site
+		got=$(status "$path")
+		case $got in
+		200) got=$(get "$path" | tr ' ' _) ;;
+		301) got="301,$("$helper" http -f Location "$path")" ;;
+		esac
+		is "$path of $there" "$got" "$answer"
+	done <<-'END'
+		blog.html,blog/ /blog file_blog.html
+		blog.html,blog/ /blog?a=b file_blog.html
+		blog.html,blog/ /blog/ index_of_blog/
+		blog.html,blog/ /blog.html file_blog.html
+		blog.html /blog file_blog.html
+		blog.html /blog/ 404
+		blog/ /blog?a=b 301,/blog/?a=b
+		blog,blog.html /blog file_blog
+		blog.html,blog/a.txt /blog file_blog.html
+		blog.html,blog/a.html /blog/a file_blog/a.html
+		en/blog.html,en/blog/ /en/blog file_en/blog.html
+		blog.html/,blog/ /blog 301,/blog/
+		blog.htm,blog/ /blog 301,/blog/
+		index.html,index/ /index file_index.html
+	END
+}
+
+# Whether it is declared, and how a page begins.
+t_leaves_the_charset_to_a_page_that_declares_another() {
+	blanks=$("$helper" fill 1024 ' ')
+	cat >"$dir/pages" <<-END
+		yes|<meta charset=shift_jis>
+		yes|<!DOCTYPE HTML>\n<HTML><HEAD><META CHARSET="ISO-8859-1">
+		yes|<meta\n\tcharset = 'windows-1252' >
+		yes|<meta name="viewport" content="width=device-width"><meta charset="koi8-r"/>
+		yes|<meta http-equiv="Content-Type" content="text/html; charset=euc-jp">
+		yes|<meta content='text/html;charset=gb2312' http-equiv=content-type>
+		yes|<META HTTP-EQUIV=Content-Type CONTENT="text/html; CHARSET = iso-8859-15">
+		yes|<!-- <meta charset=utf-8> --><title>t</title><meta charset=windows-1251>
+		no|
+		no|<meta charset=utf-8>
+		no|<meta charset="UTF-8"><meta charset=shift_jis>
+		no|<meta http-equiv=content-type content="text/html; charset=utf-8">
+		no|<!-- a > b <meta charset=shift_jis> -->
+		no|<meta name="description" content="text/html; charset=shift_jis">
+		no|<meta name=charset content=big5>
+		no|<meta data-charset=big5>
+		no|<metadata charset=big5>
+		no|<p data-charset=big5 title="<meta charset=big5>">charset=big5
+		no|<meta http-equiv=content-type content="text/html">
+		no|$blanks<meta charset=shift_jis>
+	END
+	printf '<meta charset=shift_jis>' >404.html
+	for option in -n -R; do
+		start $option
+		while IFS='|' read -r declared page; do
+			printf "$page<p>hello" >a.html
+			type='text/html; charset=utf-8'
+			[ $declared = no ] || type=text/html
+			is "$option: $page" "$("$helper" http -f Content-Type /a.html)" "$type"
+			is "$option, HEAD: $page" "$("$helper" http -X HEAD -f Content-Type /a)" "$type"
+		done <"$dir/pages"
+		is 'the page for what is missing' "$("$helper" http -f Content-Type /missing)" text/html
+	done
+}
+
+# Suffixes, and their type; * is for what is called differently here and there.
+t_knows_the_types_of_what_sites_hold() {
+	while IFS='|' read -r suffixes type; do
+		for suffix in $suffixes $(echo "$suffixes" | tr '[:lower:]' '[:upper:]'); do
+			put "file.$suffix" hello
+			echo "$suffix|$type"
+		done
+	done >"$dir/types" <<-'END'
+		yml yaml toml log c h java py sh diff patch txt|text/plain; charset=utf-8
+		xml|application/xml
+		atom rss|application/*+xml
+		svg svgz|image/svg+xml
+		xhtml|application/xhtml+xml
+		xsl xslt|application/*x[ms]l*
+		eot|application/vnd.ms-fontobject
+		mov|video/quicktime
+		m4v|video/*
+		mkv|video/*matroska
+		aac|audio/aac
+		oga|audio/ogg
+		bmp|image/bmp
+		apng|image/apng
+		jxl|image/jxl
+		csv tsv|text/*; charset=utf-8
+		jsonld|application/ld+json
+		geojson|application/geo+json
+		m3u8|application/vnd.apple.mpegurl
+		tar|application/x-tar
+		bz2|application/x-bzip*
+		xz|application/x-xz
+		7z|application/x-7z-compressed
+	END
+	start
+	while IFS='|' read -r suffix type; do
+		"$helper" http -i "/file.$suffix" >"$dir/head"
+		# shellcheck disable=SC2254
+		case $(sed -n 's/^Content-Type: //p' "$dir/head") in
+		*xml*charset*) fail "$suffix: a charset" ;;
+		$type) ;;
+		*) fail "$suffix: expected $type in [$(cat "$dir/head")]" ;;
+		esac
+		has "$suffix" "$(cat "$dir/head")" 'X-Content-Type-Options: nosniff'
+		case $suffix in
+		svgz|SVGZ) has "$suffix" "$(cat "$dir/head")" 'Content-Encoding: gzip' ;;
+		*) lacks "$suffix" "$(cat "$dir/head")" Content-Encoding ;;
+		esac
+	done <"$dir/types"
+	# scripts and styles of no type are refused by a browser that may not look
+	for name in app.js.download style.css.v2 LICENSE a.b.unheard-of trailing.; do
+		put "$name" hello
+		is "$name" "$("$helper" http -f Content-Type "/$name")" application/octet-stream
+		is "$name" "$("$helper" http -f X-Content-Type-Options "/$name")" ''
+	done
+}
+
+t_says_that_cookies_make_heads_too_long() {
+	start
+	printf 'GET / HTTP/1.0\r\nHost: localhost\r\nCookie: a=%s\r\n\r\n' "$("$helper" fill 17000 c)" |
+	    "$helper" raw / >"$dir/answer"
+	has 'the answer' "$(head -n 1 "$dir/answer")" ' 431 '
+	has 'its page' "$(cat "$dir/answer")" localhost
+	has 'its page' "$(tr C c <"$dir/answer")" cookie
+}
+
+# A log or a recording, and one with the script.
+t_sends_what_it_announced_of_a_file_that_grows() {
+	for file in big.log big.html; do
+		"$helper" fill 20000000 x >$file
+		start
+		ask /$file -g "$dir/go" -t 20000
+		for i in 1 2 3; do
+			nap 60
+			echo more >>$file
+		done
+		put "$dir/go" now
+		wait_for dead $asker
+		sed '1,/^.$/d' "$dir/answer" >"$dir/body"
+		is "length of $file" "$(wc -c <"$dir/body" | tr -d ' ')" \
+		    "$(sed -n 's/^Content-Length: \([0-9]*\).*/\1/p' "$dir/answer")"
+		is "what is in $file" "$(sed 's/.*<.script>//' "$dir/body" | tr -d x)" ''
+		rm "$dir/go"
+	done
+}
+
+# --- watching ---
+
+linked_sources='cat src/plain src/now src/later src/sub/chain 2>/dev/null'
+has_linked() {
+	[ "$(eval "$linked_sources")" = "$(cat site/all.txt 2>/dev/null)" ]
+}
+
+# Each line is a save of what a link leads to; none of those directories is below the root.
+t_hears_at_once_of_what_a_linked_file_leads_to() {
+	put far/plain one
+	put far/v1/file one
+	put far/v2/file other
+	ln -s v1 far/now
+	ln -s plain far/second
+	mkdir -p src/sub site
+	ln -s ../far/plain src/plain
+	ln -s ../../far/second src/sub/chain
+	ln -s "$PWD/far/now/file" src/now
+	ln -s ../far/later src/later
+	ln -s far/plain link
+	put "$dir/saves" 'echo two >far/plain' 'put far/plain three' 'rm far/plain' 'echo four >far/plain' \
+	    'rm far/second; ln -s v1/file far/second' 'echo five >far/v1/file' \
+	    'rm far/now; ln -s v2 far/now' 'put far/v2/file six' 'echo seven >far/later' \
+	    'rm src/plain; ln -s ../far/v2/file src/plain' 'echo eight >far/v2/file' \
+	    'mv far/v2 far/v3' 'mkdir far/v2; echo nine >far/v2/file' 'rm src/later; echo ten >src/later'
+	start -d site -w src "($linked_sources) >site/all.txt"
+	wait_for has_linked
+	# one that it is told to watch
+	start -d site -w link 'cat link >site/a.txt'
+	wait_for page_has /a.txt one
+	while read -r save; do
+		eval "$save"
+		echo "after: $save"
+		within 800 has_linked
+		case $save in
+		*far/plain|*far/plain\ three) [ ! -e link ] || within 800 file_is_link ;;
+		esac
+	done <"$dir/saves"
+	rm -r far
+	put far/v2/file eleven
+	wait_for has_linked
+}
+
+file_is_link() {
+	cmp -s link site/a.txt
+}
+
+# What builds write among the sources. After three saves a save is one build, the product is named
+# once, and nothing that a user saves meanwhile is lost.
+product() { # names, commands of the build, option ...
+	names=$1
+	build=$2
+	shift 2
+	put src/other one
+	blog "$@" "$build"'; echo "$BLOGSERVE_BUILD" >>"$dir/started"; "$helper" nap 40; cat src/post src/other >site/a.txt'
+	for text in 1 2 3 4 5 6; do
+		nap 300
+		wait_for at_rest
+		before=$(builds)
+		shows "text $text"
+		[ $text -gt 3 ] || continue
+		nap 300
+		is "builds for save $text" "$(builds)" $((before + 1))
+	done
+	# one that starts a build and one while that runs
+	for text in 7 8 9 10; do
+		: >"$dir/started"
+		put src/other "before $text"
+		wait_for [ -s "$dir/started" ]
+		put src/post "during $text"
+		within 2000 page_has /a.txt "during $text${newline}before $text"
+	done
+	wait_for at_rest
+	grep -E -e "-x [^ ]*($names)" "$err" >"$dir/named" || fail "it does not say -x $names"
+	is 'named twice' "$(sort "$dir/named" | uniq -d)" ''
+	! grep -e '-x [^ ]*\(post\|other\)' "$err" || fail 'it takes a source for a product'
+}
+
+t_takes_for_a_product_what_changes_with_each_save() { product db.json 'cat src/post src/other | cksum >src/db.json'; }
+t_takes_for_a_product_what_changes_with_each_build() { product 'stamp|doctrees|_build' 'mkdir -p src/_build/doctrees; echo "$BLOGSERVE_BUILD" >src/_build/doctrees/stamp'; }
+t_takes_for_a_product_what_has_a_new_name_with_each_save() { product 'gen|resources' 'mkdir -p src/resources/gen; : >"src/resources/gen/$(cat src/post src/other | cksum | tr " " -).css"'; }
+t_takes_for_a_product_what_has_a_new_name_with_each_build() { product cache 'mkdir -p src/cache; rm -f src/cache/*; echo "$BLOGSERVE_BUILD" >"src/cache/$BLOGSERVE_BUILD.tmp.json"'; }
+anew='rm -rf src/out; mkdir -p src/out/sub; date >src/out/sub/date; echo "$BLOGSERVE_BUILD" >src/out/n'
+t_takes_for_a_product_a_directory_that_each_build_makes_anew() { product 'out|date|n' "$anew"; }
+t_takes_for_a_product_what_each_build_makes_anew_by_scanning() { product 'out|date|n' "$anew" -i 0.05; }
+
+# Three builds that make it: as needed, from nothing, and with -A.
+t_does_not_count_a_directory_on_the_way_to_the_docroot() {
+	for docroot in _build/html a/b/c/site; do
+		top=${docroot%%/*}
+		for build in "mkdir -p $docroot; cat post >$docroot/a.txt" "rm -rf $top; mkdir -p $docroot; cat post >$docroot/a.txt" -A; do
+			put post one
+			case $build in
+			-A) start -A -d $docroot 'cat post >"$BLOGSERVE_OUT/a.txt"' ;;
+			*) start -d $docroot "$build" ;;
+			esac
+			wait_for page_has /a.txt one
+			nap 200
+			is "builds: $build" "$(builds)" 1
+			put post two
+			wait_for page_has /a.txt two
+			nap 200
+			is "builds after a save: $build" "$(builds)" 2
+			ends INT
+			is "on disk: $build" "$(cat $docroot/a.txt) $(ls -A "${docroot%/*}")" "two ${docroot##*/}"
+			rm -r $top
+		done
+	done
+}
+
+t_takes_a_pattern_with_a_slash_at_its_end_or_a_dot_before() {
+	put post one
+	mkdir -p site cache c/d sub e a/b node_modules
+	start -d site -x node_modules/ -x ./cache -x ./a/b/ -x c/d// -x './e/*.tmp' :
+	wait_for built 1
+	for name in node_modules/x node_modules/deep/x sub/node_modules/x cache/x a/b/x a/b/new/y c/d/x e/x.tmp; do
+		put $name two
+	done
+	nap 300
+	is 'builds' "$(builds)" 1
+	for name in a/x a/bb/x c/x e/x.txt e/node_modules_/x; do
+		before=$(builds)
+		put $name two
+		wait_for built $((before + 1))
+	done
+	for root in a a/ ./a; do
+		start -d site -w $root -x ./a/b/ -x a/sub :
+		wait_for built 1
+		put a/b/x $root
+		put a/sub/x $root
+		nap 200
+		is "builds with -w $root" "$(builds)" 1
+	done
+}
+
+# Left out by their form are files alone.
+t_watches_directories_of_names_that_files_are_left_out_for() {
+	mkdir -p 'src/old~'
+	blog 'echo "$BLOGSERVE_CHANGED" >>"$dir/changed"'
+	wait_for built 1
+	mkdir 'src/#a#' src/a.swp src/4913 'src/new~'
+	nap 300
+	for name in 'old~' '#a#' a.swp 4913 'new~'; do
+		put "src/$name/post" two
+		wait_for says "$dir/changed" "src/$name/post"
+	done
+	wait_for at_rest
+	before=$(builds)
+	for name in 'x~' 'old~/x~' '#b#' b.swp a.swp/4913 .x 'new~/.x'; do
+		put "src/$name" two
+	done
+	nap 300
+	is 'builds' "$(builds)" $before
+}
+
+t_watches_what_is_hidden_when_it_is_told_to() {
+	for name in .vitepress/config .vitepress/.cache/x .eleventy.js posts/.drafts/a posts/b; do
+		put $name one
+	done
+	mkdir site
+	start -v -d site -w . :
+	wait_for built 1
+	put .vitepress/config two
+	nap 200
+	is 'builds' "$(builds)" 1
+	for name in .vitepress .eleventy.js; do
+		grep "^blogserve: .*$name" "$err" >/dev/null || fail "it does not say that $name is not watched"
+	done
+	ends INT
+	start -d site -w . -w .vitepress -w ./.eleventy.js -w posts/.drafts/ 'printf "%s\n" $BLOGSERVE_CHANGED >>"$dir/changed"'
+	wait_for built 1
+	for name in .vitepress/config .eleventy.js posts/.drafts/a posts/b; do
+		put $name three
+		wait_for says "$dir/changed" $name
+	done
+	wait_for at_rest
+	before=$(builds)
+	put .vitepress/.cache/x two
+	put .other/x two
+	nap 200
+	is 'builds later' "$(builds)" $before
+}
+
+# --- what is said ---
+
+# Each line: options and command, and how the first line begins; * is anything.
+t_says_at_its_start_what_it_does() {
+	put src/post one
+	mkdir site theme
+	while IFS='|' read -r args line; do
+		IFS=';'
+		start $args
+		unset IFS
+		wait_for [ -s "$err" ]
+		# shellcheck disable=SC2254
+		case $(head -n 1 "$err") in
+		"blogserve: "$line) ;;
+		*) fail "$args: expected [$line] first in [$(cat "$err")]" ;;
+		esac
+	done <<-'END'
+		-n|serving ., reloading pages as files change
+		-d;site|serving site, reloading pages as files change
+		-d;site;true|serving site, watching ., building with: true
+		-d;site;-w;src;-w;theme;true a b|serving site, watching src*theme, building with: true a b
+		-d;site;-w;src;true;a;b|serving site, watching src, building with: true a b
+		true;-d;site|serving ., watching ., building with: true -d site
+		-A;-d;out/new;-w;src;cp src/post "$BLOGSERVE_OUT"|serving out/new, watching src, building with: cp src/post "$BLOGSERVE_OUT"
+	END
+	blog -q :
+	wait_for at_rest
+	is 'with -q' "$(cat "$err")" ''
+}
+
+t_tells_on_a_line_of_each_change_without_a_command() {
+	mkdir sub
+	hello
+	for name in a.txt b.txt sub/c.txt; do
+		put $name two
+		wait_for eval '[ "$(own_lines | grep -c "$name")" -eq 1 ]'
+	done
+	hello -q
+	put a.txt three
+	nap 200
+	is 'with -q' "$(own_lines)" ''
+}
+
+# TERM, NO_COLOR (- is none), and how many lines are red.
+t_says_it_in_red_on_a_terminal_that_may() {
+	mkdir src
+	while read -r TERM color lines; do
+		export NO_COLOR="$color"
+		[ "$color" != - ] || unset NO_COLOR
+		terminal -- -p 0 -d . -w src 'exit 1'
+		wait_for says "$out" 'exit status 1'
+		type_ 03
+		left_terminal
+		is "red, $TERM, $color" "$(grep -c "$(printf '\033')\[[0-9;]*31[0-9;]*m.*FAILED" "$out")" "$lines"
+	done <<-'END'
+		xterm - 1
+		xterm 1 0
+		dumb - 0
+	END
+	unset NO_COLOR
+	TERM=xterm
+	start -d . -w src 'exit 1'
+	wait_for built 1
+	lacks 'in a file' "$(cat "$err")" "$(printf '\033')"
+}
+
+t_keeps_its_line_of_progress_on_one_line_of_the_terminal() {
+	needs_extras
+	mkdir src
+	TERM=xterm
+	# what it begins anew is a line for us
+	put "$dir/narrow" 'stty ocrnl columns 44 && tty >"$dir/tty"' 'exec "$@"'
+	program=sh$newline$dir/narrow$newline$program
+	terminal -- -p 0 -d . -w src '[ "$BLOGSERVE_BUILD" = 1 ] || exec "$helper" nap 2300'
+	wait_for says "$out" 'build 1: first build: ok'
+	put src/a-name-that-is-longer-than-a-terminal-is-wide-or-nearly-so x
+	wait_for eval '[ -n "$(progress)" ]'
+	before=$(progress | wc -l)
+	stty columns 24 <"$(cat "$dir/tty")"
+	wait_for grep 'build 2: .*: ok' "$out"
+	[ "$(progress | wc -l)" -gt "$before" ] || fail 'none after the change'
+	! progress | grep '.\{45\}' || fail 'too wide for 44 columns'
+	! progress | tail -n 1 | grep '.\{25\}' || fail 'too wide for 24 columns'
+	type_ 03
+	left_terminal
+}
+
+progress() {
+	sed -e "s/$(printf '\033')\[[0-9;]*[A-Za-z]//g" -e '/^\(blogserve: \)*build 2/!d' -e '/[0-9]\.[0-9][0-9] s$/d' "$out"
+}
+
+t_says_once_where_the_builds_write_when_that_may_be_meant() {
+	put post one
+	for name in public _site; do
+		start -x '*.txt' "mkdir -p $name; cat post >$name/a.html"
+		wait_for at_rest
+		for text in two three; do
+			put post $text
+			wait_for page_has /$name/a.html $text
+		done
+		wait_for says "$err" "blogserve: the build writes to $name: to serve that, say -d $name"
+		wait_for at_rest
+		before=$(builds)
+		kill -USR1 "$pid"
+		wait_for built $((before + 1))
+		is "lines of $name" "$(grep -c 'to serve that' "$err")" 1
+		ends INT
+		rm -r $name
+	done
+	# nothing is meant where there are two, or none
+	while IFS='|' read -r page build; do
+		start -x '*.txt' "$build"
+		for text in two three; do
+			put post $text
+			wait_for page_has $page $text
+		done
+		wait_for at_rest
+		lacks "$build" "$(cat "$err")" 'to serve that'
+		ends INT
+	done <<-'END'
+		/a.html|cat post >a.html
+		/two/a.html|mkdir -p one two; cat post >one/a.html; cat post >two/a.html
+	END
+}
+
+# Docroot, build, and what the page says; a site that is there has a page for what is not.
+t_says_in_the_page_why_there_is_nothing() {
+	put src/post one
+	while IFS='|' read -r docroot build said; do
+		start -d "$docroot" -w src "$build"
+		wait_for built 1
+		for path in / /a.html /sub/; do
+			is "$path: $build" "$(status $path)" 503
+			has "$path: $build" "$(get $path)" "$said"
+		done
+		lacks "$build" "$(get /)" '<b>broken'
+		case $build in
+		echo*) has "the log of $build" "$(get /)" broken ;;
+		esac
+	done <<-'END'
+		site|echo "<b>broken"; exit 2|There is no site yet: build 1 failed (exit status 2)
+		site|kill -9 $$|There is no site yet: build 1 failed (killed by signal 9
+		pubic|mkdir -p public; echo hello >public/index.html|The docroot pubic is not there: the build did not make it
+		some/where|true|The docroot some/where is not there: the build did not make it
+	END
+	start
+	has 'the path' "$(get /posts/nothing.html)" /posts/nothing.html
+	has 'the way home' "$(get /posts/nothing.html)" 'href="/"'
+	for path in '/%3Cb%3Ebold' '/<b>bold?<b>'; do
+		lacks "$path" "$(get "$path")" '<b>'
+	done
+	start -r blog
+	has 'the way home with -r' "$(get "${url}nothing")" 'href="/blog/"'
+}
+
+t_says_once_that_a_page_may_not_be_read() {
+	put closed.html hello
+	put shut.txt hello
+	as_user closed.html shut.txt
+	start
+	for path in /closed.html /closed /closed.html /shut.txt /shut.txt; do
+		is "$path" "$(status $path)" 403
+	done
+	for name in closed.html shut.txt; do
+		is "lines of $name" "$(own_lines | grep -c "$name.*Permission denied")" 1
+	done
+}
+
+t_says_in_one_line_that_directories_cannot_be_read() {
+	put src/post one
+	mkdir site
+	chmod 777 site
+	for n in $(many 40); do
+		mkdir src/d$n
+		: >src/d$n/file
+	done
+	as_user src/d1/file src/d[0-9]*
+	start -d site -w src 'cat src/post >site/a.txt'
+	wait_for page_has /a.txt one
+	shows two
+	own_lines | grep 'src/d[0-9]' >"$dir/lines" || fail "nothing: $(cat "$err")"
+	is 'lines' "$(wc -l <"$dir/lines" | tr -d ' ')" 1
+	grep -e 39 -e 40 "$dir/lines" || fail "no number: $(cat "$dir/lines")"
+	chmod 755 src/d[0-9]*
+}
+
+# As init starts its scripts: SIGHUP is ignored; nohup is for the foreground.
+t_says_the_time_in_the_background_and_obeys_SIGHUP_though_it_was_ignored() {
+	put src/post one
+	with=-iHUP
+	background -v -l "$dir/log" -d site -w src 'mkdir -p site; cat src/post >site/a.txt; exec "$helper" sigs'
+	is 'exit status' "$rc" 0
+	wait_for says "$dir/log.err" 'build 1: first build: ok'
+	mv "$dir/log" "$dir/log.1"
+	kill -HUP "$pid"
+	wait_for says "$dir/log.err" 'build 2: asked for: ok'
+	is 'a page' "$(get /a.txt)" one
+	wait_for says "$dir/log" 'GET /a.txt '
+	! grep 'build [12]: ' "$dir/log.err" | grep -v '[0-2][0-9]:[0-5][0-9]:[0-6][0-9].*build [12]: ' ||
+	    fail 'lines without the time'
+	# builds print as they do, and have what it was started with
+	is 'of the builds' "$(grep -c '^leader: yes blocked: ignored: HUP\.' "$dir/log.err")" 2
+	end_background
+}
+
+# --- mistakes ---
+
+# Options and operands, the exit status, and what the message has.
+t_answers_each_mistake_with_what_to_do() {
+	put public/index.html hello
+	put file text
+	nowhere=$("$helper" fill 64 n).invalid
+	while IFS='|' read -r args status said; do
+		try -p 0 $args
+		case $rc in
+		[12]) is "exit status of $args" "$rc" "${status:-$rc}" ;;
+		*) is "exit status of $args" "$rc" "${status:-1 or 2}" ;;
+		esac
+		is "standard output of $args" "$(cat "$out")" ''
+		case $(head -n 1 "$err") in
+		"blogserve: "*"$said"*) ;;
+		*) fail "$args: expected [$said] first in [$(cat "$err")]" ;;
+		esac
+		[ "$rc" = 1 ] || has "synopsis of $args" "$(sed 1d "$err")" 'blogserve -h'
+	done <<-END
+		public|2|public is a directory; to serve it: blogserve -d public
+		./public|2|is a directory; to serve it: blogserve -d
+		public/|2|is a directory; to serve it: blogserve -d
+		.|2|is a directory; to serve it: blogserve -d
+		./public make|2|is a directory; to serve it: blogserve -d
+		$PWD/public|2|is a directory; to serve it: blogserve -d
+		-w file public|2|is a directory; to serve it: blogserve -d
+		--port|2|--port: there are no long options; see blogserve -h
+		--port=8000|2|there are no long options; see blogserve -h
+		-d public --watch public|2|there are no long options; see blogserve -h
+		-z|2|-z
+		-w nosuch|1|-w nosuch: No such file
+		-w file -w nosuch true|1|-w nosuch: No such file
+		-d nosuch|1|-d nosuch: No such file
+		-d file|1|-d file: Not a directory
+		-d file true|1|-d file: Not a directory
+		-l public|1|-l public: 
+		-l no/log|1|-l no/log: No such file
+		-P no/pid|1|-P no/pid: No such file
+		-a $nowhere|1|-a $nowhere
+		-a localhost:8000||the port goes to -p
+		-a 127.0.0.1:8000||the port goes to -p
+		-a [::1]:8000||the port goes to -p
+		-a 0.0.0.0:80||the port goes to -p
+		-H a/b|2|-H
+		-H a*b|2|-H
+		-H http://|2|-H
+		-H :80|2|-H
+	END
+	for host in '' 'a b'; do
+		try -p 0 -H "$host"
+		is "exit status of -H $host" "$rc" 2
+	done
+}
+
+t_answers_the_long_options_that_everybody_tries() {
+	for pair in --help:-h --version:-V; do
+		try "${pair#*:}"
+		short=$(cat "$out")
+		try "${pair%:*}"
+		is "${pair%:*}" "$rc $(cat "$out")" "0 $short"
+	done
+	# those of the command are its own
+	start -x '*' printf '<%s>' --help --port
+	wait_for says "$err" '<--help><--port>'
+}
+
+t_takes_a_host_however_it_is_written() {
+	hello -H blog.test -H port.test:8000 -H http://url.test/ -H https://both.test:8443/ -H '*.wild.test' -H UPPER.Test
+	for host in blog.test BLOG.test:99 port.test port.test:1 url.test both.test both.test:8443 a.wild.test A.Wild.Test:80 upper.test localhost; do
+		is "Host: $host" "$(status -H "Host: $host" /a.txt)" 200
+	done
+	for host in xblog.test blog.test.evil x.blog.test test xwild.test a.wild.test.evil http 8000; do
+		is "Host: $host" "$(status -H "Host: $host" /a.txt)" 403
+	done
+	for host in evil.example:8000 evil.example; do
+		page=$(get -H "Host: $host" /)
+		has "the page for $host" "$page" '-H evil.example'
+		lacks "the page for $host" "$page" '-H evil.example:'
+	done
+	lacks 'markup' "$(get -H 'Host: <b>x' /)" '<b>'
+}
+
+t_says_how_a_script_becomes_executable() {
+	put build '#!/bin/sh' 'echo built'
+	chmod -x build
+	for form in ./build "./build${newline}x" "$PWD/build"; do
+		err=$dir/err.try
+		{ IFS=$newline; set -f; exec "$helper" run -t 10000 $program -p 0 -x '*' $form; } >"$dir/out.try" 2>"$err" &
+		pid=$!
+		note $pid
+		wait_for says "$err" "${form%%"$newline"*}: not executable (chmod +x"
+		kill $pid 2>/dev/null
+		gone
+	done
+	chmod +x build
+	start -x '*' ./build
+	wait_for built 1
+}
+
+t_says_that_low_ports_need_root() {
+	: >closed
+	as_user closed
+	[ "$("$helper" run -t 300 $with "$helper" listen 81)" = taken ] || skip 'no port needs root here'
+	fails '' -p 81
+	has 'message' "$(cat "$err")" 81
+	has 'message' "$(cat "$err")" root
+}
+
+t_names_the_directory_for_temporary_files_that_it_cannot_use() {
+	put file text
+	for TMPDIR in "$dir/nowhere" "$PWD/file"; do
+		export TMPDIR
+		blog 'cat src/post >site/a.txt; echo printed'
+		is 'a page' "$(get /a.txt)" one
+		wait_for built 1
+		is "lines of $TMPDIR" "$(own_lines | grep -c "$TMPDIR")" 1
+		grep -x printed "$err" || fail "what the build printed: $(cat "$err")"
+	done
+}
+
+# Nobody would learn where it is.
+t_does_not_start_when_its_url_cannot_be_written() {
+	mkfifo "$dir/pipe"
+	cat "$dir/pipe" >/dev/null &
+	reader=$!
+	exec 4>"$dir/pipe"
+	kill $reader
+	wait $reader 2>/dev/null
+	for to in pipe full; do
+		[ $to = pipe ] || [ ! -c /dev/full ] || exec 4>/dev/full
+		for options in -n "-b$newline-P${newline}pid"; do
+			rc=0
+			( IFS=$newline; set -f; exec "$helper" run -t 3000 $program -p 0 $options ) >&4 2>"$dir/err.try" </dev/null || rc=$?
+			is "exit status with $options" "$rc" 1
+			has "message with $options" "$(cat "$dir/err.try")" 'blogserve: standard output: '
+			[ ! -e pid ] || fail 'it left its pid'
+		done
+	done
+}
+
+t_takes_no_link_or_directory_for_its_pid_file() {
+	put target other
+	mkdir dir
+	ln -s target link
+	ln -s nowhere dangling
+	ln -s dir linkdir
+	for file in link dangling linkdir dir; do
+		fails "-P $file: " -p 0 -P $file
+		case $file/$(cat "$err") in
+		dir/*directory*|*symlink*|*'symbolic link'*) ;;
+		*) fail "$(cat "$err")" ;;
+		esac
+	done
+	is 'what the link leads to' "$(cat target)" other
+	[ ! -e nowhere ] || fail 'it made what a link names'
+}
+
+# --- where it listens ---
+
+# What listens to all of IPv6 answers by IPv4, too.
+t_finds_out_that_a_port_is_taken_on_all_addresses() {
+	for address in 0.0.0.0 ::; do
+		[ $address = 0.0.0.0 ] || "$helper" ipv6 || continue
+		hello -a $address
+		port=${url%/}
+		port=${port##*:}
+		is "by IPv4, $address" "$(get "http://127.0.0.1:$port/a.txt")" hello
+		[ $address = 0.0.0.0 ] || is 'by IPv6' "$(get "http://[::1]:$port/a.txt")" hello
+		fails '' -p "$port"
+		has "beside $address" "$(cat "$err")" "$port"
+		fails '' -p "$port" -a $address
+	done
+}
+
 sentence() { # name
 	printf '%s\n' "${1#t_}" | tr _ ' '
 }
