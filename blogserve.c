@@ -6040,6 +6040,8 @@ watch_built(struct watch *w, unsigned build, bool caused, bool confirming,
 	w->began = *began;
 	w->ended = *ended;
 	w->doubt = 0;
+	if (w->heard_at != 0)	/* at once: it must be what the build saw */
+		w->heard_at = w->first_at = 1;
 	if (w->look.dir != NULL) {
 		dir_mark(w, w->look.dir, w->look.scan ? SCANNED : HEARD);
 		if (w->look.stream != NULL)
