@@ -4,7 +4,7 @@
 # make CC=clang CFLAGS=-g LDFLAGS=-static: both come last and so have the
 # last word.  CFLAGS=-DPOSIX_ONLY leaves out all that is not in POSIX.
 CC = cc
-CFLAGS = -Os
+CFLAGS = -Os -fno-asynchronous-unwind-tables
 LDFLAGS =
 PREFIX = /usr/local
 DESTDIR =
