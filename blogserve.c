@@ -549,13 +549,8 @@ extra_notify_drain(int fd, void (*fn)(void *, int, const char *), void *arg)
 }
 
 #define VERSION		"0.1"
-#define COUNT(a)	(sizeof(a) / sizeof((a)[0]))
-
-
-#define VERSION		"0.1"
 
 enum {
-
 	HEAD_MAX = 16 * 1024,	/* bytes of a request's head */
 	FIELDS_MAX = 200,	/* fields in it */
 	PATH_LEN = 4096,	/* bytes of a path that a client may name */
@@ -585,9 +580,9 @@ enum {
 	CHANGED_MAX = 64 * 1024,/* bytes of BLOGSERVE_CHANGED */
 	WHAT_LEN = 200,		/* bytes of a build's cause in messages */
 	HASH_MAX = 16 * 1024 * 1024,	/* bytes of a file that is compared */
-	PRODUCT_SAVES = 3,	/* with whose builds it changes: a product */
-	PRODUCT_ROW = 10,	/* builds, each made because of the last */
-	SOURCE_CREDIT = 9,	/* more saves for what somebody else changed */
+	PRODUCT = 15,		/* builds, for no save, that change a product; */
+	PRODUCT_SAVE = 5,	/* one for a save is worth so many of them, */
+	PRODUCT_OTHER = -135,	/* and who else changed it, so many less */
 	DOUBTS_MAX = 5,		/* builds to be sure of that, at most */
 	STARTS_MAX = 10,	/* servers started in a second, at most */
 	ERR_MAX = 4 * 1024 * 1024	/* bytes that standard error may leave unread */
@@ -878,7 +873,6 @@ path_copy(char to[PATH_LEN], const char *from)
 	snprintf(to, PATH_LEN, "%s", from);
 }
 
-
 /* Write a text, though that may have to wait. */
 static bool
 print(int fd, const char *text)
@@ -909,8 +903,8 @@ err_drain(void)
 	ssize_t r;
 
 	while ((n = buf_left(b)) > 0) {
-		if (poll(&p, 1, 0) != 1 || (p.revents & POLLOUT) == 0)
-			break;
+		if (poll(&p, 1, 0) != 1)
+			break;	/* an error is found by write */
 		r = write(STDERR_FILENO, b->data + b->at,
 		    n < _POSIX_PIPE_BUF ? n : _POSIX_PIPE_BUF);
 		if (r == -1 && errno != EAGAIN && errno != EINTR)
@@ -1071,7 +1065,6 @@ must_alloc(size_t n)
 		say_why(FATAL, "memory");
 	return p;
 }
-
 
 /* The slot of a hash in a table, which must have slots. */
 static struct item **
@@ -1457,8 +1450,9 @@ signal_caught(int sig)
 	unsigned char byte = (unsigned char)sig;
 	int e = errno;
 
-	if (write(self_pipe[1], &byte, 1) == -1)
-		errno = e;	/* full: the parent will wake all the same */
+	ssize_t n = write(self_pipe[1], &byte, 1);
+
+	(void)n;	/* it is full: whoever reads it will wake all the same */
 	errno = e;
 }
 
@@ -1498,16 +1492,6 @@ signals_open(struct signals *s)
 		sigaction(sig, &act, NULL);
 	}
 	signals_block(false);
-}
-
-/* In the background SIGHUP is ours, though init or nohup had it ignored. */
-static void
-signals_background(void)
-{
-	struct sigaction act = { .sa_flags = SA_RESTART };
-
-	act.sa_handler = signal_caught;
-	sigaction(SIGHUP, &act, NULL);
 }
 
 /*
@@ -1565,7 +1549,6 @@ status_text(char *text, size_t size, int status)
 		snprintf(text, size, "exit status %d", WEXITSTATUS(status));
 }
 
-
 /* ---------------------------------------------------------------------
  * 3  HTTP text: pure functions, from bytes to values and back
  * ------------------------------------------------------------------ */
@@ -1581,7 +1564,6 @@ enum field {
 	FIELD_TRANSFER_ENCODING, FIELD_USER_AGENT,
 	FIELDS
 };
-
 
 /* A request; its strings lie in the head it was parsed from. */
 struct request {
@@ -1907,7 +1889,6 @@ request_line_parse(struct request *rq, char *line)
 	return version[5] > '1' ? 505 : 0;
 }
 
-
 /* name ":" value, RFC 9112, section 5; the first of equal names counts. */
 static int
 field_parse(struct request *rq, char *line)
@@ -2104,7 +2085,6 @@ html_add(struct buf *b, const char *text)
 		text++;
 	}
 }
-
 
 /* Append text in which each % stands for the next argument, escaped. */
 static void
@@ -4898,8 +4878,8 @@ struct node {
 	uint64_t content;	/* hash of its bytes, 0: not known */
 	unsigned long seen;	/* by which look */
 	unsigned build;		/* the latest build that changed it, 0: none */
-	int8_t made;		/* by the builds of so many saves */
-	uint8_t row;		/* and by so many builds that only builds caused */
+	unsigned noted;		/* among the changes since then */
+	int16_t made;		/* how much speaks for a product: PRODUCT does */
 	uint8_t doubts;		/* that it is a product: builds to be sure */
 	bool named;		/* that it is was said */
 	bool racy;		/* its stamp may miss a change: compare bytes */
@@ -4920,6 +4900,7 @@ struct dir {
 	int number;		/* of its own notification, 0: none */
 	bool marked[MARKS];
 	struct dir *next[MARKS];	/* that is marked so, too */
+	bool built;		/* heard of while a build ran, and not since */
 	bool gone;		/* but still in a queue */
 	bool known;		/* it was read to its end, once at least */
 	bool unreadable;	/* that it is was said */
@@ -4943,6 +4924,7 @@ struct queue {
 struct changes {
 	struct buf paths;	/* each with a newline; empty if inexact */
 	size_t count;
+	unsigned since;		/* counts how often this was cleared */
 	bool inexact;		/* anything may have changed */
 	bool others;		/* not stylesheets alone, or their sources */
 	bool foreign;		/* somebody else than the latest build did some */
@@ -4952,6 +4934,7 @@ struct changes {
 struct look {
 	struct dir *dir;	/* NULL: none */
 	bool scan;		/* what is below is to be looked at, too */
+	bool built;		/* it was heard of while a build ran */
 	DIR *stream;		/* NULL: the operands of -w are read */
 	int fd;
 	size_t operand;
@@ -4964,6 +4947,14 @@ struct left_out {
 	dev_t dev;
 	ino_t ino;
 	const char *name;
+};
+
+/* A build, for those who wonder what it changed. */
+struct ran {
+	unsigned number;	/* 0: none */
+	bool caused;		/* made for no save of anybody's, ... */
+	bool confirming;	/* ... but because of a doubt */
+	struct timespec began, ended;	/* by the clock of file systems */
 };
 
 struct watch {
@@ -4990,11 +4981,8 @@ struct watch {
 	bool kernels;		/* that a file system is left out was said */
 	struct left_out left_out[8];
 	struct changes *changes;	/* where what changed is noted */
-	/* The latest build that ended, by the clock of file systems. */
-	unsigned build;
-	struct timespec began, ended;
-	bool caused;		/* it was made for no save of anybody's */
-	bool confirming;	/* but because of a doubt */
+	struct ran ran;		/* the latest build that ended */
+	bool building;		/* another runs */
 	int64_t doubt;		/* ms until a build is to resolve one, 0: none */
 	char writes[NAME_MAX + 1];	/* where builds write, "/": all over */
 };
@@ -5061,48 +5049,28 @@ node_say(enum level level, const struct node *n, const char *what)
 	buf_free(&path);
 }
 
-/* Whether the lines of b hold this one, its newline included. */
-static bool
-line_listed(const struct buf *b, const char *line, size_t n)
-{
-	const char *p, *nl, *end;
-
-	if (b->len == 0)
-		return false;
-	end = b->data + b->len;
-	for (p = b->data; p < end; p = nl + 1) {
-		nl = memchr(p, '\n', (size_t)(end - p));
-		if ((size_t)(nl + 1 - p) == n && memcmp(p, line, n) == 0)
-			return true;
-	}
-	return false;
-}
-
-
 /* Note that a node changed; twice the same is once. */
 static void
-change_add(struct watch *w, const struct node *node)
+change_add(struct watch *w, struct node *node)
 {
 	struct changes *ch = w->changes;
+	const char *end = name_end(node->name);
 	struct buf path = { 0 };
 
-	ch->count++;
-	if (!word_listed("css scss sass less styl", name_end(node->name),
-	    strlen(name_end(node->name))))
+	if (!word_listed("css scss sass less styl", end, strlen(end)))
 		ch->others = true;
-	if (ch->inexact)
+	if (node->noted == ch->since)
 		return;
+	node->noted = ch->since;
+	ch->count++;
 	node_path(&path, node);
 	if (path.failed || strchr(path.data, '\n') != NULL ||
 	    ch->paths.len + path.len > CHANGED_MAX)
 		ch->inexact = true;
 	else {
 		path.data[path.len - 1] = '\n';
-		if (line_listed(&ch->paths, path.data, path.len))
-			ch->count--;
-		else
-			buf_add(&ch->paths, path.data, path.len);
-		ch->inexact = ch->paths.failed;
+		buf_add(&ch->paths, path.data, path.len);
+		ch->inexact |= ch->paths.failed;
 	}
 	buf_free(&path);
 }
@@ -5112,22 +5080,19 @@ changes_clear(struct changes *ch)
 {
 	buf_clear(&ch->paths);
 	ch->count = 0;
+	ch->since++;
 	ch->inexact = ch->others = ch->foreign = false;
 }
 
-/* Whether the latest build ran at a time that a file system wrote down. */
+/*
+ * Whether the latest build ran at a time that a file system wrote down; or
+ * when we heard of it, where their clocks are not ours.
+ */
 static bool
 is_built(const struct watch *w, const struct timespec *t)
 {
-	return w->build > 0 && !is_later(&w->began, t) &&
-	    !is_later(t, &w->ended);
-}
-
-/* Whether builds alone change this, as far as we know. */
-static bool
-is_product(const struct node *n)
-{
-	return n->made >= PRODUCT_SAVES || n->row >= PRODUCT_ROW;
+	return w->look.built || (w->ran.number > 0 &&
+	    !is_later(&w->ran.began, t) && !is_later(t, &w->ran.ended));
 }
 
 /*
@@ -5149,7 +5114,7 @@ product_found(const struct watch *w, struct node *n)
 	while (each != NULL && (each->dir != NULL || each->build != 0))
 		each = each->next;
 	if (each == NULL && n->up != w->top && dir->up != w->top) {
-		dir->made = PRODUCT_SAVES;
+		dir->made = PRODUCT;
 		dir->named = true;
 	}
 }
@@ -5157,13 +5122,12 @@ product_found(const struct watch *w, struct node *n)
 /*
  * Whose change it is.  What changed while a build ran may be the build's
  * work or somebody's save; so it counts, and the next build is made.  But
- * what changes with the builds of PRODUCT_SAVES saves, and by builds alone,
- * is a product of builds, which counts no more; as is what PRODUCT_ROW
- * builds in a row changed, each of which was made only because of the one
- * before.  n is the node that is found so: a directory, for what comes and
- * goes in it.  If that is a mistake, a change was lost: so a build is made
- * later, to be sure.  When that changes the product, too, the next comes
- * after twice the time, and DOUBTS_MAX of them are enough.
+ * what the builds of three saves changed, or many builds in a row, and nobody
+ * else, is a product: its changes count no more.  n is the node that is found
+ * so: a directory, for what comes and goes in it.  If that is a mistake, a
+ * change was lost: so a build is made later, to be sure.  When that changes
+ * the product, too, the next comes after twice the time; DOUBTS_MAX are
+ * enough.
  */
 static bool
 change_counts(struct watch *w, struct node *n, bool built)
@@ -5171,29 +5135,26 @@ change_counts(struct watch *w, struct node *n, bool built)
 	struct node *up;
 
 	if (!built) {
-		n->made = -SOURCE_CREDIT;
+		n->made = PRODUCT_OTHER;
 		w->changes->foreign = true;
 		return true;
 	}
 	for (up = n; up->up != NULL; up = up->up->node)
-		if (is_product(up))
+		if (up->made >= PRODUCT)
 			n = up;
-	if (n->build != w->build) {
-		if (is_product(n)) {
-			if (w->confirming && n->doubts < DOUBTS_MAX)
-				n->doubts++;
-		} else if (!w->caused)
-			n->made++;
-		n->row = w->caused && n->build + 1 == w->build ?
-		    (uint8_t)(n->row + 1) : 0;
-		n->build = w->build;
+	if (n->build != w->ran.number) {
+		if (n->made < PRODUCT)
+			n->made = (int16_t)(n->made + (w->ran.caused ? 1 :
+			    PRODUCT_SAVE));
+		else if (w->ran.confirming && n->doubts < DOUBTS_MAX)
+			n->doubts++;
+		n->build = w->ran.number;
 	}
-	if (!is_product(n) || n->up == NULL)
+	if (n->made < PRODUCT || n->up == NULL)
 		return true;
-	n->made = PRODUCT_SAVES;
 	if (!n->named)
 		product_found(w, n);
-	if (n->doubts < DOUBTS_MAX)
+	if (n->doubts < DOUBTS_MAX || !w->ran.confirming)
 		w->doubt = sooner(w->doubt, (int64_t)DOUBT_TIME << n->doubts);
 	return false;
 }
@@ -5344,6 +5305,7 @@ notify_heard(void *arg, int number, const char *name)
 		    name_ignored(w->opt, name, NULL) :
 		    strcmp(name, l->name) != 0))
 			continue;
+		l->dir->built = w->building;
 		dir_mark(w, l->dir, HEARD);
 		if ((name == NULL || *name == '\0') && l->dir->node->up != NULL)
 			dir_mark(w, l->dir->node->up, HEARD);
@@ -5378,7 +5340,7 @@ node_gone(struct watch *w, struct node *n, bool built)
 		node_gone(w, each, built);
 	}
 	if (n->stamp != 0 && !n->passage &&
-	    change_counts(w, n->up->node, built))
+	    change_counts(w, built ? n->up->node : n, built))
 		change_add(w, n);
 	if (n->dir != NULL)
 		dir_close(w, n->dir);
@@ -5438,6 +5400,7 @@ dir_open_node(struct watch *w, struct node *n, const struct stat *st)
 		free(d);
 		return NULL;
 	}
+	d->built = w->look.built;
 	return n->dir = d;
 }
 
@@ -5554,14 +5517,14 @@ link_listen(struct watch *w, const struct node *n)
 	struct buf path = { 0 };
 	char *end = at;
 	ssize_t len;
-	size_t i;
+	int links = 0;
 
 	if (w->notify == -1)
 		return;
 	node_path(&path, n);
 	path_copy(at, path.failed ? "" : path.data);
 	buf_free(&path);
-	for (i = 0; i < PATH_LEN; i++) {
+	for (;;) {
 		end += strspn(end, "/");
 		end += strcspn(end, "/");
 		path_copy(rest, end);
@@ -5572,7 +5535,8 @@ link_listen(struct watch *w, const struct node *n)
 		    '\0')
 			notify_add(w, n->up, path_parent(dir), path_name(at),
 			    true);
-		if (len == -1 && (errno != EINVAL || *rest == '\0'))
+		if (len == -1 ? errno != EINVAL || *rest == '\0' :
+		    ++links > LINKS_MAX)
 			return;
 		if (len == -1) {
 			memcpy(end, rest, strlen(rest) + 1);
@@ -5599,6 +5563,13 @@ node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
 	struct buf path = { 0 };
 	bool kernels;
 
+	if (n->dir != NULL && n->dir->unreadable) {
+		dir_mark(w, n->dir, HEARD);	/* perhaps not any more */
+		w->looking = true;
+	}
+	if (n->dir != NULL && (n->dir->dev != st->st_dev ||
+	    n->dir->ino != st->st_ino) && link && dir_known(w, st))
+		node_shut(w, n, false);
 	if (n->dir != NULL && (n->dir->dev != st->st_dev ||
 	    n->dir->ino != st->st_ino)) {
 		dir_deafen(w, n->dir);
@@ -5679,7 +5650,7 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 	if (change_counts(w, fresh && built ? n->up->node : n, built))
 		change_add(w, n);
 	if (fresh && built)
-		n->build = w->build;
+		n->build = w->ran.number;
 }
 
 /* Look at a name in the directory that is looked at. */
@@ -5793,6 +5764,8 @@ look_open(struct watch *w)
 		return true;
 	}
 	l->scan = how == SCANNED;
+	l->built = d->built;
+	d->built = false;
 	l->seen++;
 	buf_clear(&l->path);
 	if (d == w->top) {
@@ -5932,7 +5905,8 @@ static void
 watch_scan_ended(struct watch *w)
 {
 	w->scanning = false;
-	w->scan_at = clock_ms() + watch_interval(w);
+	if (w->scan_at == 0)	/* else another is wanted meanwhile */
+		w->scan_at = clock_ms() + watch_interval(w);
 	if (!w->scanned)
 		say(DETAIL, "watching %zu files", w->files);
 	w->scanned = true;
@@ -5969,7 +5943,6 @@ watch_step(struct watch *w, struct changes *ch, int64_t now, int64_t *until)
 {
 	int64_t began = clock_of(CLOCK_PROCESS_CPUTIME_ID), end;
 	bool scan = w->scanning;
-	unsigned steps = 0;
 
 	w->changes = ch;
 	watch_begin(w, now, until);
@@ -5982,7 +5955,7 @@ watch_step(struct watch *w, struct changes *ch, int64_t now, int64_t *until)
 				look_tell(w);
 		} else if (!look_open(w))
 			break;
-		if ((++steps & 15) == 0 && clock_ms() >= end) {
+		if (clock_ms() >= end) {
 			*until = now;
 			break;
 		}
@@ -6002,18 +5975,15 @@ watch_step(struct watch *w, struct changes *ch, int64_t now, int64_t *until)
 }
 
 /*
- * A build ended: what changed from began to ended may be its work.  What was
- * looked at before it began is looked at again, from its begin.
+ * A build ended: what changed meanwhile may be its work.  What was looked at
+ * before it began is looked at again, from its begin.
  */
 static void
-watch_built(struct watch *w, unsigned build, bool caused, bool confirming,
-    const struct timespec *began, const struct timespec *ended)
+watch_built(struct watch *w, const struct ran *ran)
 {
-	w->build = build;
-	w->caused = caused;
-	w->confirming = confirming;
-	w->began = *began;
-	w->ended = *ended;
+	watch_hear(w);
+	w->ran = *ran;
+	w->building = false;
 	w->doubt = 0;
 	if (w->heard_at != 0)	/* at once: it must be what the build saw */
 		w->heard_at = w->first_at = 1;
@@ -6065,7 +6035,7 @@ struct build {
 	const char *url;
 	/* Wishes. */
 	bool wanted;
-	bool confirming;	/* wanted only because of a doubt */
+	bool confirming;	/* ... only because of a doubt */
 	int64_t since, due_at;	/* wanted since; to be started at */
 	int64_t confirm_at;	/* to be wanted because of a doubt */
 	int64_t term_at;	/* -k, or now: stop it */
@@ -6079,18 +6049,16 @@ struct build {
 	bool styles;		/* the changes since record.other are no more */
 	bool missing;		/* that there is no docroot was said */
 	bool misled;		/* that it writes elsewhere was said */
-	bool caused;		/* it was made for no save of anybody's */
-	bool early;		/* it began before the first scan had ended */
 	int64_t show_at;	/* progress, on a terminal */
 	int64_t long_at;	/* the first build takes too long for one */
-	struct timespec began;	/* by the clock of file systems */
+	struct ran ran;		/* the one under way, for the watch */
 	struct changes changes;	/* since the latest build began */
 	struct versions versions;
 	/* The log. */
 	int log;		/* -1: builds write to our standard error */
 	off_t copied;		/* bytes of it copied to standard error */
-	off_t end;		/* and to be, once it ended */
 	int64_t copy_at;
+	int64_t take_at;	/* nobody took any of it since long */
 	enum level level;	/* of line */
 	char line[WHAT_LEN + 200];	/* how it went, to be said; or "" */
 };
@@ -6251,7 +6219,9 @@ static void
 versions_step(struct versions *v, const struct signals *signals)
 {
 	char *rm[] = { (char *)"/bin/sh", (char *)"-c",
-	    (char *)"rm -rf \"$0\"*.old 2>/dev/null", v->work, NULL };
+	    (char *)"exec 2>/dev/null; rm -rf \"$0\"*.old || "
+	    "chmod -R u+rwx \"$0\"*.old && rm -rf \"$0\"*.old", v->work,
+	    NULL };
 
 	if (!v->litter || v->remover != 0)
 		return;
@@ -6323,6 +6293,7 @@ log_copy(struct build *b, size_t room, int64_t now)
 	while (b->log != -1 && buf_left(&messages.waiting) < room &&
 	    (n = pread(b->log, text, sizeof(text), b->copied)) > 0) {
 		b->copied += n;
+		b->take_at = now + TAKE_TIME;
 		err_add(text, (size_t)n);
 		messages.midline = text[n - 1] != '\n';
 		err_drain();
@@ -6357,14 +6328,13 @@ static void
 build_explain(struct build *b)
 {
 	const struct changes *ch = &b->changes;
-	const char *path = "a change";	/* with a name that is not for a line */
-	size_t n = 8;
+	const char *path = ch->paths.len > 0 ? ch->paths.data : "a change";
+	size_t n = strcspn(path, "\n");	/* each path has its newline */
 
-	if (ch->paths.len > 0 && (n = (size_t)((char *)memchr(ch->paths.data,
-	    '\n', ch->paths.len) - ch->paths.data)) < WHAT_LEN - 32)
-		path = ch->paths.data;
-	else
+	if (n >= WHAT_LEN - 32) {	/* not for a line */
+		path = "a change";
 		n = 8;
+	}
 	if (ch->count > 0)
 		snprintf(b->record.what, WHAT_LEN, ch->count == 1 ? "%.*s" :
 		    "%.*s and %zu more", (int)n, path, ch->count - 1);
@@ -6494,7 +6464,7 @@ build_start(struct build *b, int64_t now)
 	}
 	if (room && !(room = build_setenv(b)))
 		say_why(WARNING, "environment");
-	clock_gettime(CLOCK_REALTIME, &b->began);
+	clock_gettime(CLOCK_REALTIME, &b->ran.began);
 	if (room && fork_blocked(&b->pid))
 		build_exec(b);
 	b->changes.paths.len -= b->changes.paths.len > 0;
@@ -6507,10 +6477,11 @@ build_start(struct build *b, int64_t now)
 	build_say(b, DETAIL, "starts");
 	b->state = BUILD_RUNS;
 	b->styles = b->styles && b->changes.count > 0 && !b->changes.others;
-	b->confirming = b->confirming && b->changes.count == 0;
-	b->caused = b->record.number > 1 && !b->changes.foreign;
+	b->ran.number = b->record.number;
+	b->ran.confirming = b->confirming && b->changes.count == 0;
+	b->ran.caused = b->record.number > 1 && !b->changes.foreign;
 	changes_clear(&b->changes);
-	b->wanted = b->stopped = b->killed = false;
+	b->wanted = b->confirming = b->stopped = b->killed = false;
 	b->confirm_at = b->kill_at = 0;
 	b->record.started_at = now;
 	b->copy_at = b->log != -1 ? now + COPY_TIME : 0;
@@ -6530,7 +6501,6 @@ build_finish(struct build *b, struct watch *w, int64_t now)
 	struct record *r = &b->record;
 	struct versions *v = &b->versions;
 	const char *why = NULL;
-	struct timespec ended;
 
 	/* What we stopped is not whole, whatever it says. */
 	if (b->stopped && r->status == 0)
@@ -6544,15 +6514,14 @@ build_finish(struct build *b, struct watch *w, int64_t now)
 	r->took = now - r->started_at;
 	r->started_at = 0;
 	r->building = false;
-	clock_gettime(CLOCK_REALTIME, &ended);
+	clock_gettime(CLOCK_REALTIME, &b->ran.ended);
 	/* Their clocks tick, and may be so much behind. */
-	b->began.tv_nsec -= RACY_TIME * 1000000;
-	if (b->began.tv_nsec < 0) {
-		b->began.tv_nsec += 1000000000;
-		b->began.tv_sec--;
+	b->ran.began.tv_nsec -= RACY_TIME * 1000000;
+	if (b->ran.began.tv_nsec < 0) {
+		b->ran.began.tv_nsec += 1000000000;
+		b->ran.began.tv_sec--;
 	}
-	watch_built(w, r->number, b->caused, b->confirming, &b->began, &ended);
-	b->confirming = false;
+	watch_built(w, &b->ran);
 	status_text(how, sizeof(how), r->status);
 	if (why != NULL) {
 		r->status = STATUS_FAILED;
@@ -6560,11 +6529,14 @@ build_finish(struct build *b, struct watch *w, int64_t now)
 	}
 	if (r->status == 0)
 		build_done(b);
+	else	/* the next one is to make what this one should have */
+		b->changes.inexact = true;
 	snprintf(b->line, sizeof(b->line), "build %u: %s: %s%s, %.2f s",
 	    r->number, r->what, *how != '\0' ? "FAILED, " : "",
 	    *how != '\0' ? how : "ok", (double)r->took / 1000);
 	b->level = *how != '\0' ? WARNING : NOTICE;
 	b->copy_at = now;
+	b->take_at = now + TAKE_TIME;
 }
 
 /* waitpid says that the build ended. */
@@ -6653,12 +6625,15 @@ build_step(struct build *b, struct watch *w, bool told, bool stopping,
 	}
 	if (!b->wanted || !is_due(b->due_at, now, until))
 		return;
-	if (b->opt->command == NULL)
-		change_tell(b);
-	else if (b->state == BUILD_NONE && (looked ||
-	    is_due(b->since + (b->record.number > 0 ? QUIET_MAX : FIRST_TIME),
-	    now, until))) {
-		b->early = !w->scanned;
+	if (b->line[0] != '\0' && !is_due(b->take_at, now, until))
+		return;		/* what the last one printed comes first */
+	if (b->state == BUILD_NONE && (looked || is_due(b->since +
+	    (b->record.number > 0 || b->opt->command == NULL ? QUIET_MAX :
+	    FIRST_TIME), now, until))) {
+		if (b->opt->command == NULL) {
+			change_tell(b);
+			return;
+		}
 		build_announce(b);
 		*until = now;
 	} else if (b->state == BUILD_ANNOUNCED && (told ||
@@ -6714,6 +6689,7 @@ child_run(struct super *s, const struct orders *orders, int orders_fd)
 	fd_close(&s->manager);
 	fd_close(&s->ready);
 	buf_clear(&messages.waiting);	/* the parent says it */
+	messages.progress = false;
 	sv = must_alloc(sizeof(*sv));
 	sv->opt = s->opt;
 	sv->listeners = &s->listeners;
@@ -6791,13 +6767,13 @@ child_reap(struct super *s, int status, int64_t now)
 	c->pid = 0;
 	fd_close(&c->orders_fd);
 	c->start_at = now;
-	/* Exit status 0 asks for another server, confined anew. */
-	if (s->stopping != 0 || status == 0)
-		return;
 	if (now - c->second_at >= 1000) {
 		c->second_at = now;
 		c->starts = 0;
 	}
+	/* Exit status 0 asks for another server, confined anew. */
+	if (s->stopping != 0 || (status == 0 && ++c->starts < STARTS_MAX))
+		return;
 	status_text(how, sizeof(how), status);
 	if (++c->starts < STARTS_MAX)
 		say(WARNING, "server: %s; started again", how);
@@ -6907,19 +6883,19 @@ super_watch(struct super *s, int64_t now, int64_t *until)
 	struct build *b = &s->build;
 	struct watch *w = &s->watch;
 	size_t before = b->changes.count;
+	bool scanned = w->scanned;
 	int64_t quiet = 0;
 
+	w->building = b->state >= BUILD_RUNS;
 	watch_hear(w);
-	if (b->state >= BUILD_RUNS || s->stopping != 0)
+	if (w->building || s->stopping != 0)
 		return;
 	watch_step(w, &b->changes, now, until);
 	if (w->doubt != 0)
 		b->confirm_at = now + w->doubt;
 	w->doubt = 0;
-	if (b->early && w->scanned) {	/* what did it see? */
-		b->early = false;
-		super_build(s, now);
-	}
+	if (!scanned && w->scanned && b->record.number > 0)
+		super_build(s, now);	/* what did the first one see? */
 	if (b->changes.count > before) {
 		if (w->notify == -1) {	/* a scan hears nothing by itself */
 			quiet = w->cost > QUIET_TIME ? w->cost : QUIET_TIME;
@@ -7050,6 +7026,7 @@ super_open(struct super *s, const struct options *opt)
 	s->watch.notify = -1;
 	s->build.record.took = -1;
 	s->build.styles = true;
+	s->build.changes.since = 1;
 	s->build.signals = &s->signals;
 	s->build.url = s->listeners.url;
 	s->build.log = opt->command != NULL ? log_open() : -1;
@@ -7094,7 +7071,8 @@ supervise(struct super *s)
 		manager_tell(s, &orders);
 		if (s->stopping != 0 && b->state < BUILD_RUNS &&
 		    s->child.pid == 0 && b->versions.remover == 0 &&
-		    b->line[0] == '\0' && versions_finish(&b->versions))
+		    (b->line[0] == '\0' || is_due(b->take_at, now, &until)) &&
+		    versions_finish(&b->versions))
 			return s->insisting != 0 ? 128 + s->insisting : 0;
 		versions_step(&b->versions, &s->signals);
 		super_wait(s, told, now, until);
@@ -7397,28 +7375,27 @@ options_check(struct options *o)
 static bool
 port_is_taken(const struct addrinfo *ai)
 {
-	struct sockaddr_in v4 = { .sin_family = AF_INET };
-	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
-	int fd = socket(ai->ai_family, ai->ai_socktype, ai->ai_protocol);
-	int on = 1, r;
+	union {
+		struct sockaddr sa;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	} any;
+	int fd = socket(ai->ai_family, ai->ai_socktype, 0), on = 1;
+	bool taken;
 
 	if (fd == -1)
 		return false;
-	if (ai->ai_family == AF_INET) {
-		v4.sin_port = ((struct sockaddr_in *)
-		    (void *)ai->ai_addr)->sin_port;
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-		r = bind(fd, (struct sockaddr *)&v4, sizeof(v4));
-	} else {
-		v6.sin6_port = ((struct sockaddr_in6 *)
-		    (void *)ai->ai_addr)->sin6_port;
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	memcpy(&any, ai->ai_addr, ai->ai_addrlen);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (ai->ai_family == AF_INET)
+		any.v4.sin_addr.s_addr = htonl(INADDR_ANY);
+	else {
+		any.v6.sin6_addr = in6addr_any;
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-		r = bind(fd, (struct sockaddr *)&v6, sizeof(v6));
 	}
-	on = r == -1 && errno == EADDRINUSE;
+	taken = bind(fd, &any.sa, ai->ai_addrlen) == -1 && errno == EADDRINUSE;
 	close(fd);
-	return on;
+	return taken;
 }
 
 /* A listener at an address; -1 with errno. */
@@ -7734,6 +7711,7 @@ main(int argc, char **argv)
 {
 	static struct super super;
 	static struct options options;
+	struct sigaction act;
 	int status = 1;
 
 	fds_sanitize();
@@ -7747,8 +7725,11 @@ main(int argc, char **argv)
 	listeners_open(&super.listeners, &options);
 	super.manager = -1;
 	super.ready = options.background ? background_begin() : -1;
-	if (options.background)
-		signals_background();
+	if (options.background) {
+		/* SIGHUP is ours, though init or nohup had it ignored. */
+		sigaction(SIGTERM, NULL, &act);
+		sigaction(SIGHUP, &act, NULL);
+	}
 	if (files_open(&options) &&
 	    (options.user == NULL || user_become(&options)) &&
 	    (!options.atomic || versions_open(&super.build.versions)) &&
