@@ -129,7 +129,6 @@
 #define HAVE_OPENAT2	1
 #define HAVE_RENAMEAT2	1
 #define HAVE_SENDFILE_LINUX 1
-#define HAVE_STATFS_TYPE 1
 #define HAVE_SUBREAPER	1
 #define HAVE_WINSIZE	1
 #elif !defined(POSIX_ONLY) && (defined(__FreeBSD__) || defined(__NetBSD__) || \
@@ -141,7 +140,6 @@
 #ifdef __FreeBSD__
 #define HAVE_PROCCTL	1
 #define HAVE_SENDFILE_BSD 1
-#define HAVE_STATFS_NAME 1
 #ifdef __has_include
 #if __has_include(<sys/inotify.h>)	/* since 15 */
 #define HAVE_INOTIFY	1
@@ -197,12 +195,6 @@
 #if HAVE_SENDFILE_LINUX
 #include <sys/sendfile.h>
 #endif
-#if HAVE_STATFS_TYPE
-#include <sys/vfs.h>
-#elif HAVE_STATFS_NAME
-#include <sys/param.h>
-#include <sys/mount.h>
-#endif
 #if HAVE_WINSIZE
 #include <sys/ioctl.h>
 #ifdef __sun
@@ -254,32 +246,6 @@ extra_columns(int fd)
 	(void)fd;
 #endif
 	return 80;
-}
-
-/* Whether a path is on a file system that shows the kernel's own state. */
-static bool
-extra_is_kernels(const char *path)
-{
-#if HAVE_STATFS_TYPE
-	static const uint32_t types[] = { 0x9fa0, 0x62656572, 0x27e0eb,
-	    0x63677270, 0x64626720, 0x74726163, 0x73636673, 0xcafe4a11,
-	    0x62656570, 0x1cd1 };	/* linux/magic.h: proc, sysfs, ... */
-	struct statfs fs;
-	size_t i;
-
-	if (statfs(path, &fs) == 0)
-		for (i = 0; i < COUNT(types); i++)
-			if ((uint32_t)fs.f_type == types[i])
-				return true;
-#elif HAVE_STATFS_NAME
-	struct statfs fs;
-
-	return statfs(path, &fs) == 0 && fnmatch("*procfs",
-	    fs.f_fstypename, 0) == 0;
-#else
-	(void)path;
-#endif
-	return false;
 }
 
 /* Have what a build's children leave behind be ours to reap. */
@@ -565,7 +531,6 @@ enum {
 	LOG_MAX = 1000,		/* bytes of a client's text in the log */
 	BACKLOG = 4096,		/* clients that wait at a listener */
 	ACCEPT_MAX = 64,	/* clients taken in a turn */
-	READ_MAX = 256,		/* requests read before any is answered */
 	TRIES_MAX = 100,	/* to read a file that changes meanwhile */
 	TURN_MAX = 8,		/* pieces a connection may send in its turn */
 	LINKS_MAX = 40,		/* symlinks and ".." followed in one path */
@@ -851,19 +816,22 @@ buf_clear(struct buf *b)
 	b->failed = false;
 }
 
+/* Forget what was taken, once that is the larger part. */
+static void
+buf_pack(struct buf *b)
+{
+	if (b->at > 0 && b->at >= b->len / 2) {
+		memmove(b->data, b->data + b->at, buf_left(b));
+		b->len -= b->at;
+		b->at = 0;
+	}
+}
+
 static void
 buf_free(struct buf *b)
 {
 	free(b->data);
 	memset(b, 0, sizeof(*b));
-}
-
-/* Have to be what from is, which then is empty. */
-static void
-buf_move(struct buf *to, struct buf *from)
-{
-	*to = *from;
-	memset(from, 0, sizeof(*from));
 }
 
 /* A path, cut short if it is too long. */
@@ -938,11 +906,7 @@ err_add(const char *text, size_t n)
 	if (messages.progress)
 		buf_puts(b, "\r\033[K");
 	messages.progress = false;
-	if (b->at > 0 && b->at >= b->len / 2) {
-		memmove(b->data, b->data + b->at, buf_left(b));
-		b->len -= b->at;
-		b->at = 0;
-	}
+	buf_pack(b);
 	if (buf_left(b) + n < ERR_MAX)
 		buf_add(b, text, n);
 	b->failed = false;
@@ -1730,14 +1694,6 @@ type_known(const char *path)
 	return NULL;
 }
 
-static const char *
-type_of(const char *path)
-{
-	const char *type = type_known(path);
-
-	return type != NULL ? type : "application/octet-stream";
-}
-
 /* Whether a request line of n bytes names its version. */
 static bool
 line_has_version(const char *line, size_t n)
@@ -1963,9 +1919,8 @@ request_parse(struct request *rq, char *head, size_t len)
 	char *line;
 	int status, fields = 0;
 
-	memset(rq, 0, offsetof(struct request, path));
+	memset(rq, 0, sizeof(*rq));
 	rq->query = "";
-	rq->path[0] = '\0';
 	if (memchr(head, '\0', len) != NULL)
 		return 400;
 	while ((line = line_cut(&head)) != NULL && *line == '\0')
@@ -2062,28 +2017,41 @@ target_path(const char *target, char *path, size_t size, const char **query)
 	return 0;
 }
 
+enum escape { HTML, URL, JSON, LOG };
+
 /*
- * Append text with what HTML takes for markup escaped, and without control
- * bytes, which no page may have.
+ * Append n bytes of text as the place where it goes has it: in HTML without
+ * the control bytes, which no page may have; in a URL all but RFC 3986's
+ * unreserved characters and the slash encoded, so that a browser can read
+ * nothing else into it, such as another host after "//" or a backslash; in
+ * the log plain ASCII alone, so that no client can forge a line.
  */
 static void
-html_add(struct buf *b, const char *text)
+escape_add(struct buf *b, enum escape how, const char *text, size_t n)
 {
-	size_t n;
+	static const char *const forms[] = { "&#%d;", "%%%02X", "\\u%04x",
+	    "\\x%02x" }, *const special[] = { "&<>\"'", "", "\"\\", "\"\\" };
+	unsigned char c;
+	bool plain;
 
-	for (;;) {
-		for (n = 0; strchr("&<>\"'", text[n]) == NULL &&
-		    ((unsigned char)text[n] >= ' ' || text[n] == '\n' ||
-		    text[n] == '\t'); n++)
-			;
-		buf_add(b, text, n);
-		text += n;
-		if (*text == '\0')
-			return;
-		if ((unsigned char)*text >= ' ')
-			buf_printf(b, "&#%d;", *text);
-		text++;
+	for (; n > 0; text++, n--) {
+		c = (unsigned char)*text;
+		if (how == URL)
+			plain = isalnum(c) || strchr("-._~/", c) != NULL;
+		else
+			plain = c >= ' ' && strchr(special[how], c) == NULL &&
+			    (how != LOG || c <= '~');
+		if (plain || (how == HTML && (c == '\n' || c == '\t')))
+			buf_add(b, text, 1);
+		else if (how != HTML || c >= ' ')
+			buf_printf(b, forms[how], c);
 	}
+}
+
+static void
+escape_puts(struct buf *b, enum escape how, const char *text)
+{
+	escape_add(b, how, text, strlen(text));
 }
 
 /* Append text in which each % stands for the next argument, escaped. */
@@ -2100,29 +2068,9 @@ html_put(struct buf *b, const char *text, ...)
 		text += n;
 		if (*text == '\0')
 			break;
-		html_add(b, va_arg(ap, const char *));
+		escape_puts(b, HTML, va_arg(ap, const char *));
 	}
 	va_end(ap);
-}
-
-/*
- * Append a path as a URL has it: all but RFC 3986's unreserved characters
- * and the slash percent-encoded, so that a browser can read nothing else
- * into it, such as another host after "//" or a backslash.
- */
-static void
-url_add(struct buf *b, const char *path)
-{
-	size_t n;
-
-	for (;;) {
-		n = span(path, "-._~/");
-		buf_add(b, path, n);
-		path += n;
-		if (*path == '\0')
-			return;
-		buf_printf(b, "%%%02X", (unsigned char)*path++);
-	}
 }
 
 static const char date_imf[] = "%a, %d %b %Y %H:%M:%S GMT";
@@ -2848,6 +2796,7 @@ struct conn {
 	int64_t held_until;	/* 0: the request was not held */
 	struct buf line;	/* of the log; the bytes go in at line.at */
 	off_t sent;		/* bytes of the reply, its head taken off */
+	unsigned build;		/* the latest when the reply was begun */
 };
 
 /* The docroot, open, and what proves that it is still the docroot. */
@@ -2856,10 +2805,7 @@ struct site {
 	int fd;
 	int why;		/* errno, where fd is -1 */
 	bool moved;		/* to where the sandbox does not let us */
-	dev_t dev;
-	ino_t ino;
 	unsigned long looked;	/* server.reads then */
-	int64_t until;		/* when it is let go, at rest */
 };
 
 struct server {
@@ -2886,7 +2832,6 @@ struct server {
 	struct buf page;	/* a body that is made here */
 	struct buf tag;		/* of the script, as it is now */
 	struct buf location;	/* where else the client is sent to */
-	struct buf spare;	/* an empty conn.out, to be used again */
 	struct buf log;		/* lines to be written */
 	bool log_lost;		/* that they are was said */
 	uint64_t denied;	/* hash of the name that was said to be */
@@ -2903,30 +2848,18 @@ struct server {
 };
 
 /*
- * Look where the docroot is now, for it may have been made anew: once a
- * turn, so that all of a reply is from one version.
+ * Open the docroot, for it may have been made anew: once a turn, so that all
+ * of a reply is from one version.
  */
 static void
 site_enter(struct server *sv)
 {
 	struct site *site = &sv->site;
-	struct stat st;
 	int fd;
 
 	if (site->looked == sv->reads)
 		return;
 	site->looked = sv->reads;
-	site->until = sv->now + CACHE_TIME;
-	if (stat(site->opt->root, &st) == -1) {
-		site->why = errno;
-		/* With -A it may be away while it is replaced. */
-		if (!site->opt->atomic)
-			fd_close(&site->fd);
-		return;
-	}
-	if (site->fd != -1 && st.st_dev == site->dev &&
-	    st.st_ino == site->ino)
-		return;
 	fd = open(site->opt->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	site->why = errno;
 	/* access knows nothing of sandboxes. */
@@ -2935,13 +2868,9 @@ site_enter(struct server *sv)
 	if (site->moved)
 		site->why = EMFILE;	/* the next server can */
 	if (fd == -1 && site->opt->atomic)
-		return;
+		return;		/* it may be away while it is replaced */
 	fd_close(&site->fd);
 	site->fd = fd;
-	if (site->fd != -1 && fstat(site->fd, &st) == 0) {
-		site->dev = st.st_dev;
-		site->ino = st.st_ino;
-	}
 }
 
 /*
@@ -3361,7 +3290,7 @@ tag_make(struct server *sv, const char *more)
 {
 	buf_clear(&sv->tag);
 	buf_puts(&sv->tag, "<script defer src=\"");
-	url_add(&sv->tag, sv->opt->prefix);
+	escape_puts(&sv->tag, URL, sv->opt->prefix);
 	buf_printf(&sv->tag, "/.blogserve/reload.js\" data-start=\"%s\" "
 	    "data-done=\"%u\"%s></script>", sv->start, sv->orders.build.done,
 	    more);
@@ -3422,7 +3351,7 @@ page_log(struct server *sv)
 		line = text;
 	buf_puts(&sv->page, "<pre role=\"region\" aria-label=\"Log of the "
 	    "build\" tabindex=\"0\">");
-	html_add(&sv->page, line);
+	escape_puts(&sv->page, HTML, line);
 	buf_puts(&sv->page, "</pre>\n");
 }
 
@@ -3430,21 +3359,20 @@ page_log(struct server *sv)
 static void
 size_add(struct buf *b, intmax_t bytes)
 {
-	const char *unit = "kMGTPE";
-	intmax_t n = bytes;
+	const char *unit = " kMGTPE";
+	double n = (double)bytes;
 
-	buf_printf(b, "<data value=\"%jd\">", bytes);
-	for (; n >= 999500; n /= 1000)
+	for (; n >= 999.5; n /= 1000)
 		unit++;
-	if (n < 1000 && n == bytes)
-		buf_printf(b, "%jd B</data>", n);
-	else
-		buf_printf(b, n < 9950 ? "%.1f %cB</data>" : "%.0f %cB</data>",
-		    (double)n / 1000, *unit);
+	buf_printf(b, "<data value=\"%jd\">%.*f %.*sB</data>", bytes,
+	    *unit != ' ' && n < 9.95, n, *unit != ' ', unit);
 }
 
-/* Add a line about name to a listing of directory dir, if it is served. */
-static void
+/*
+ * Add a line about name to a listing of directory dir, if it is served.
+ * Returns 0, or the status of what the system would not tell.
+ */
+static int
 listing_add(struct server *sv, int dir, const char *name)
 {
 	char full[PATH_LEN + NAME_MAX + 1], when[32] = "";
@@ -3455,24 +3383,27 @@ listing_add(struct server *sv, int dir, const char *name)
 	int fd;
 
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
-		return;
+		return status_of_errno(errno) < 500 ? 0 :
+		    status_of_errno(errno);
 	if (S_ISLNK(st.st_mode)) {
 		snprintf(full, sizeof(full), "%s%s", sv->request.path, name);
 		if ((fd = site_open(&sv->site, full, &st)) == -1)
-			return;
+			return status_of_errno(errno) < 500 ? 0 :
+			    status_of_errno(errno);
 		close(fd);
 	}
 	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
-		return;
+		return 0;
 	slash = S_ISDIR(st.st_mode) ? "/" : "";
 	buf_puts(b, "<tr><td><a href=\"./");
-	url_add(b, name);
+	escape_puts(b, URL, name);
 	html_put(b, "%\">%%</a></td><td>", slash, name, slash);
 	if (*slash == '\0')
 		size_add(b, st.st_size);
 	if (localtime_r(&st.st_mtim.tv_sec, &tm) != NULL)
 		strftime(when, sizeof(when), "%Y-%m-%d %H:%M", &tm);
 	html_put(b, "</td><td>%</td></tr>\n", when);
+	return 0;
 }
 
 /* Whether a loopback's request is for a name that is not this machine's. */
@@ -3522,9 +3453,8 @@ waiting_reply(struct server *sv, struct reply *r)
 	} else if (site_missing(sv, why, sizeof(why))) {
 		snprintf(text, sizeof(text), " data-wait=\"%u\"", o->number);
 		page_begin(sv, r, why, text);
-		html_put(&sv->page, "<p>%The page opens by itself when it is "
-		    "there.</p>\n", sv->opt->command == NULL ? "" :
-		    "The last build did not make it. ");
+		buf_puts(&sv->page, "<p>The page opens by itself when it is "
+		    "there.</p>\n");
 	} else {
 		page_begin(sv, r, status_of(503)->line, "");
 		return;
@@ -3588,9 +3518,9 @@ redirect_reply(struct server *sv, struct reply *r, const char *path)
 	struct buf *location = &sv->location;
 
 	buf_clear(location);
-	url_add(location, sv->opt->prefix);
+	escape_puts(location, URL, sv->opt->prefix);
 	buf_puts(location, "/");
-	url_add(location, path);
+	escape_puts(location, URL, path);
 	if (*path != '\0')
 		buf_puts(location, "/");
 	buf_puts(location, sv->request.query);
@@ -3606,7 +3536,6 @@ redirect_reply(struct server *sv, struct reply *r, const char *path)
 static void
 file_reply(struct server *sv, struct reply *r, struct file *f)
 {
-	static const struct validators none = { "", "", 0 };
 	const struct request *rq = &sv->request;
 	const struct validators *v = &f->validators;
 	time_t now = sv->clock.tv_sec;
@@ -3615,10 +3544,10 @@ file_reply(struct server *sv, struct reply *r, struct file *f)
 	r->type = f->type;
 	r->script = f->front >= 0 && is_live(sv);
 	r->length = f->size;
-	if (r->script) {
+	if (r->script)
 		tag_make(sv, "");
-		v = &none;
-	} else if (gzip_accepted(rq->field[FIELD_ACCEPT_ENCODING]) &&
+	else if (!f->growing &&
+	    gzip_accepted(rq->field[FIELD_ACCEPT_ENCODING]) &&
 	    (packed = file_packed(sv, f)) != NULL) {
 		packed->other_charset = f->other_charset;
 		file_drop(&f);
@@ -3627,10 +3556,10 @@ file_reply(struct server *sv, struct reply *r, struct file *f)
 		r->length = f->size;
 		r->encoding = "gzip";
 	}
-	if (r->status == 200) {		/* a 404 page has no conditions */
+	if (r->status == 200 && !r->script) {	/* nor has a 404 page any */
 		r->status = preconditions(rq, v, now);
 		if (r->status == 0)
-			r->status = v->etag[0] == '\0' && !f->growing ? 200 :
+			r->status = (v->etag[0] == '\0' && !f->growing) ||
 			    !range_wanted(rq, v, now) ? 200 :
 			    range_parse(rq->field[FIELD_RANGE], f->size,
 			    &r->first, &r->length);
@@ -3699,11 +3628,14 @@ listing_reply(struct server *sv, struct reply *r)
 	    "scope=\"col\">Size</th><th scope=\"col\">Modified</th></tr>\n",
 	    *path != '\0' ? "<tr><td><a href=\"../\">../</a></td><td></td>"
 	    "<td></td></tr>\n" : "", NULL);
-	for (i = 0; i < n; free(list[i++]))
-		listing_add(sv, fd, list[i]->d_name);
+	for (i = status = 0; i < n; free(list[i++]))
+		if (status == 0)
+			status = listing_add(sv, fd, list[i]->d_name);
 	buf_puts(&sv->page, "</table>\n");
 	free(list);
 	close(fd);
+	if (status != 0)
+		error_reply(sv, r, status);
 }
 
 /*
@@ -3785,17 +3717,6 @@ request_route(struct server *sv)
 	    &rq->query);
 }
 
-/* Add text as JSON has it in quotes. */
-static void
-json_add(struct buf *b, const char *text)
-{
-	for (; *text != '\0'; text++)
-		if ((unsigned char)*text < ' ' || *text == '"' || *text == '\\')
-			buf_printf(b, "\\u%04x", (unsigned char)*text);
-		else
-			buf_add(b, text, 1);
-}
-
 /* An event: what the script compares, and shows. */
 static void
 event_add(struct buf *b, const struct server *sv)
@@ -3810,7 +3731,7 @@ event_add(struct buf *b, const struct server *sv)
 	    "\"what\":\"", sv->start, o->done, o->other, o->number,
 	    (intmax_t)(!o->building ? -1 : o->started_at > 0 ?
 	    sv->now - o->started_at : 0), (intmax_t)o->took, how);
-	json_add(b, o->what);
+	escape_puts(b, JSON, o->what);
 	buf_puts(b, "\"}\n\n");
 }
 
@@ -3856,7 +3777,7 @@ own_reply(struct server *sv, struct reply *r)
 		if (f != NULL)
 			file_reply(sv, r, f);
 	} else if (strcmp(rq->own, "reload.js") == 0) {
-		r->type = type_of(".js");
+		r->type = "text/javascript";
 		for (line = reload_js; *line != NULL; line++)
 			buf_puts(&sv->page, *line);
 	} else if (strcmp(rq->own, "events") == 0) {
@@ -3909,31 +3830,25 @@ conn_bear(struct server *sv, struct conn *c, int64_t ms)
 	conn_wait(sv, c, sv->opt->patience > 0 ? sv->opt->patience : ms);
 }
 
-/*
- * Add a line of text, "-" for none, to one of the log: what is not plain
- * ASCII, a quote or a backslash as \xHH, so that no client can forge one.
- */
-static void
-log_add(struct buf *b, const char *text, size_t n)
+/* How much of n bytes of a client's text the log has of its first line. */
+static size_t
+line_length(const char *text, size_t n)
 {
 	size_t i;
 
-	for (i = 0; i < n && i < LOG_MAX && strchr("\r\n", text[i]) == NULL;
-	    i++)
-		if (text[i] < ' ' || text[i] > '~' || text[i] == '"' ||
-		    text[i] == '\\')
-			buf_printf(b, "\\x%02x", (unsigned char)text[i]);
-		else
-			buf_add(b, text + i, 1);
+	for (i = 0; i < n && i < LOG_MAX && text[i] != '\r' &&
+	    text[i] != '\n'; i++)
+		;
+	return i;
 }
 
-/* The same with a field of the request in quotes. */
+/* Add a field of the request to a line of the log, "-" for none. */
 static void
 log_field(struct buf *b, const char *text)
 {
 	buf_puts(b, " \"");
 	text = text != NULL ? text : "-";
-	log_add(b, text, strlen(text));
+	escape_add(b, LOG, text, line_length(text, strlen(text)));
 	buf_puts(b, "\"");
 }
 
@@ -3956,7 +3871,7 @@ conn_log(struct server *sv, struct conn *c, int status)
 		line++;
 	buf_clear(&c->line);
 	buf_printf(&c->line, "%s - - [%s] \"", host, date);
-	log_add(&c->line, line, n);
+	escape_add(&c->line, LOG, line, line_length(line, n));
 	buf_printf(&c->line, "\" %d ", status);
 	c->line.at = c->line.len;
 	log_field(&c->line, sv->request.field[FIELD_REFERER]);
@@ -3997,11 +3912,7 @@ conn_finish(struct server *sv, struct conn *c)
 	file_drop(&c->file);
 	c->left = 0;
 	c->held_until = 0;
-	if (sv->spare.data == NULL && c->out.cap <= CHUNK) {
-		buf_clear(&c->out);
-		buf_move(&sv->spare, &c->out);
-	} else
-		buf_free(&c->out);
+	buf_free(&c->out);
 }
 
 static void
@@ -4065,14 +3976,15 @@ reply_head(struct buf *out, const struct reply *r, const struct server *sv,
  * while we send.  It may grow where no build does it: a log, a recording.
  */
 static bool
-conn_unchanged(const struct server *sv, const struct conn *c)
+conn_unchanged(struct server *sv, const struct conn *c)
 {
 	const struct file *f = c->file;
 	struct stat st;
 
 	return fstat(f->fd, &st) == 0 && (stat_bytes(&st) == f->bytes ||
 	    (f->growing && st.st_size >= f->size) ||
-	    (!sv->orders.build.building && st.st_size > f->size));
+	    (st.st_size > f->size && (orders_drain(sv),
+	    c->build == sv->orders.build.number)));
 }
 
 /*
@@ -4081,7 +3993,7 @@ conn_unchanged(const struct server *sv, const struct conn *c)
  * the client sees that it has not all.
  */
 static bool
-conn_fill(const struct server *sv, struct conn *c)
+conn_fill(struct server *sv, struct conn *c)
 {
 	size_t n = c->left < CHUNK ? (size_t)c->left : CHUNK;
 
@@ -4107,7 +4019,6 @@ conn_compose(struct server *sv, struct conn *c, struct reply *r)
 	size_t front = r->script ? (size_t)r->file->front : 0;
 
 	buf_free(out);
-	buf_move(out, &sv->spare);
 	if (sv->clock.tv_sec != sv->date_at) {
 		sv->date_at = sv->clock.tv_sec;
 		date_format(sv->date, sv->date_at);
@@ -4117,6 +4028,7 @@ conn_compose(struct server *sv, struct conn *c, struct reply *r)
 		    (off_t)sv->tag.len : 0));
 	c->sent = -(off_t)out->len;
 	c->file = r->file;
+	c->build = sv->orders.build.number;
 	c->at = r->first + (off_t)front;
 	c->left = body && r->file != NULL ? length - (off_t)front : 0;
 	c->state = CONN_SEND;
@@ -4223,6 +4135,7 @@ conn_read(struct server *sv, struct conn *c)
 	if (n > 0 && c->state == CONN_READ) {
 		if (have == 0)
 			conn_bear(sv, c, HEAD_TIME);
+		buf_pack(&c->in);
 		buf_add(&c->in, sv->in, (size_t)n);
 	}
 	if (is_end(n) || c->in.failed)
@@ -4416,6 +4329,7 @@ static void
 conn_expire(struct server *sv, struct conn *c)
 {
 	if (c->state == CONN_STREAM) {
+		conn_bear(sv, c, IDLE_TIME);
 		buf_puts(&c->out, ":\n\n");
 		c->state = CONN_SEND;
 	} else if (c->state != CONN_HOLD &&
@@ -4507,6 +4421,7 @@ server_evict(struct server *sv)
 	for (c = sv->conns; c < sv->conns + sv->count; c++) {
 		until = c->until + (buf_left(&c->in) > 0 ? IDLE_TIME : 0);
 		if ((c->state == CONN_READ || c->state == CONN_STREAM) &&
+		    sv->polls[sv->first + (size_t)(c - sv->conns)].revents == 0 &&
 		    until < first) {
 			oldest = c;
 			first = until;
@@ -4584,7 +4499,6 @@ server_turn(struct server *sv)
 	struct pollfd *polls = sv->polls + sv->first;
 	struct conn *c;
 	size_t i;
-	int reads = 0;
 
 	for (i = sv->busy; i-- > 0;) {
 		c = &sv->conns[i];
@@ -4592,8 +4506,7 @@ server_turn(struct server *sv)
 		    (c->state != CONN_READ || buf_left(&c->in) > 0)) ||
 		    c->state == CONN_SEND || c->state == CONN_HOLD)
 			continue;
-		if (reads++ < READ_MAX)
-			conn_read(sv, c);
+		conn_read(sv, c);
 	}
 	for (i = sv->busy; i-- > 0;)
 		if (sv->polls[sv->first + i].revents != 0)
@@ -4764,8 +4677,7 @@ server_open(struct server *sv)
 /*
  * Wait for orders, clients and connections: the busy ones while there are
  * any, all of them now and then, and when none is busy or one's patience has
- * ended.  At rest the docroot is soon let go, so that it can be unmounted,
- * but for that of -A.
+ * ended.
  */
 static void
 server_wait(struct server *sv)
@@ -4788,8 +4700,8 @@ server_wait(struct server *sv)
 		until = sooner(until, sv->oldest->until);
 	if (buf_left(&messages.waiting) > 0)
 		until = sooner(until, sv->now + COPY_TIME);
-	if (sv->busy == 0 && sv->site.fd != -1 && !sv->opt->atomic)
-		until = sooner(until, sv->site.until);
+	if (!sv->opt->atomic)		/* so that it can be unmounted */
+		fd_close(&sv->site.fd);
 	/* Not to wait is cheaper: poll need not queue at each of them. */
 	wait = all && sv->busy > 0 ? 0 : poll_time(until, sv->now);
 	ready = poll_wait(sv->polls, count, wait);
@@ -4802,8 +4714,6 @@ server_wait(struct server *sv)
 		sv->full = false;
 	while (sv->oldest != NULL && sv->now >= sv->oldest->until)
 		file_forget(sv);
-	if (sv->busy == 0 && sv->now >= sv->site.until && !sv->opt->atomic)
-		fd_close(&sv->site.fd);
 	if (all)
 		server_sweep(sv);
 }
@@ -5552,6 +5462,17 @@ link_listen(struct watch *w, const struct node *n)
 	}
 }
 
+/* Whether a file system shows the kernel's own state: it is mounted there. */
+static bool
+is_kernels(dev_t dev)
+{
+	struct stat root, st;
+
+	return stat("/", &root) == 0 && dev != root.st_dev &&
+	    ((stat("/proc", &st) == 0 && st.st_dev == dev) ||
+	    (stat("/sys", &st) == 0 && st.st_dev == dev));
+}
+
 /*
  * A node is a directory with this stat: have it watched, unless that is so.
  * What a symlink leads to is watched only once, which also cuts cycles; and
@@ -5560,9 +5481,6 @@ link_listen(struct watch *w, const struct node *n)
 static void
 node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
 {
-	struct buf path = { 0 };
-	bool kernels;
-
 	if (n->dir != NULL && n->dir->unreadable) {
 		dir_mark(w, n->dir, HEARD);	/* perhaps not any more */
 		w->looking = true;
@@ -5583,16 +5501,13 @@ node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
 	}
 	if (n->dir != NULL || (link && dir_known(w, st)))
 		return;
-	if (n->up != w->top && st->st_dev != n->up->dev) {
-		node_path(&path, n);
-		kernels = !path.failed && extra_is_kernels(path.data);
-		buf_free(&path);
-		if (kernels && !w->kernels)
+	if (n->up != w->top && st->st_dev != n->up->dev &&
+	    is_kernels(st->st_dev)) {
+		if (!w->kernels)
 			node_say(DETAIL, n, "a file system of the kernel's "
 			    "own: not watched");
-		w->kernels |= kernels;
-		if (kernels)
-			return;
+		w->kernels = true;
+		return;
 	}
 	if (dir_open_node(w, n, st) == NULL)
 		return;
@@ -6303,7 +6218,9 @@ log_copy(struct build *b, size_t room, int64_t now)
 	b->copy_at = b->line[0] != '\0' || b->state >= BUILD_RUNS ?
 	    now + (n > 0 && buf_left(&messages.waiting) < room ? 0 :
 	    COPY_TIME) : 0;
-	if (b->line[0] == '\0' || (b->log != -1 && n > 0))
+	/* At the end a reader that takes nothing misses the rest. */
+	if (b->line[0] == '\0' || (b->log != -1 && n > 0 &&
+	    buf_left(&messages.waiting) < ERR_MAX - CHUNK))
 		return;
 	say(b->level, "%s", b->line);
 	b->line[0] = '\0';
@@ -6609,7 +6526,7 @@ build_step(struct build *b, struct watch *w, bool told, bool stopping,
 	if (b->state >= BUILD_RUNS)
 		build_watch(b, w, now, until);
 	if (is_due(b->copy_at, now, until))
-		log_copy(b, 4 * CHUNK, now);
+		log_copy(b, stopping ? ERR_MAX - CHUNK : 4 * CHUNK, now);
 	if (b->copy_at != 0)
 		*until = sooner(*until, b->copy_at);
 	if (b->state >= BUILD_RUNS)
@@ -7145,8 +7062,8 @@ prefix_parse(const char *text)
 	size_t n;
 
 	text += strspn(text, "/");
-	for (p = text + span(text, NAME_OTHERS); p[0] == '/' && p[1] != '/';
-	    p += 1 + span(p + 1, NAME_OTHERS))
+	for (p = text + span(text, "-._~"); p[0] == '/' && p[1] != '/';
+	    p += 1 + span(p + 1, "-._~"))
 		;
 	if (*p != '\0')
 		say(USAGE, "-r: %s: not a path", text);
