@@ -1919,8 +1919,9 @@ request_parse(struct request *rq, char *head, size_t len)
 	char *line;
 	int status, fields = 0;
 
-	memset(rq, 0, sizeof(*rq));
+	memset(rq, 0, offsetof(struct request, path));
 	rq->query = "";
+	rq->path[0] = '\0';
 	if (memchr(head, '\0', len) != NULL)
 		return 400;
 	while ((line = line_cut(&head)) != NULL && *line == '\0')
@@ -3686,6 +3687,7 @@ request_route(struct server *sv)
 {
 	struct request *rq = &sv->request;
 	size_t n = strlen(sv->opt->prefix);
+	int status;
 
 	if (rq->method == METHOD_KNOWN)
 		return 405;
@@ -3713,8 +3715,11 @@ request_route(struct server *sv)
 		rq->target[strcspn(rq->target, "?")] = '\0';
 		return 0;
 	}
-	return target_path(rq->target, rq->path, sizeof(rq->path),
+	status = target_path(rq->target, rq->path, sizeof(rq->path),
 	    &rq->query);
+	if (status != 0)
+		rq->path[0] = '\0';
+	return status;
 }
 
 /* An event: what the script compares, and shows. */
@@ -4198,7 +4203,8 @@ conn_send(struct server *sv, struct conn *c, size_t *size)
 	}
 	if (c->left > 0 && c->file->fd != -1) {
 		buf_clear(&c->out);
-		if (c->left > SENDFILE_REST && conn_unchanged(sv, c)) {
+		if (c->left > SENDFILE_REST &&
+		    (c->sent <= 0 || conn_unchanged(sv, c))) {
 			*size = c->left - SENDFILE_REST < SENDFILE_MAX ?
 			    (size_t)c->left - SENDFILE_REST : SENDFILE_MAX;
 			r = extra_sendfile(c->fd, c->file->fd, &c->at, *size);
