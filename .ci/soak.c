@@ -305,11 +305,12 @@ pages_add(char **text)
 	}
 }
 
+static const char filling[] = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+
 /* NULL when the body is a whole page of one version and build, else why not. */
 static const char *
 page_check(const struct page *p, const char *body, size_t len, long *v, long *b)
 {
-	static const char x[] = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
 	static char why[400];
 	const char *at = body, *end = body + len;
 	char line[200];
@@ -325,7 +326,7 @@ page_check(const struct page *p, const char *body, size_t len, long *v, long *b)
 		return "no version";
 	for (i = 1; i <= p->lines; i++, at += n) {
 		n = snprintf(line, sizeof line, "%ld.%ld %s %d of %d %s\n", *v, *b, p->path, i,
-		    p->lines, x);
+		    p->lines, filling);
 		if (end - at < n || memcmp(at, line, (size_t)n) != 0)
 			break;
 	}
