@@ -1,7 +1,7 @@
 /*
- * What FreeBSD (or, with -D__NetBSD__, NetBSD) declares and glibc does not, over the
- * calls of Linux: with -include .ci/bsd.h the code that is for there is compiled, and
- * run, here.  Declared as in <sys/socket.h>, <sys/procctl.h> and <netinet/tcp.h> of
+ * What FreeBSD (with -D__FreeBSD__=15) or NetBSD (-D__NetBSD__) declares and glibc does
+ * not, over the calls of Linux: with -include .ci/bsd.h the code that is for there is
+ * compiled, and run, here.  Declared as in <sys/socket.h>, <sys/procctl.h> and <netinet/tcp.h> of
  * FreeBSD 15 and <unistd.h> and <fcntl.h> of NetBSD 10.
  */
 #undef __linux__
@@ -12,11 +12,13 @@
 #include <sys/sendfile.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stddef.h>
+#include <string.h>
 #include <unistd.h>
 
 /* Hints of Linux that are not there, and the cork by its name there. */
@@ -36,7 +38,6 @@ bsd_closefrom(int from)
 	return close_range((unsigned)from, ~0U, 0);
 }
 #else
-#define __FreeBSD__	15
 #define TCP_NOPUSH	BSD_NOPUSH
 
 #define PROC_REAP_ACQUIRE	2
@@ -56,6 +57,20 @@ procctl(idtype_t type, id_t id, int command, void *data)
 	errno = EINVAL;
 	return -1;
 }
+
+struct bsd_statfs { char f_fstypename[16]; };
+
+static inline int
+bsd_statfs(const char *path, struct bsd_statfs *fs)
+{
+	struct statfs here;
+
+	if (statfs(path, &here) == -1)
+		return -1;
+	strcpy(fs->f_fstypename, here.f_type == 0x9fa0 ? "procfs" : "ufs");
+	return 0;
+}
+#define statfs		bsd_statfs
 
 struct sf_hdtr {
 	struct iovec *headers;
