@@ -198,7 +198,7 @@ fuzz_words(const char *text)
 	MUST(type == NULL || strchr(type, '/') != NULL);
 }
 
-/* Escaped for HTML: no markup, and the text comes out again. */
+/* Escaped for HTML: no markup, and the text comes out again but for control bytes. */
 static void
 fuzz_html(const char *text)
 {
@@ -212,6 +212,8 @@ fuzz_html(const char *text)
 	buf_add(&b, "", 1);
 	MUST(b.data != NULL && strpbrk(b.data, "<>\"'") == NULL);
 	for (p = b.data; *p != '\0'; text++) {
+		while ((unsigned char)*text < ' ' && *text != *p && *text != '\0')
+			text++;
 		for (i = 0; i < 5; i++)
 			if (strncmp(p, names[i], strlen(names[i])) == 0)
 				break;
@@ -219,6 +221,8 @@ fuzz_html(const char *text)
 		MUST(i < 5 || *p != '&');
 		p += i < 5 ? strlen(names[i]) : 1;
 	}
+	while ((unsigned char)*text < ' ' && *text != '\0')
+		text++;
 	MUST(*text == '\0');
 	buf_free(&b);
 }
