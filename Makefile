@@ -25,8 +25,22 @@ test: blogserve
 bench: blogserve
 	CC="$(CC)" sh .ci/bench
 
+# The rules of style that a machine can see.
+STYLE = \
+	function bad(what) { print FILENAME ":" NR ": " what; n++ } \
+	/^[ \t]*\#[ \t]*pragma|__attribute__/ { bad("made for one compiler") } \
+	/^static / && !/[(]|const/ && /[;={]/ && ++vars > 5 { \
+		bad("more than 5 variables at file scope") } \
+	/^[A-Za-z_].*[(]/ && !/^typedef/ { head = 1; name = $$0 } \
+	/^[{]/ { head = 0; start = NR } \
+	head && /;[ \t]*$$/ { bad("a forward declaration"); head = 0 } \
+	/^}/ && start { if (NR - start > 59 && name !~ /^options_parse/) \
+		bad("more than 60 lines: " name); start = 0 } \
+	END { if (NR > 7700) bad("more than 7700 lines"); exit n > 0 }
+
 # For those who change it: gcc or clang, mandoc, shellcheck and cppcheck.
 lint:
+	@awk '$(STYLE)' blogserve.c
 	$(CC) $(WARNINGS) -O2 -c -o /dev/null blogserve.c
 	$(CC) $(WARNINGS) -O2 -DPOSIX_ONLY -c -o /dev/null blogserve.c
 	! mandoc -T lint blogserve.1 | grep -v 'referenced manual not found'

@@ -2638,7 +2638,8 @@ static const char *const reload_js[] = {
     "      const part = /^bytes [1-9]/.test(r.headers.get('Content-Range'));\n"
     "      const all = r.status < 400 ? await r.text() : '';\n"
     "      const text = plain(part ? all.replace(/^[^\\n]*\\n(?=[^])/, '') : all);\n"
-    "      const end = pre.scrollTop + pre.clientHeight > pre.scrollHeight - 9;\n",
+    "      const end = !pre.told || pre.scrollTop + pre.clientHeight > pre.scrollHeight - 9;\n"
+    "      pre.told = true;\n",
     "      if (text != pre.textContent) pre.textContent = text;\n"
     "      if (end) pre.scrollTop = pre.scrollHeight;\n"
     "    } catch { }\n"
@@ -2666,7 +2667,7 @@ static const char *const reload_js[] = {
     "  // The page that stands for one that is being built.\n"
     "  function wait() {\n"
     "    const p = document.querySelector('p'), s = mine.state;\n"
-    "    words ?\?= p.textContent;\n"
+    "    words ||= p.textContent;\n"
     "    p.textContent = first().lost ?\n"
     "      'blogserve does not answer. This page goes on when it does.' :\n"
     "      !s || s.building < 0 ? words : `Build ${s.build} (${s.what}) has run for ` +\n"

@@ -1,93 +1,257 @@
 /*
- * refuse error syscall[,syscall ...] command [argument ...]
+ * A library that is preloaded (cc -shared -fPIC) and refuses calls to the program, not to
+ * what that executes:
  *
- * Runs a command to which the kernel refuses system calls with an error, as an older
- * kernel (ENOSYS) or the sandbox of a container (EPERM) does.
+ *	REFUSE=FILE		as the struct orders in FILE says, which may change at any time
+ *	REFUSE=ENOSYS:kind,...	these, always; or EPERM, ENOSPC, EMFILE
+ *
+ * It knows the calls by the names that are linked on Linux with glibc.
  */
 #define _GNU_SOURCE
+#include <sys/inotify.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
+#include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
-#include <stdio.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "refuse.h"
 
-/* Those that the headers may not know have the same number on every newer system. */
-static const struct { const char *name; long number; } calls[] = {
-	{ "accept4", SYS_accept4 }, { "close_range", 436 }, { "openat2", 437 },
-	{ "inotify_init1", SYS_inotify_init1 }, { "inotify_add_watch", SYS_inotify_add_watch },
-	{ "sendfile", SYS_sendfile }, { "renameat2", SYS_renameat2 }, { "prctl", SYS_prctl },
-	{ "landlock_create_ruleset", 444 }, { "landlock_add_rule", 445 },
-	{ "landlock_restrict_self", 446 }
-};
-enum { CALLS = sizeof calls / sizeof calls[0] };
+static struct orders *orders;
+static int always[KINDS];	/* the error */
+static pid_t parent;
 
-static const struct { const char *name; unsigned number; } errors[] = {
-	{ "EPERM", EPERM }, { "ENOSYS", ENOSYS }, { "ENOSPC", ENOSPC }, { "EMFILE", EMFILE }
-};
-enum { ERRORS = sizeof errors / sizeof errors[0] };
-
-/* The filter: load the number, compare it with each, allow all else. */
-static struct sock_filter filter[2 * CALLS + 2] = {
-	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))
-};
-static unsigned short length = 1;
-
+__attribute__((constructor))
 static void
-filter_add(struct sock_filter one)
+take_orders(void)
 {
-	filter[length++] = one;
+	static const struct { const char *name; int number; } errors[] = {
+		{ "ENOSYS:", ENOSYS }, { "EPERM:", EPERM }, { "ENOSPC:", ENOSPC }, { "EMFILE:", EMFILE }
+	};
+	const char *text = getenv("REFUSE"), *at;
+	size_t i;
+	int fd, k;
+
+	parent = getpid();
+	unsetenv("LD_PRELOAD");
+	if (text == NULL)
+		return;
+	for (i = 0; i < sizeof errors / sizeof errors[0]; i++)
+		for (k = 1; strncmp(text, errors[i].name, strlen(errors[i].name)) == 0 && k < KINDS; k++)
+			if ((at = strstr(text, kind_name[k])) != NULL && strchr(":,", at[-1]) != NULL &&
+			    strchr(",", at[strlen(kind_name[k])]) != NULL)
+				always[k] = errors[i].number;
+	if (text[0] == '/' && (fd = open(text, O_RDWR)) != -1) {
+		orders = mmap(NULL, sizeof *orders, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		if (orders == MAP_FAILED)
+			orders = NULL;
+		close(fd);
+	}
+	unsetenv("REFUSE");
+}
+
+/* The error that the call is refused with, or 0. */
+static int
+refused(int kind)
+{
+	if (always[kind] != 0)
+		return always[kind];
+	if (orders == NULL || orders->kind != kind || orders->times <= 0 ||
+	    (orders->who != ANYONE && (orders->who == PARENT) != (getpid() == parent)) ||
+	    __atomic_fetch_sub(&orders->skip, 1, __ATOMIC_SEQ_CST) > 0 ||
+	    __atomic_fetch_sub(&orders->times, 1, __ATOMIC_SEQ_CST) <= 0)
+		return 0;
+	__atomic_fetch_add(&orders->refused, 1, __ATOMIC_SEQ_CST);
+	return orders->error;
+}
+
+/* A call by its name: type, what it returns when refused, parameters, arguments. */
+#define CALL(kind, type, none, name, parameters, arguments)				\
+type name parameters									\
+{											\
+	static type (*real) parameters;							\
+	int e = refused(kind);								\
+											\
+	if (real == NULL)								\
+		*(void **)&real = dlsym(RTLD_NEXT, #name);				\
+	if (e != 0 && e != SHORT) {							\
+		errno = e;								\
+		return none;								\
+	}										\
+	return real arguments;								\
+}
+
+/* One that moves n bytes. */
+#define MOVE(kind, name, parameters, arguments)						\
+ssize_t name parameters									\
+{											\
+	static ssize_t (*real) parameters;						\
+	int e = refused(kind);								\
+											\
+	if (real == NULL)								\
+		*(void **)&real = dlsym(RTLD_NEXT, #name);				\
+	if (e != 0 && e != SHORT) {							\
+		errno = e;								\
+		return -1;								\
+	}										\
+	if (e == SHORT && n > 1)							\
+		n /= 2;									\
+	return real arguments;								\
+}
+
+#define OPENS(name)									\
+int name(const char *path, int flags, ...)						\
+{											\
+	va_list ap;									\
+	mode_t mode;									\
+											\
+	va_start(ap, flags);								\
+	mode = flags & O_CREAT ? va_arg(ap, mode_t) : 0;				\
+	va_end(ap);									\
+	return openat(AT_FDCWD, path, flags, mode);					\
 }
 
 static int
-filter_refuse(const char *name, unsigned error)
+open_at(int dir, const char *path, int flags, mode_t mode)
 {
-	const struct sock_filter refuse = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error);
-	int i;
+	int e = refused(OPEN), both = O_NOFOLLOW | O_DIRECTORY;
 
-	for (i = 0; i < CALLS && strcmp(name, calls[i].name) != 0; i++)
-		;
-	if (i == CALLS || length + 3 > 2 * CALLS + 2)
+	if (e != 0 && e != SHORT) {
+		errno = e;
 		return -1;
-	filter_add((struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)calls[i].number, 0, 1));
-	filter_add(refuse);
-	return 0;
+	}
+	if (orders != NULL && (orders->follow == 2 || (orders->follow == 1 && (flags & both) == both)))
+		flags &= ~O_NOFOLLOW;
+	return (int)syscall(SYS_openat, dir, path, flags, mode);
 }
 
+#define OPENS_AT(name)									\
+int name(int dir, const char *path, int flags, ...)					\
+{											\
+	va_list ap;									\
+	mode_t mode;									\
+											\
+	va_start(ap, flags);								\
+	mode = flags & O_CREAT ? va_arg(ap, mode_t) : 0;				\
+	va_end(ap);									\
+	return open_at(dir, path, flags, mode);						\
+}
+
+OPENS_AT(openat)
+OPENS_AT(openat64)
+OPENS(open)
+OPENS(open64)
+CALL(STAT, int, -1, fstat, (int fd, struct stat *st), (fd, st))
+CALL(STAT, int, -1, fstat64, (int fd, struct stat64 *st), (fd, st))
+CALL(STAT, int, -1, stat, (const char *p, struct stat *st), (p, st))
+CALL(STAT, int, -1, stat64, (const char *p, struct stat64 *st), (p, st))
+CALL(STAT, int, -1, lstat, (const char *p, struct stat *st), (p, st))
+CALL(STAT, int, -1, lstat64, (const char *p, struct stat64 *st), (p, st))
+CALL(STAT, int, -1, fstatat, (int d, const char *p, struct stat *st, int f), (d, p, st, f))
+CALL(STAT, int, -1, fstatat64, (int d, const char *p, struct stat64 *st, int f), (d, p, st, f))
+MOVE(READ, read, (int fd, void *p, size_t n), (fd, p, n))
+MOVE(READ, recv, (int fd, void *p, size_t n, int f), (fd, p, n, f))
+MOVE(PREAD, pread, (int fd, void *p, size_t n, off_t at), (fd, p, n, at))
+MOVE(PREAD, pread64, (int fd, void *p, size_t n, off64_t at), (fd, p, n, at))
+MOVE(WRITE, write, (int fd, const void *p, size_t n), (fd, p, n))
+MOVE(WRITE, send, (int fd, const void *p, size_t n, int f), (fd, p, n, f))
+CALL(WRITEV, ssize_t, -1, writev, (int fd, const struct iovec *v, int n), (fd, v, e == SHORT ? 1 : n))
+CALL(OPENDIR, DIR *, NULL, opendir, (const char *p), (p))
+CALL(OPENDIR, DIR *, NULL, fdopendir, (int fd), (fd))
+CALL(READDIR, struct dirent *, NULL, readdir, (DIR *d), (d))
+CALL(READDIR, struct dirent64 *, NULL, readdir64, (DIR *d), (d))
+CALL(FORK, pid_t, -1, fork, (void), ())
+CALL(PIPE, int, -1, pipe, (int p[2]), (p))
+CALL(PIPE, int, -1, pipe2, (int p[2], int f), (p, f))
+CALL(PIPE, int, -1, socketpair, (int d, int t, int r, int p[2]), (d, t, r, p))
+CALL(POLL, int, -1, poll, (struct pollfd *p, nfds_t n, int ms), (p, n, ms))
+CALL(ACCEPT, int, -1, accept, (int fd, struct sockaddr *a, socklen_t *n), (fd, a, n))
+CALL(ACCEPT, int, -1, accept4, (int fd, struct sockaddr *a, socklen_t *n, int f), (fd, a, n, f))
+MOVE(SENDFILE, sendfile, (int to, int from, off_t *at, size_t n), (to, from, at, n))
+MOVE(SENDFILE, sendfile64, (int to, int from, off64_t *at, size_t n), (to, from, at, n))
+CALL(RENAME, int, -1, rename, (const char *a, const char *b), (a, b))
+CALL(RENAME, int, -1, renameat, (int c, const char *a, int d, const char *b), (c, a, d, b))
+CALL(MKDIR, int, -1, mkdir, (const char *p, mode_t m), (p, m))
+CALL(MKDIR, int, -1, mkdirat, (int d, const char *p, mode_t m), (d, p, m))
+CALL(NOTIFY, int, -1, inotify_init1, (int f), (f))
+CALL(WATCH, int, -1, inotify_add_watch, (int fd, const char *p, uint32_t m), (fd, p, m))
+CALL(CLOSE_RANGE, int, -1, close_range, (unsigned a, unsigned b, int f), (a, b, f))
+
 int
-main(int argc, char **argv)
+prctl(int option, ...)
 {
-	const struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-	struct sock_fprog program;
-	char *name;
+	int e = refused(PRCTL);
+	long a[4];
+	va_list ap;
+
+	va_start(ap, option);
+	a[0] = va_arg(ap, long), a[1] = va_arg(ap, long), a[2] = va_arg(ap, long), a[3] = va_arg(ap, long);
+	va_end(ap);
+	if (e == 0)
+		return (int)syscall(SYS_prctl, option, a[0], a[1], a[2], a[3]);
+	errno = e;
+	return -1;
+}
+
+/* What has no function in libc; by that, system calls of the numbers of newer ones. */
+long
+syscall(long number, ...)
+{
+	static long (*real)(long, ...);
+	int e = refused(number >= 444 && number <= 446 ? LANDLOCK : number == 436 ? CLOSE_RANGE : NONE);
+	long a[6];
+	va_list ap;
 	int i;
 
-	if (argc < 4)
-		goto usage;
-	for (i = 0; i < ERRORS && strcmp(argv[1], errors[i].name) != 0; i++)
-		;
-	if (i == ERRORS)
-		goto usage;
-	for (name = strtok(argv[2], ","); name != NULL; name = strtok(NULL, ","))
-		if (filter_refuse(name, errors[i].number) == -1)
-			goto usage;
-	filter_add(allow);
-	program.len = length;
-	program.filter = filter;
-	/* Without the privilege to filter what may gain others, that must be given up. */
-	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == -1 &&
-	    (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
-	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == -1)) {
-		perror("refuse: seccomp");
-		return 125;
-	}
-	execvp(argv[3], argv + 3);
-	perror(argv[3]);
-	return 127;
-usage:
-	fputs("usage: refuse error syscall[,syscall ...] command [argument ...]\n", stderr);
-	return 2;
+	va_start(ap, number);
+	for (i = 0; i < 6; i++)
+		a[i] = va_arg(ap, long);
+	va_end(ap);
+	if (real == NULL)
+		*(void **)&real = dlsym(RTLD_NEXT, "syscall");
+	if (e == 0)
+		return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+	errno = e;
+	return -1;
+}
+
+/* dlsym itself may ask for memory. */
+void *__libc_malloc(size_t);
+void *__libc_calloc(size_t, size_t);
+void *__libc_realloc(void *, size_t);
+
+static void *
+given(void *p)
+{
+	if (p == NULL)
+		errno = ENOMEM;
+	return p;
+}
+
+void *
+malloc(size_t n)
+{
+	return given(refused(MEMORY) ? NULL : __libc_malloc(n));
+}
+
+void *
+calloc(size_t n, size_t size)
+{
+	return given(refused(MEMORY) ? NULL : __libc_calloc(n, size));
+}
+
+void *
+realloc(void *p, size_t n)
+{
+	return given(refused(MEMORY) ? NULL : __libc_realloc(p, n));
 }

@@ -8,29 +8,21 @@
  * storm run SOURCE OUTSIDE SEED OPERATIONS WRITERS
  *	So many processes do random things to SOURCE, and to OUTSIDE unless that is "-".
  *	With STORM_RESTORE set some files and directories get back what they had.
- * storm opened PATH SECONDS
- *	Prints how often PATH was opened within the next SECONDS.
  * storm map PATH TEXT
  *	Writes TEXT to the begin of the file by a shared mapping.
  * storm levels PATH N
  *	Makes directories "d" below PATH, N levels deep, and a file in the last one.
  * storm again PATH
  *	Deletes a directory and makes it again, at once: it often has its old inode then.
- * storm socket PATH
- *	Makes a socket.
  */
 #define _GNU_SOURCE
-#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -506,7 +498,9 @@ operate(void)
 		link_somewhere(a);
 		break;
 	case 19:
-		if (below(2) == 0)
+		if (below(8) == 0)
+			mkfifo(a, 0644);	/* to be opened by nobody who would wait */
+		else if (below(2) == 0)
 			chmod(a, below(2) ? 0600 : 0644);
 		else {
 			random_file(b);
@@ -547,24 +541,6 @@ run(uint64_t first, uint32_t operations, uint32_t writers)
 /* --- for single cases --- */
 
 static int
-opened(const char *path, int seconds)
-{
-	char buf[4096];
-	struct pollfd p;
-	int count = 0;
-
-	p.fd = inotify_init1(IN_NONBLOCK);
-	p.events = POLLIN;
-	if (inotify_add_watch(p.fd, path, IN_OPEN) == -1)
-		die(path);
-	pause_ms((uint32_t)seconds * 1000);
-	while (poll(&p, 1, 0) == 1 && read(p.fd, buf, sizeof(buf)) > 0)
-		count++;
-	printf("%d\n", count);
-	return 0;
-}
-
-static int
 map(const char *path, const char *text)
 {
 	int fd = open(path, O_RDWR);
@@ -590,20 +566,6 @@ levels(const char *path, int n)
 	return 0;
 }
 
-static int
-socket_made(const char *path)
-{
-	struct sockaddr_un sa;
-	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-
-	memset(&sa, 0, sizeof(sa));
-	sa.sun_family = AF_UNIX;
-	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
-	if (fd == -1 || bind(fd, (struct sockaddr *)&sa, sizeof(sa)) == -1)
-		die(path);
-	return 0;
-}
-
 int
 main(int argc, char **argv)
 {
@@ -615,16 +577,12 @@ main(int argc, char **argv)
 		return run((uint64_t)atoll(argv[4]), (uint32_t)atoi(argv[5]),
 		    (uint32_t)atoi(argv[6]));
 	}
-	if (argc == 4 && strcmp(argv[1], "opened") == 0)
-		return opened(argv[2], atoi(argv[3]));
 	if (argc == 4 && strcmp(argv[1], "map") == 0)
 		return map(argv[2], argv[3]);
 	if (argc == 4 && strcmp(argv[1], "levels") == 0)
 		return levels(argv[2], atoi(argv[3]));
 	if (argc == 3 && strcmp(argv[1], "again") == 0)
 		return rmdir(argv[2]) != 0 || mkdir(argv[2], 0755) != 0;
-	if (argc == 3 && strcmp(argv[1], "socket") == 0)
-		return socket_made(argv[2]);
-	fprintf(stderr, "usage: storm site | run | opened | map | levels | again | socket ...\n");
+	fprintf(stderr, "usage: storm site | run | map | levels | again ...\n");
 	return 2;
 }
