@@ -774,7 +774,9 @@ buf_puts(struct buf *b, const char *s)
 	buf_add(b, s, strlen(s));
 }
 
-/* Append several strings; NULL ends them. */
+#define END	((const char *)NULL)
+
+/* Append several strings; END ends them. */
 static void
 buf_join(struct buf *b, ...)
 {
@@ -3331,7 +3333,7 @@ page_begin(struct server *sv, struct reply *r, const char *title,
 	buf_join(b, "<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
 	    "<meta name=\"viewport\" content=\"width=device-width\">\n",
 	    r->status == 503 ? "<noscript><meta http-equiv=\"refresh\" "
-	    "content=\"1\"></noscript>\n" : "", style, NULL);
+	    "content=\"1\"></noscript>\n" : "", style, END);
 	html_put(b, "<title>%</title>\n<h1>%</h1>\n", title, title);
 }
 
@@ -3492,7 +3494,7 @@ error_explain(struct server *sv, const struct reply *r)
 		html_put(b, "<p>There is no page <code>%/%</code> here.</p>\n"
 		    "<p><a href=\"%/\">Home</a></p>\n", prefix, path, prefix);
 	else if (text != NULL)
-		buf_join(b, "<p>", text, "</p>\n", NULL);
+		buf_join(b, "<p>", text, "</p>\n", END);
 }
 
 /* The one place that makes error replies: the body is server.page. */
@@ -3629,7 +3631,7 @@ listing_reply(struct server *sv, struct reply *r)
 	buf_join(&sv->page, "<table>\n<tr><th scope=\"col\">Name</th><th "
 	    "scope=\"col\">Size</th><th scope=\"col\">Modified</th></tr>\n",
 	    *path != '\0' ? "<tr><td><a href=\"../\">../</a></td><td></td>"
-	    "<td></td></tr>\n" : "", NULL);
+	    "<td></td></tr>\n" : "", END);
 	for (i = status = 0; i < n; free(list[i++]))
 		if (status == 0)
 			status = listing_add(sv, fd, list[i]->d_name);
@@ -3842,8 +3844,8 @@ line_length(const char *text, size_t n)
 {
 	size_t i;
 
-	for (i = 0; i < n && i < LOG_MAX && text[i] != '\r' &&
-	    text[i] != '\n'; i++)
+	n = n < LOG_MAX ? n : LOG_MAX;
+	for (i = 0; i < n && text[i] != '\r' && text[i] != '\n'; i++)
 		;
 	return i;
 }
@@ -3948,13 +3950,13 @@ reply_head(struct buf *out, const struct reply *r, const struct server *sv,
 	    r->status == 405 ? "Allow: GET, HEAD\r\n" : "",
 	    r->status == 503 ? "Retry-After: 1\r\n" : "",
 	    f != NULL ? "Vary: Accept-Encoding, Sec-Fetch-Dest\r\n" : "",
-	    NULL);
+	    END);
 	if (r->location != NULL)
-		buf_join(out, "Location: ", r->location, "\r\n", NULL);
+		buf_join(out, "Location: ", r->location, "\r\n", END);
 	if (validated)		/* no later than Date (RFC 9110, 8.8.2.1) */
 		buf_join(out, "Last-Modified: ", f->validators.date[0] == '\0' ?
 		    sv->date : f->validators.date, "\r\nETag: ",
-		    f->validators.etag, "\r\nAccept-Ranges: bytes\r\n", NULL);
+		    f->validators.etag, "\r\nAccept-Ranges: bytes\r\n", END);
 	if (r->status == 304) {
 		buf_puts(out, "\r\n");
 		return;
@@ -3964,7 +3966,7 @@ reply_head(struct buf *out, const struct reply *r, const struct server *sv,
 	buf_join(out, "Content-Type: ", type, utf8 ? "; charset=utf-8" : "",
 	    r->type != NULL ? "\r\nX-Content-Type-Options: nosniff\r\n" :
 	    "\r\n", r->encoding != NULL ? "Content-Encoding: gzip\r\n" : "",
-	    r->stream ? "X-Accel-Buffering: no\r\n" : "", NULL);
+	    r->stream ? "X-Accel-Buffering: no\r\n" : "", END);
 	if (!r->stream)
 		buf_printf(out, "Content-Length: %jd\r\n", (intmax_t)length);
 	if (r->status == 206)
