@@ -4158,10 +4158,11 @@ static bool
 conn_input(struct server *sv, struct conn *c)
 {
 	size_t have = buf_left(&c->in), len;
-	const char *in = c->in.data + c->in.at;
+	const char *in;
 
 	if (have == 0)
 		return false;
+	in = c->in.data + c->in.at;
 	if ((len = head_length(in, have)) > 0) {
 		memcpy(sv->head, in, len);
 		sv->head[len] = '\0';
@@ -4196,7 +4197,7 @@ conn_send(struct server *sv, struct conn *c, size_t *size)
 	struct iovec v[2];
 	size_t out = buf_left(&c->out), n;
 	ssize_t r;
-	int count = 1;
+	int count = 0;
 
 	if (c->left > 0 && c->file->fd != -1 && out > 0) {
 		*size = out;
@@ -4220,8 +4221,11 @@ conn_send(struct server *sv, struct conn *c, size_t *size)
 			return errno = EIO, -1;
 		out = buf_left(&c->out);
 	}
-	v[0].iov_base = c->out.data + c->out.at;
-	v[0].iov_len = *size = out;
+	if (out > 0) {
+		v[count].iov_base = c->out.data + c->out.at;
+		v[count++].iov_len = out;
+	}
+	*size = out;
 	if (c->left > 0 && c->file->fd == -1) {
 		v[count].iov_base = c->file->data + c->at;
 		v[count++].iov_len = (size_t)c->left;
