@@ -75,8 +75,11 @@ refused(int kind)
 	return orders->error;
 }
 
-/* A call by its name: type, what it returns when refused, parameters, arguments. */
-#define CALL(kind, type, none, name, parameters, arguments)				\
+/*
+ * A call by its name: type, what it returns when refused, parameters, arguments, and what
+ * halves it.
+ */
+#define CALL(kind, type, none, name, parameters, arguments, half)			\
 type name parameters									\
 {											\
 	static type (*real) parameters;							\
@@ -84,41 +87,13 @@ type name parameters									\
 											\
 	if (real == NULL)								\
 		*(void **)&real = dlsym(RTLD_NEXT, #name);				\
-	if (e != 0 && e != SHORT) {							\
+	if (e == SHORT) {								\
+		half;									\
+	} else if (e != 0) {								\
 		errno = e;								\
 		return none;								\
 	}										\
 	return real arguments;								\
-}
-
-/* One that moves n bytes. */
-#define MOVE(kind, name, parameters, arguments)						\
-ssize_t name parameters									\
-{											\
-	static ssize_t (*real) parameters;						\
-	int e = refused(kind);								\
-											\
-	if (real == NULL)								\
-		*(void **)&real = dlsym(RTLD_NEXT, #name);				\
-	if (e != 0 && e != SHORT) {							\
-		errno = e;								\
-		return -1;								\
-	}										\
-	if (e == SHORT && n > 1)							\
-		n /= 2;									\
-	return real arguments;								\
-}
-
-#define OPENS(name)									\
-int name(const char *path, int flags, ...)						\
-{											\
-	va_list ap;									\
-	mode_t mode;									\
-											\
-	va_start(ap, flags);								\
-	mode = flags & O_CREAT ? va_arg(ap, mode_t) : 0;				\
-	va_end(ap);									\
-	return openat(AT_FDCWD, path, flags, mode);					\
 }
 
 static int
@@ -135,8 +110,8 @@ open_at(int dir, const char *path, int flags, mode_t mode)
 	return (int)syscall(SYS_openat, dir, path, flags, mode);
 }
 
-#define OPENS_AT(name)									\
-int name(int dir, const char *path, int flags, ...)					\
+#define OPENS(name, dir, parameters)							\
+int name parameters									\
 {											\
 	va_list ap;									\
 	mode_t mode;									\
@@ -147,45 +122,45 @@ int name(int dir, const char *path, int flags, ...)					\
 	return open_at(dir, path, flags, mode);						\
 }
 
-OPENS_AT(openat)
-OPENS_AT(openat64)
-OPENS(open)
-OPENS(open64)
-CALL(STAT, int, -1, fstat, (int fd, struct stat *st), (fd, st))
-CALL(STAT, int, -1, fstat64, (int fd, struct stat64 *st), (fd, st))
-CALL(STAT, int, -1, stat, (const char *p, struct stat *st), (p, st))
-CALL(STAT, int, -1, stat64, (const char *p, struct stat64 *st), (p, st))
-CALL(STAT, int, -1, lstat, (const char *p, struct stat *st), (p, st))
-CALL(STAT, int, -1, lstat64, (const char *p, struct stat64 *st), (p, st))
-CALL(STAT, int, -1, fstatat, (int d, const char *p, struct stat *st, int f), (d, p, st, f))
-CALL(STAT, int, -1, fstatat64, (int d, const char *p, struct stat64 *st, int f), (d, p, st, f))
-MOVE(READ, read, (int fd, void *p, size_t n), (fd, p, n))
-MOVE(READ, recv, (int fd, void *p, size_t n, int f), (fd, p, n, f))
-MOVE(PREAD, pread, (int fd, void *p, size_t n, off_t at), (fd, p, n, at))
-MOVE(PREAD, pread64, (int fd, void *p, size_t n, off64_t at), (fd, p, n, at))
-MOVE(WRITE, write, (int fd, const void *p, size_t n), (fd, p, n))
-MOVE(WRITE, send, (int fd, const void *p, size_t n, int f), (fd, p, n, f))
-CALL(WRITEV, ssize_t, -1, writev, (int fd, const struct iovec *v, int n), (fd, v, e == SHORT ? 1 : n))
-CALL(OPENDIR, DIR *, NULL, opendir, (const char *p), (p))
-CALL(OPENDIR, DIR *, NULL, fdopendir, (int fd), (fd))
-CALL(READDIR, struct dirent *, NULL, readdir, (DIR *d), (d))
-CALL(READDIR, struct dirent64 *, NULL, readdir64, (DIR *d), (d))
-CALL(FORK, pid_t, -1, fork, (void), ())
-CALL(PIPE, int, -1, pipe, (int p[2]), (p))
-CALL(PIPE, int, -1, pipe2, (int p[2], int f), (p, f))
-CALL(PIPE, int, -1, socketpair, (int d, int t, int r, int p[2]), (d, t, r, p))
-CALL(POLL, int, -1, poll, (struct pollfd *p, nfds_t n, int ms), (p, n, ms))
-CALL(ACCEPT, int, -1, accept, (int fd, struct sockaddr *a, socklen_t *n), (fd, a, n))
-CALL(ACCEPT, int, -1, accept4, (int fd, struct sockaddr *a, socklen_t *n, int f), (fd, a, n, f))
-MOVE(SENDFILE, sendfile, (int to, int from, off_t *at, size_t n), (to, from, at, n))
-MOVE(SENDFILE, sendfile64, (int to, int from, off64_t *at, size_t n), (to, from, at, n))
-CALL(RENAME, int, -1, rename, (const char *a, const char *b), (a, b))
-CALL(RENAME, int, -1, renameat, (int c, const char *a, int d, const char *b), (c, a, d, b))
-CALL(MKDIR, int, -1, mkdir, (const char *p, mode_t m), (p, m))
-CALL(MKDIR, int, -1, mkdirat, (int d, const char *p, mode_t m), (d, p, m))
-CALL(NOTIFY, int, -1, inotify_init1, (int f), (f))
-CALL(WATCH, int, -1, inotify_add_watch, (int fd, const char *p, uint32_t m), (fd, p, m))
-CALL(CLOSE_RANGE, int, -1, close_range, (unsigned a, unsigned b, int f), (a, b, f))
+OPENS(open, AT_FDCWD, (const char *path, int flags, ...))
+OPENS(open64, AT_FDCWD, (const char *path, int flags, ...))
+OPENS(openat, dir, (int dir, const char *path, int flags, ...))
+OPENS(openat64, dir, (int dir, const char *path, int flags, ...))
+CALL(STAT, int, -1, fstat, (int fd, struct stat *st), (fd, st), )
+CALL(STAT, int, -1, fstat64, (int fd, struct stat64 *st), (fd, st), )
+CALL(STAT, int, -1, stat, (const char *p, struct stat *st), (p, st), )
+CALL(STAT, int, -1, stat64, (const char *p, struct stat64 *st), (p, st), )
+CALL(STAT, int, -1, lstat, (const char *p, struct stat *st), (p, st), )
+CALL(STAT, int, -1, lstat64, (const char *p, struct stat64 *st), (p, st), )
+CALL(STAT, int, -1, fstatat, (int d, const char *p, struct stat *st, int f), (d, p, st, f), )
+CALL(STAT, int, -1, fstatat64, (int d, const char *p, struct stat64 *st, int f), (d, p, st, f), )
+CALL(READ, ssize_t, -1, read, (int fd, void *p, size_t n), (fd, p, n), n -= n / 2)
+CALL(READ, ssize_t, -1, recv, (int fd, void *p, size_t n, int f), (fd, p, n, f), n -= n / 2)
+CALL(PREAD, ssize_t, -1, pread, (int fd, void *p, size_t n, off_t at), (fd, p, n, at), n -= n / 2)
+CALL(PREAD, ssize_t, -1, pread64, (int fd, void *p, size_t n, off64_t at), (fd, p, n, at), n -= n / 2)
+CALL(WRITE, ssize_t, -1, write, (int fd, const void *p, size_t n), (fd, p, n), n -= n / 2)
+CALL(WRITE, ssize_t, -1, send, (int fd, const void *p, size_t n, int f), (fd, p, n, f), n -= n / 2)
+CALL(WRITEV, ssize_t, -1, writev, (int fd, const struct iovec *v, int n), (fd, v, n), n = 1)
+CALL(OPENDIR, DIR *, NULL, opendir, (const char *p), (p), )
+CALL(OPENDIR, DIR *, NULL, fdopendir, (int fd), (fd), )
+CALL(READDIR, struct dirent *, NULL, readdir, (DIR *d), (d), )
+CALL(READDIR, struct dirent64 *, NULL, readdir64, (DIR *d), (d), )
+CALL(FORK, pid_t, -1, fork, (void), (), )
+CALL(PIPE, int, -1, pipe, (int p[2]), (p), )
+CALL(PIPE, int, -1, pipe2, (int p[2], int f), (p, f), )
+CALL(PIPE, int, -1, socketpair, (int d, int t, int r, int p[2]), (d, t, r, p), )
+CALL(POLL, int, -1, poll, (struct pollfd *p, nfds_t n, int ms), (p, n, ms), )
+CALL(ACCEPT, int, -1, accept, (int fd, struct sockaddr *a, socklen_t *n), (fd, a, n), )
+CALL(ACCEPT, int, -1, accept4, (int fd, struct sockaddr *a, socklen_t *n, int f), (fd, a, n, f), )
+CALL(SENDFILE, ssize_t, -1, sendfile, (int to, int from, off_t *at, size_t n), (to, from, at, n), n -= n / 2)
+CALL(SENDFILE, ssize_t, -1, sendfile64, (int to, int from, off64_t *at, size_t n), (to, from, at, n), n -= n / 2)
+CALL(RENAME, int, -1, rename, (const char *a, const char *b), (a, b), )
+CALL(RENAME, int, -1, renameat, (int c, const char *a, int d, const char *b), (c, a, d, b), )
+CALL(MKDIR, int, -1, mkdir, (const char *p, mode_t m), (p, m), )
+CALL(MKDIR, int, -1, mkdirat, (int d, const char *p, mode_t m), (d, p, m), )
+CALL(NOTIFY, int, -1, inotify_init1, (int f), (f), )
+CALL(WATCH, int, -1, inotify_add_watch, (int fd, const char *p, uint32_t m), (fd, p, m), )
+CALL(CLOSE_RANGE, int, -1, close_range, (unsigned a, unsigned b, int f), (a, b, f), )
 
 int
 prctl(int option, ...)

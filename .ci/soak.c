@@ -11,8 +11,6 @@
  *	one; every answer must be one, every page whole, and no answer may hold SECRET.
  * soak check PATH:LINES FILE
  *	Whether the file is a whole page; prints its version.
- * soak server PID PORT PATH
- *	Kills the server; prints the microseconds till PATH is answered again.
  *
  * A page is so many lines of "VERSION.BUILD PATH LINE of LINES" and 60 times x; blogserve
  * may have put its script in front.
@@ -605,8 +603,10 @@ request_make(char *text, size_t max, struct page **page)
 	return len;
 }
 
-/* One answer after the other as they must be, as far as can be told from outside.  Those
- * who say more when they are answered may lose what they have not read. */
+/*
+ * One answer after the other as they must be, as far as can be told from outside.  Those
+ * who say more when they are answered may lose what they have not read.
+ */
 static void
 answers_check(const char *got, size_t len, const char *request, size_t request_len, int losable)
 {
@@ -942,10 +942,6 @@ main(int argc, char **argv)
 		if ((why = page_check(&pages[0], text, (size_t)v, &v, &b)) != NULL)
 			fail("%s", why);
 		printf("%ld.%ld\n", v, b);
-	} else if (strcmp(mode, "server") == 0 && argc == 5) {
-		pid = (pid_t)atol(argv[2]);
-		port = atoi(argv[3]);
-		printf("%ld\n", kill_server(argv[4]));
 	} else if (strcmp(mode, "throw") == 0 && argc > 5) {
 		port = atoi(argv[2]);
 		seed = strtoul(argv[4], NULL, 10);

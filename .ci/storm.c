@@ -8,15 +8,8 @@
  * storm run SOURCE OUTSIDE SEED OPERATIONS WRITERS
  *	So many processes do random things to SOURCE, and to OUTSIDE unless that is "-".
  *	With STORM_RESTORE set some files and directories get back what they had.
- * storm map PATH TEXT
- *	Writes TEXT to the begin of the file by a shared mapping.
- * storm levels PATH N
- *	Makes directories "d" below PATH, N levels deep, and a file in the last one.
- * storm again PATH
- *	Deletes a directory and makes it again, at once: it often has its old inode then.
  */
 #define _GNU_SOURCE
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -538,34 +531,6 @@ run(uint64_t first, uint32_t operations, uint32_t writers)
 	return 0;
 }
 
-/* --- for single cases --- */
-
-static int
-map(const char *path, const char *text)
-{
-	int fd = open(path, O_RDWR);
-	char *p;
-
-	if (fd == -1 || (p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)) ==
-	    MAP_FAILED)
-		die(path);
-	close(fd);
-	memcpy(p, text, strlen(text));
-	return munmap(p, 4096);
-}
-
-static int
-levels(const char *path, int n)
-{
-	if (chdir(path) == -1)
-		die(path);
-	while (n-- > 0)
-		if (mkdir("d", 0755) == -1 || chdir("d") == -1)
-			die("d");
-	put("f", O_CREAT | O_TRUNC, 10);
-	return 0;
-}
-
 int
 main(int argc, char **argv)
 {
@@ -577,12 +542,6 @@ main(int argc, char **argv)
 		return run((uint64_t)atoll(argv[4]), (uint32_t)atoi(argv[5]),
 		    (uint32_t)atoi(argv[6]));
 	}
-	if (argc == 4 && strcmp(argv[1], "map") == 0)
-		return map(argv[2], argv[3]);
-	if (argc == 4 && strcmp(argv[1], "levels") == 0)
-		return levels(argv[2], atoi(argv[3]));
-	if (argc == 3 && strcmp(argv[1], "again") == 0)
-		return rmdir(argv[2]) != 0 || mkdir(argv[2], 0755) != 0;
-	fprintf(stderr, "usage: storm site | run | map | levels | again ...\n");
+	fprintf(stderr, "usage: storm site | run ...\n");
 	return 2;
 }
