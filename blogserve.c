@@ -5008,14 +5008,19 @@ changes_clear(struct changes *ch)
 }
 
 /*
- * Whether the latest build ran at a time that a file system wrote down; or
- * when we heard of it, where their clocks are not ours.
+ * Whether the latest build ran at a time that a file system wrote down, some
+ * of them in whole seconds; or when we heard of it, where their clocks are
+ * not ours.
  */
 static bool
 is_built(const struct watch *w, const struct timespec *t)
 {
+	struct timespec began = w->ran.began;
+
+	if (t->tv_nsec == 0)
+		began.tv_nsec = 0;
 	return w->look.built || (w->ran.number > 0 &&
-	    !is_later(&w->ran.began, t) && !is_later(t, &w->ran.ended));
+	    !is_later(&began, t) && !is_later(t, &w->ran.ended));
 }
 
 /*

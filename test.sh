@@ -4843,6 +4843,83 @@ t_finds_out_that_a_port_is_taken_on_all_addresses() {
 	done
 }
 
+# --- what readers of the source found ---
+
+t_shows_no_path_of_another_client_on_a_page() {
+	start
+	has 'its own' "$(get /private/plan/of/somebody)" private/plan
+	for path in /.x /a/.b /%2f '/a%'; do
+		lacks "the page for $path" "$(get $path)" plan
+	done
+}
+
+t_serves_nothing_hidden_in_the_place_of_the_log() {
+	blog 'echo printed; cat src/post >site/a.txt'
+	is 'the page' "$(get /a.txt)" one
+	echo hidden >site/.gz
+	is 'the log' "$(get -H 'Accept-Encoding: gzip' /.blogserve/log)" printed
+}
+
+t_names_no_change_to_a_build_after_one_that_failed() {
+	blog 'echo "[$(echo $BLOGSERVE_CHANGED)]" >>"$dir/changed"; [ ! -e src/fail ]'
+	wait_for built 1
+	put src/fail now
+	wait_for built 2
+	rm src/fail
+	put src/post two
+	wait_for built 3
+	wait_for at_rest
+	put src/post three
+	wait_for says "$dir/changed" '[src/post]'
+	is 'after the failed one' "$(sed -n 3p "$dir/changed")" '[]'
+}
+
+t_ends_though_nobody_reads_what_builds_print() {
+	put src/post one
+	mkdir site
+	mkfifo "$dir/pipe"
+	{ IFS=$newline; set -f
+	exec "$helper" run $program -p 0 -d site -w src '"$helper" fill 800000 x; cat src/post >site/a.txt'; } \
+	    >"$dir/url" 2<>"$dir/pipe" </dev/null &
+	pid=$!
+	note "$pid"
+	wait_for [ -s "$dir/url" ]
+	url=$(cat "$dir/url")
+	wait_for page_has /a.txt one
+	kill -TERM "$pid"
+	within 4000 dead "$pid"
+	gone
+	is 'exit status' "$rc" 0
+}
+
+t_follows_no_links_that_lead_to_themselves() {
+	for i in $(many 150); do
+		put "src/$i/post" $i
+		ln -s x "src/$i/x"
+		ln -s ../$i/y "src/$i/y"
+	done
+	blog 'cat src/post >site/a.txt'
+	is 'at first' "$(get /a.txt)" one
+	put src/post two
+	within 2000 page_has /a.txt two
+	for i in 1 2 3; do
+		put src/$i/post again
+	done
+	wait_for built 3
+	ends INT
+}
+
+t_says_of_no_save_that_builds_made_it() {
+	blog 'echo "$BLOGSERVE_BUILD" >>"$dir/started"; "$helper" nap 60; cat src/post >site/a.txt'
+	shows two
+	for i in $(many 11); do
+		wait_for started $((i + 1))
+		put src/post "text $i"
+	done
+	wait_for page_has /a.txt 'text 11'
+	lacks 'what it said' "$(cat "$err")" '-x'
+}
+
 sentence() { # name
 	printf '%s\n' "${1#t_}" | tr _ ' '
 }
