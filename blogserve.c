@@ -5008,19 +5008,16 @@ changes_clear(struct changes *ch)
 }
 
 /*
- * Whether the latest build ran at a time that a file system wrote down, some
- * of them in whole seconds; or when we heard of it, where their clocks are
- * not ours.
+ * Whether the latest build did what is looked at: it was heard of while that
+ * ran or, in a scan, a file system wrote down such a time.
  */
 static bool
 is_built(const struct watch *w, const struct timespec *t)
 {
-	struct timespec began = w->ran.began;
-
-	if (t->tv_nsec == 0)
-		began.tv_nsec = 0;
-	return w->look.built || (w->ran.number > 0 &&
-	    !is_later(&began, t) && !is_later(t, &w->ran.ended));
+	if (w->notify != -1 && !w->look.scan)
+		return w->look.built;
+	return w->ran.number > 0 && !is_later(&w->ran.began, t) &&
+	    !is_later(t, &w->ran.ended);
 }
 
 /*
@@ -5328,7 +5325,6 @@ dir_open_node(struct watch *w, struct node *n, const struct stat *st)
 		free(d);
 		return NULL;
 	}
-	d->built = w->look.built;
 	return n->dir = d;
 }
 
@@ -5514,6 +5510,7 @@ node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
 		n->dir->ino = st->st_ino;
 		n->dir->item.hash = dir_hash(st->st_dev, st->st_ino);
 		table_add(&w->dirs, &n->dir->item);
+		n->dir->built = is_built(w, &st->st_ctim);
 		dir_mark(w, n->dir, HEARD);
 		w->looking = true;
 	}
@@ -5529,6 +5526,7 @@ node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
 	}
 	if (dir_open_node(w, n, st) == NULL)
 		return;
+	n->dir->built = is_built(w, &st->st_ctim);
 	n->passage = is_passage(w, st);
 	dir_mark(w, n->dir, w->look.scan ? SCANNED : HEARD);
 }
