@@ -4843,6 +4843,18 @@ t_finds_out_that_a_port_is_taken_on_all_addresses() {
 	done
 }
 
+# A line that is lost in the program's source would end live reload without a sign.
+t_sends_the_whole_of_its_script() {
+	start
+	get /.blogserve/reload.js >script.js
+	is 'its first line' "$(sed -n 1p script.js)" '(() => {'
+	is 'its last line' "$(sed -n '$p' script.js)" '})();'
+	for pair in '{ }' '( )'; do
+		is "each ${pair% *} has its ${pair#* }" "$(tr -dc "${pair% *}" <script.js | wc -c)" "$(tr -dc "${pair#* }" <script.js | wc -c)"
+	done
+	! grep -e '# \|[?][?]' script.js || fail 'a trigraph'
+}
+
 # --- what readers of the source found ---
 
 t_shows_no_path_of_another_client_on_a_page() {
