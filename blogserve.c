@@ -3136,7 +3136,7 @@ file_make(struct server *sv, int fd, const char *name, const struct stat *st)
 		snprintf(f->validators.etag, sizeof(f->validators.etag),
 		    "\"%jx-%jx\"", (uintmax_t)f->stamp, (uintmax_t)f->size);
 		f->validators.modified = st->st_mtim.tv_sec;
-		if (st->st_mtim.tv_sec < sv->clock.tv_sec)
+		if (st->st_mtim.tv_sec <= sv->clock.tv_sec)
 			date_format(f->validators.date, st->st_mtim.tv_sec);
 	}
 	if (f->type == NULL || strcmp(f->type, "text/html") != 0)

@@ -3467,6 +3467,16 @@ t_sends_all_even_to_a_client_that_says_more_or_when_it_leaves() {
 	is 'length' "$(sed '1,/^.$/d' "$dir/answer" | bytes)" 20000000
 }
 
+t_says_the_same_date_of_a_file_a_second_later() {
+	hello
+	tag_of /a.txt >/dev/null
+	date=$(answer Last-Modified /a.txt)
+	nap 600
+	is 'its date' "$(answer Last-Modified /a.txt)" "$date"
+	nap 600
+	is 'its date later' "$(answer Last-Modified /a.txt)" "$date"
+}
+
 t_answers_HEAD_like_GET_without_a_body() {
 	hello
 	is 'length' "$(answer Content-Length -X HEAD /a.txt)" 6
@@ -4923,6 +4933,8 @@ t_follows_no_links_that_lead_to_themselves() {
 
 t_says_of_no_save_that_builds_made_it() {
 	blog 'echo "$BLOGSERVE_BUILD" >>"$dir/started"; "$helper" nap 60; cat src/post >site/a.txt'
+	wait_for built 1
+	nap 100
 	shows two
 	for i in $(many 11); do
 		wait_for started $((i + 1))
