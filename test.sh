@@ -4802,8 +4802,9 @@ t_names_the_directory_for_temporary_files_that_it_cannot_use() {
 # Nobody would learn where it is.
 t_does_not_start_when_its_url_cannot_be_written() {
 	mkfifo "$dir/pipe"
-	cat "$dir/pipe" >/dev/null &
+	{ exec cat "$dir/pipe"; } >/dev/null &
 	reader=$!
+	note "$reader"
 	exec 4>"$dir/pipe"
 	kill $reader
 	wait $reader 2>/dev/null
