@@ -6954,7 +6954,10 @@ super_tell(const struct options *o)
 	buf_free(&b);
 }
 
-/* Have a server at once, then a watch, then a build. */
+/*
+ * Have a watch, then a server, then a build; the first slice of the first
+ * scan, which is all of it mostly, comes before the first page is served.
+ */
 static void
 super_open(struct super *s, const struct options *opt)
 {
@@ -6976,9 +6979,10 @@ super_open(struct super *s, const struct options *opt)
 	s->build.log = opt->command != NULL ? log_open() : -1;
 	super_tell(opt);
 	extra_subreaper();
+	watch_open(&s->watch, opt);
+	watch_step(&s->watch, &s->build.changes, now, &until);
 	orders_now(&orders, s);
 	child_step(s, &orders, now, &until);
-	watch_open(&s->watch, opt);
 	if (opt->command != NULL)
 		build_want(&s->build, now, 0);
 }

@@ -4506,6 +4506,7 @@ t_says_at_its_start_what_it_does() {
 t_tells_on_a_line_of_each_change_without_a_command() {
 	mkdir sub
 	hello
+	get / >/dev/null	# then the watch is armed
 	for name in a.txt b.txt sub/c.txt; do
 		put $name two
 		wait_for eval '[ "$(own_lines | grep -c "$name")" -eq 1 ]'
