@@ -5095,6 +5095,14 @@ change_counts(struct watch *w, struct node *n, bool built)
 	return false;
 }
 
+/* Somebody else than a build had a name come or go: is this a product? */
+static void
+dir_credit(struct node *dir)
+{
+	if (dir->made < PRODUCT && dir->made > -PRODUCT)
+		dir->made = -PRODUCT;
+}
+
 /* A build wrote a file: note in which directory of the docroot, if in one. */
 static void
 written_note(struct watch *w, const struct node *n)
@@ -5276,8 +5284,11 @@ node_gone(struct watch *w, struct node *n, bool built)
 		node_gone(w, each, built);
 	}
 	if (n->stamp != 0 && !n->passage &&
-	    change_counts(w, built ? n->up->node : n, built))
+	    change_counts(w, built ? n->up->node : n, built)) {
+		if (!built)
+			dir_credit(n->up->node);
 		change_add(w, n);
+	}
 	if (n->dir != NULL)
 		dir_close(w, n->dir);
 	table_cut(&w->names, &n->item);
@@ -5589,6 +5600,8 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 		return;
 	if (built)
 		written_note(w, n);
+	else if (fresh)
+		dir_credit(n->up->node);
 	if (change_counts(w, fresh && built ? n->up->node : n, built))
 		change_add(w, n);
 	if (fresh && built)
@@ -5995,6 +6008,8 @@ struct build {
 	int64_t long_at;	/* the first build takes too long for one */
 	struct ran ran;		/* the one under way, for the watch */
 	struct changes changes;	/* since the latest build began */
+	char env_number[32], env_out[PATH_LEN + 16];
+	struct buf env_changed;	/* of builds */
 	struct versions versions;
 	/* The log. */
 	int log;		/* -1: builds write to our standard error */
@@ -6324,20 +6339,27 @@ change_tell(struct build *b)
 	b->wanted = false;
 }
 
-/* Make the environment of builds ours; false: there is no memory for it. */
+/*
+ * Make the environment of builds ours; false: there is no memory for it.  The
+ * strings are ours, too, for setenv would keep a copy of each.
+ */
 static bool
-build_setenv(const struct build *b)
+build_setenv(struct build *b)
 {
 	const struct changes *ch = &b->changes;
-	char number[16];
+	struct buf *env = &b->env_changed;
 
-	snprintf(number, sizeof(number), "%u", b->record.number);
-	return setenv("BLOGSERVE_BUILD", number, 1) == 0 &&
-	    setenv("BLOGSERVE_URL", b->url, 1) == 0 &&
-	    (b->versions.work[0] == '\0' ||
-	    setenv("BLOGSERVE_OUT", b->versions.out, 1) == 0) &&
-	    setenv("BLOGSERVE_CHANGED", ch->inexact || ch->paths.failed ||
-	    b->record.number == 1 ? "" : ch->paths.data, 1) == 0;
+	snprintf(b->env_number, sizeof(b->env_number), "BLOGSERVE_BUILD=%u",
+	    b->record.number);
+	snprintf(b->env_out, sizeof(b->env_out), "BLOGSERVE_OUT=%s",
+	    b->versions.out);
+	buf_clear(env);
+	buf_join(env, "BLOGSERVE_CHANGED=", ch->inexact || ch->paths.failed ||
+	    b->record.number == 1 ? "" : ch->paths.data, END);
+	buf_add(env, "", 1);
+	return !env->failed && putenv(env->data) == 0 &&
+	    putenv(b->env_number) == 0 && (b->versions.work[0] == '\0' ||
+	    putenv(b->env_out) == 0) && setenv("BLOGSERVE_URL", b->url, 1) == 0;
 }
 
 /* In the child: become the build.  Does not return. */
