@@ -5847,6 +5847,16 @@ watch_open(struct watch *w, const struct options *opt)
 	w->show_at = w->scan_at + SHOW_TIME;
 }
 
+/* Let go of what is open. */
+static void
+watch_close(struct watch *w)
+{
+	fd_close(&w->notify);
+	if (w->look.stream != NULL)
+		closedir(w->look.stream);
+	w->look.stream = NULL;
+}
+
 /* Hear what notification tells; to be looked into when it is time. */
 static void
 watch_hear(struct watch *w)
@@ -6651,7 +6661,7 @@ child_run(struct super *s, const struct orders *orders, int orders_fd)
 	signals_leave(NULL);	/* orders tell it to stop */
 	fd_close(&self_pipe[0]);
 	fd_close(&self_pipe[1]);
-	fd_close(&s->watch.notify);
+	watch_close(&s->watch);
 	fd_close(&s->manager);
 	fd_close(&s->ready);
 	buf_clear(&messages.waiting);	/* the parent says it */
@@ -7012,7 +7022,7 @@ super_open(struct super *s, const struct options *opt)
 static void
 super_close(struct super *s)
 {
-	fd_close(&s->watch.notify);
+	watch_close(&s->watch);
 	fd_close(&s->build.log);
 	fd_close(&s->manager);
 	fd_close(&self_pipe[0]);
