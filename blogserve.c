@@ -6423,7 +6423,7 @@ build_start(struct build *b, int64_t now)
 	struct versions *v = &b->versions;
 	bool room = true;
 
-	log_copy(b, ERR_MAX - CHUNK, now);
+	log_copy(b, ERR_MAX - CHUNK, now + TAKE_TIME);	/* all, if it can be */
 	if (b->line[0] != '\0')
 		say(b->level, "%s", b->line);
 	b->line[0] = '\0';
