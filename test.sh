@@ -4374,9 +4374,9 @@ product() { # names, commands of the build, option ...
 	! grep -e '-x [^ ]*\(post\|other\)' "$err" || fail 'it takes a source for a product'
 }
 
-t_takes_for_a_product_what_changes_with_each_save() { product db.json 'cat src/post src/other | cksum >src/db.json'; }
+t_takes_for_a_product_what_changes_with_each_save() { product db.json 'cat src/post src/other | tr a-m A-M >src/db.json'; }
 t_takes_for_a_product_what_changes_with_each_build() { product 'stamp|doctrees|_build' 'mkdir -p src/_build/doctrees; echo "$BLOGSERVE_BUILD" >src/_build/doctrees/stamp'; }
-t_takes_for_a_product_what_has_a_new_name_with_each_save() { product 'gen|resources' 'mkdir -p src/resources/gen; : >"src/resources/gen/$(cat src/post src/other | cksum | tr " " -).css"'; }
+t_takes_for_a_product_what_has_a_new_name_with_each_save() { product 'gen|resources' 'mkdir -p src/resources/gen; : >"src/resources/gen/$(cat src/post src/other | tr " \n" --).css"'; }
 t_takes_for_a_product_what_has_a_new_name_with_each_build() { product cache 'mkdir -p src/cache; rm -f src/cache/*; echo "$BLOGSERVE_BUILD" >"src/cache/$BLOGSERVE_BUILD.tmp.json"'; }
 anew='rm -rf src/out; mkdir -p src/out/sub; date >src/out/sub/date; echo "$BLOGSERVE_BUILD" >src/out/n'
 t_takes_for_a_product_a_directory_that_each_build_makes_anew() { product 'out|date|n' "$anew"; }
