@@ -42,7 +42,7 @@
  *     but the parent may hold the write end.
  * R4  A signal handler writes one byte, keeps errno, and does nothing else.
  * R5  There is one waitpid in the file.
- * R6  Once running, the parent never sleeps, waits only in poll, and does
+ * R6  Once running, the parent waits only in poll_wait, and does
  *     nothing that takes longer than some SLICE_TIME: a scan is done in
  *     slices.  What fails becomes a warning and a deadline.
  * R7  Only builds write into the docroot; with -A the parent renames what
@@ -899,7 +899,7 @@ err_finish(void)
 			return;
 }
 
-/* Say text later, behind all else that was said; ERR_MAX bounds it. */
+/* Say text later, behind all else; what does not fit ERR_MAX is lost. */
 static void
 err_add(const char *text, size_t n)
 {
@@ -3655,8 +3655,8 @@ listing_reply(struct server *sv, struct reply *r)
 
 /*
  * The reply to a good request for a path: the file of that name, the
- * index.html of a directory or, for a name without an end, name.html; else
- * the directory.
+ * index.html of a directory, or the file of that name with .html; else the
+ * directory.
  */
 static void
 path_reply(struct server *sv, struct reply *r)
@@ -4141,7 +4141,7 @@ conn_answer(struct server *sv, struct conn *c, size_t len, int status)
 }
 
 /*
- * The only place that reads from a client: what is not the begin of a head
+ * The only place that reads from a client (R7): what is not the begin of a head
  * is discarded (RFC 9112, section 9.6).
  */
 static void
@@ -4742,7 +4742,7 @@ server_wait(struct server *sv)
 		server_sweep(sv);
 }
 
-/* What is allotted goes with the process; what was cut short is logged. */
+/* Give all back; the replies that are cut short are logged. */
 static void
 server_close(struct server *sv)
 {
@@ -6063,7 +6063,7 @@ version_marked(const char *path, bool from_now)
 }
 
 /*
- * A build made a version: have it for the docroot.  Returns NULL, or why
+ * A build made a version: have it for the docroot (R7).  Returns NULL, or why
  * that cannot be.  Where two steps are needed and we die between them, the
  * next start takes the second.
  */
@@ -7520,7 +7520,7 @@ url_format(char url[URL_LEN], const struct listeners *l, const char *host)
 	    "http://[%s]:%d%s/" : "http://%s:%d%s/", host, l->port, l->prefix);
 }
 
-/* Open the listeners; that another port than 8000 was taken is said. */
+/* Open the listeners (R1); that another port than 8000 was taken is said. */
 static void
 listeners_open(struct listeners *l, const struct options *o)
 {
