@@ -4292,7 +4292,7 @@ t_sends_what_it_announced_of_a_file_that_grows() {
 		is "length of $file" "$(wc -c <"$dir/body" | tr -d ' ')" \
 		    "$(sed -n 's/^Content-Length: \([0-9]*\).*/\1/p' "$dir/answer")"
 		is "what is in $file" "$(sed 's/.*<.script>//' "$dir/body" | tr -d x)" ''
-		rm "$dir/go"
+		rm "$dir/go" "$dir/sent"
 	done
 }
 
@@ -4905,6 +4905,23 @@ t_names_no_change_to_a_build_after_one_that_failed() {
 	put src/post three
 	wait_for says "$dir/changed" '[src/post]'
 	is 'after the failed one' "$(sed -n 3p "$dir/changed")" '[]'
+}
+
+# The build that rewrites the file, larger, has ended before the client goes on.
+t_never_ends_a_reply_with_the_bytes_of_another_version() {
+	put src/post A
+	mkdir site
+	start -d site -w src 'read -r c <src/post; "$helper" fill 20000000 "$c" >site/big.bin; [ "$c" = A ] || echo more >>site/big.bin'
+	is 'at first' "$("$helper" http -X HEAD -f Content-Length /big.bin)" 20000000
+	rm -f "$dir/sent" "$dir/go"
+	ask /big.bin -g "$dir/go" -t 20000
+	put src/post B
+	wait_for built 2
+	put "$dir/go" now
+	wait_for dead $asker
+	sed '1,/^.$/d' "$dir/answer" >"$dir/body"
+	[ "$(wc -c <"$dir/body")" -lt 20000000 ] || ! tr -d A <"$dir/body" | grep B >/dev/null ||
+	    fail 'two versions in one reply'
 }
 
 t_ends_though_nobody_reads_what_builds_print() {
