@@ -558,7 +558,7 @@ enum {
 	HEAD_TIME = 10 * 1000,	/* for a request's head, from its first byte */
 	IDLE_TIME = 60 * 1000,	/* between requests, or without progress */
 	HOLD_TIME = 10 * 1000,	/* a request waits for a build, at most */
-	CACHE_TIME = 1000,	/* that a file is kept */
+	CACHE_TIME = 1000,	/* that a file is kept, at most */
 	PING_TIME = 50 * 1000,	/* between signs of life in an event stream */
 	LINGER_TIME = 2 * 1000,	/* for a client to read our last words */
 	DRAIN_TIME = 5 * 1000,	/* for responses in flight when stopping */
@@ -2757,23 +2757,20 @@ enum conn_state {
 /*
  * A file as it was when it was opened: its bytes or, of a large one, its
  * descriptor.  It lives while somebody refers to it: a connection that
- * sends it, and the server, which keeps those whose bytes it has for
+ * sends it, and the server, which keeps files and forgets all of them every
  * CACHE_TIME.  A kept file is sent only if a stat of its name, later than
  * all of the request, has the same stamp; and only those are kept that had
  * not changed lately, when a stamp may miss a change.
  */
 struct file {
 	struct item item;	/* by name, among those that are kept */
-	struct file *newer;	/* the next that was kept */
 	unsigned refs;
 	int fd;			/* -1: the bytes are in data */
-	bool stale;		/* the name means another file now */
 	bool growing;		/* the log of a build: it may grow */
 	bool other_charset;	/* a page that declares it */
 	int front;		/* of a page: where the script goes, or -1 */
 	unsigned long looked;	/* server.reads when the name still meant it */
 	unsigned long unpacked;	/* and when no ".gz" was beside it */
-	int64_t until;		/* kept until then */
 	dev_t dev;
 	uint64_t stamp, bytes;	/* stat_stamp and stat_bytes */
 	off_t size;
@@ -2842,8 +2839,8 @@ struct server {
 	int builds_log;		/* what builds print, or -1 */
 	unsigned long reads;	/* that were made, of clients, orders, poll */
 	struct table kept;	/* files, by their names */
-	struct file *oldest, *newest;
-	size_t kept_bytes, kept_open;
+	size_t kept_bytes, kept_open;	/* since all were forgotten */
+	int64_t forget_at;	/* when they will be again */
 	struct buf page;	/* a body that is made here */
 	struct buf tag;		/* of the script, as it is now */
 	struct buf location;	/* where else the client is sent to */
@@ -3157,22 +3154,12 @@ fail:
 	return NULL;
 }
 
-/* The bytes of memory that a file takes. */
-static size_t
-file_cost(const struct file *f)
-{
-	return sizeof(*f) + strlen(f->name) + (f->fd == -1 ? (size_t)f->size :
-	    0);
-}
-
-/*
- * Keep a file, if there is room: those that are kept go when their time is
- * over, and make room then.
- */
+/* Keep a file, if there is room. */
 static void
 file_keep(struct server *sv, struct file *f)
 {
-	size_t n = file_cost(f);
+	size_t n = sizeof(*f) + strlen(f->name) + (f->fd == -1 ?
+	    (size_t)f->size : 0);
 
 	if (f->validators.etag[0] == '\0' || (f->fd == -1 ?
 	    sv->kept_bytes + n > CACHE_MAX : sv->kept_open == CACHE_OPEN ||
@@ -3182,52 +3169,46 @@ file_keep(struct server *sv, struct file *f)
 	if (!table_add(&sv->kept, &f->item))
 		return;
 	f->refs++;
-	f->until = sv->now + CACHE_TIME;
-	if (sv->oldest == NULL)
-		sv->oldest = f;
-	else
-		sv->newest->newer = f;
-	sv->newest = f;
 	sv->kept_bytes += n;
 	sv->kept_open += f->fd != -1;
+	if (sv->forget_at == 0)
+		sv->forget_at = sv->now + CACHE_TIME;
 }
 
-/* Let the oldest of those go that are kept. */
+/* Let all go that are kept, and make room by that. */
 static void
-file_forget(struct server *sv)
+files_forget(struct server *sv)
 {
-	struct file *f = sv->oldest;
+	struct file *f;
+	size_t i;
 
-	sv->oldest = f->newer;
-	sv->kept_bytes -= file_cost(f);
-	sv->kept_open -= f->fd != -1;
-	table_cut(&sv->kept, &f->item);
-	file_drop(&f);
+	for (i = 0; i < sv->kept.size; i++)
+		while ((f = (struct file *)sv->kept.slots[i]) != NULL) {
+			table_cut(&sv->kept, &f->item);
+			file_drop(&f);
+		}
+	sv->kept_bytes = sv->kept_open = 0;
+	sv->forget_at = 0;
 }
 
-/* The file of that name, if it is kept and the name still means it. */
+/*
+ * A reference to the file of that name, or NULL, if it is not kept or the
+ * name means another one now, which will be found before it.
+ */
 static struct file *
 file_kept(struct server *sv, const char *name)
 {
-	uint64_t hash = text_hash(0, name);
-	struct item *i = table_first(&sv->kept, hash);
-	struct file *f;
+	struct file *f = (struct file *)table_first(&sv->kept,
+	    text_hash(0, name));
 	struct stat st;
 
-	for (; i != NULL; i = item_next(i->next, hash)) {
-		f = (struct file *)i;
-		if (f->stale || strcmp(f->name, name) != 0)
-			continue;
-		if (f->looked == sv->reads)
-			return f;
-		if (fstatat(sv->site.fd, name, &st, 0) == 0 &&
-		    st.st_dev == f->dev && stat_stamp(&st) == f->stamp) {
-			f->looked = sv->reads;
-			return f;
-		}
-		f->stale = true;
-	}
-	return NULL;
+	if (f == NULL || strcmp(f->name, name) != 0 || (f->looked !=
+	    sv->reads && (fstatat(sv->site.fd, name, &st, 0) == -1 ||
+	    st.st_dev != f->dev || stat_stamp(&st) != f->stamp)))
+		return NULL;
+	f->looked = sv->reads;
+	f->refs++;
+	return f;
 }
 
 /*
@@ -3266,8 +3247,6 @@ file_get(struct server *sv, const char *name)
 			return f;
 		}
 	}
-	if (f != NULL)
-		f->refs++;
 	return f;
 }
 
@@ -4720,8 +4699,7 @@ server_wait(struct server *sv)
 		until = sooner(until, sv->now + RETRY_TIME);
 	if (sv->busy > 0)
 		until = sooner(until, sv->sweep_at);
-	if (sv->oldest != NULL)
-		until = sooner(until, sv->oldest->until);
+	until = sooner(until, sv->forget_at);
 	if (buf_left(&messages.waiting) > 0)
 		until = sooner(until, sv->now + COPY_TIME);
 	if (!sv->opt->atomic)		/* so that it can be unmounted */
@@ -4736,8 +4714,8 @@ server_wait(struct server *sv)
 			sv->polls[i].revents = 0;
 	if (ready == 0 && wait != 0)
 		sv->full = false;
-	while (sv->oldest != NULL && sv->now >= sv->oldest->until)
-		file_forget(sv);
+	if (sv->forget_at != 0 && sv->now >= sv->forget_at)
+		files_forget(sv);
 	if (all)
 		server_sweep(sv);
 }
@@ -4749,8 +4727,7 @@ server_close(struct server *sv)
 	while (sv->count > 0)
 		conn_close(sv, &sv->conns[--sv->count]);
 	log_flush(sv);
-	while (sv->oldest != NULL)
-		file_forget(sv);
+	files_forget(sv);
 	fd_close(&sv->orders_fd);
 	fd_close(&sv->builds_log);
 	fd_close(&sv->site.fd);
