@@ -3097,61 +3097,51 @@ read_all(int fd, char *data, size_t n, off_t at)
 static struct file *
 file_make(struct server *sv, int fd, const char *name, const struct stat *st)
 {
-	size_t n = strlen(name) + 1, front;
-	bool whole = st->st_size <= INLINE_MAX && *name != '\0';
-	struct file *f = malloc(sizeof(*f) + n +
-	    (whole ? (size_t)st->st_size : 0));
+	/* All of the file, if it is whole: INLINE_MAX is less. */
+	size_t n = strlen(name) + 1, front = st->st_size < FRONT_MAX ?
+	    (size_t)st->st_size : FRONT_MAX;
+	bool page, whole = st->st_size <= INLINE_MAX && *name != '\0';
+	struct file *f = malloc(sizeof(*f) + n + (whole ? front : 0));
 	struct stat after;
-	int why = ENOMEM;
+	char *text;
+	int why;
 
-	if (f == NULL)
-		goto fail;
-	memset(f, 0, sizeof(*f));
+	if (f == NULL) {
+		close(fd);
+		errno = ENOMEM;
+		return NULL;
+	}
+	*f = (struct file){ .refs = 1, .fd = fd, .data = f->name + n,
+	    .growing = *name == '\0', .front = -1, .looked = sv->reads,
+	    .dev = st->st_dev, .stamp = stat_stamp(st),
+	    .bytes = stat_bytes(st), .size = st->st_size,
+	    .mtime = st->st_mtim };
 	memcpy(f->name, name, n);
-	f->refs = 1;
-	f->fd = fd;
-	f->data = f->name + n;
-	f->dev = st->st_dev;
-	f->stamp = stat_stamp(st);
-	f->bytes = stat_bytes(st);
-	f->size = st->st_size;
-	f->mtime = st->st_mtim;
-	f->looked = sv->reads;
-	f->growing = *name == '\0';
 	f->type = f->growing ? "text/plain" : type_known(name);
-	f->front = -1;
-	if (whole) {
-		errno = 0;
-		if (!read_all(fd, f->data, (size_t)f->size, 0) ||
-		    fstat(fd, &after) == -1 || stat_stamp(&after) != f->stamp) {
-			why = errno != 0 ? errno : EAGAIN;
-			goto fail;
-		}
-		fd_close(&f->fd);
-	}
-	if (!is_racy(&st->st_ctim, &sv->clock) && !f->growing) {
-		snprintf(f->validators.etag, sizeof(f->validators.etag),
-		    "\"%jx-%jx\"", (uintmax_t)f->stamp, (uintmax_t)f->size);
-		f->validators.modified = st->st_mtim.tv_sec;
-		if (st->st_mtim.tv_sec <= sv->clock.tv_sec)
-			date_format(f->validators.date, st->st_mtim.tv_sec);
-	}
-	if (f->type == NULL || strcmp(f->type, "text/html") != 0)
-		return f;
-	front = f->size < FRONT_MAX ? (size_t)f->size : FRONT_MAX;
-	if (!whole && !read_all(fd, sv->front, front, 0)) {
+	page = f->type != NULL && strcmp(f->type, "text/html") == 0;
+	text = whole ? f->data : sv->front;
+	errno = EAGAIN;		/* if no call fails, but there is less */
+	if (((whole || page) && !read_all(fd, text, front, 0)) || (whole &&
+	    (fstat(fd, &after) == -1 || stat_stamp(&after) != f->stamp))) {
 		why = errno;
-		goto fail;
+		file_drop(&f);
+		errno = why;
+		return NULL;
 	}
-	f->front = html_front(whole ? f->data : sv->front, front);
-	f->other_charset = html_has_charset(whole ? f->data : sv->front,
-	    front);
+	if (whole)
+		fd_close(&f->fd);
+	if (page) {
+		f->front = html_front(text, front);
+		f->other_charset = html_has_charset(text, front);
+	}
+	if (is_racy(&st->st_ctim, &sv->clock) || f->growing)
+		return f;
+	snprintf(f->validators.etag, sizeof(f->validators.etag),
+	    "\"%jx-%jx\"", (uintmax_t)f->stamp, (uintmax_t)f->size);
+	f->validators.modified = st->st_mtim.tv_sec;
+	if (st->st_mtim.tv_sec <= sv->clock.tv_sec)
+		date_format(f->validators.date, st->st_mtim.tv_sec);
 	return f;
-fail:
-	close(fd);
-	free(f);
-	errno = why;
-	return NULL;
 }
 
 /* Keep a file, if there is room. */
