@@ -3208,34 +3208,31 @@ file_kept(struct server *sv, const char *name)
 static struct file *
 file_get(struct server *sv, const char *name)
 {
-	struct file *f = file_kept(sv, name);
+	struct file *f;
 	uint64_t hash;
 	struct stat st;
-	int fd, tries;
+	int fd, tries = 0;
 
-	for (tries = 0; f == NULL && tries < TRIES_MAX; tries++) {
-		if ((fd = site_open(&sv->site, name, &st)) == -1) {
-			hash = text_hash(1, name);
-			if (errno == EACCES && hash != sv->denied) {
-				sv->denied = hash;
-				say(WARNING, "%s/%s: %s", sv->opt->docroot, name,
-				    strerror(errno));
-				errno = EACCES;
-			}
-			return NULL;
-		}
+	site_enter(sv);
+	if ((f = file_kept(sv, name)) != NULL)
+		return f;
+	do {
+		if ((fd = site_open(&sv->site, name, &st)) == -1)
+			break;
 		if (S_ISDIR(st.st_mode)) {
 			close(fd);
 			errno = EISDIR;
-			return NULL;
+			break;
 		}
-		f = file_make(sv, fd, name, &st);
-		if (f == NULL && errno != EAGAIN)
-			return NULL;
-		if (f != NULL) {
+		if ((f = file_make(sv, fd, name, &st)) != NULL)
 			file_keep(sv, f);
-			return f;
-		}
+	} while (f == NULL && errno == EAGAIN && ++tries < TRIES_MAX);
+	if (f == NULL && errno == EACCES &&
+	    (hash = text_hash(1, name)) != sv->denied) {
+		sv->denied = hash;
+		say(WARNING, "%s/%s: %s", sv->opt->docroot, name,
+		    strerror(EACCES));
+		errno = EACCES;
 	}
 	return f;
 }
@@ -3565,10 +3562,9 @@ file_reply(struct server *sv, struct reply *r, struct file *f)
 static void
 missing_reply(struct server *sv, struct reply *r)
 {
-	struct file *f;
+	struct file *f = file_get(sv, "404.html");
 
-	site_enter(sv);
-	if ((f = file_get(sv, "404.html")) == NULL) {
+	if (f == NULL) {
 		error_reply(sv, r, sv->site.fd == -1 ? 503 : 404);
 		return;
 	}
@@ -3637,7 +3633,6 @@ path_reply(struct server *sv, struct reply *r)
 	struct file *f;
 	int why;
 
-	site_enter(sv);
 	snprintf(name, sizeof(name), "%s%s", path, slash ? "index.html" : "");
 	f = file_get(sv, name);
 	why = errno;
