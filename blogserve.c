@@ -3397,99 +3397,77 @@ is_stranger(const struct server *sv)
 	    !host_allowed(host, sv->opt);
 }
 
-/* Why there is no site, for a headline; false: there is one, perhaps. */
+/*
+ * The page that waits for a build under way or, where there is no site, for
+ * the next one.  False: there is one, perhaps.
+ */
 static bool
-site_missing(const struct server *sv, char *why, size_t size)
-{
-	const struct record *b = &sv->orders.build;
-	bool built = sv->opt->command != NULL;
-	char how[128];
-
-	if (built && b->done == 0 && b->took >= 0 && b->status != 0) {
-		status_text(how, sizeof(how), b->status);
-		snprintf(why, size, "There is no site yet: build %u failed "
-		    "(%s)", b->number, how);
-		return true;
-	}
-	snprintf(why, size, "The docroot %s is not there%s", sv->opt->docroot,
-	    built ? ": the build did not make it" : "");
-	return sv->site.fd == -1 && (sv->site.why == ENOENT ||
-	    sv->site.why == ENOTDIR);
-}
-
-/* The page that waits for a site: for a build under way, or for the next. */
-static void
-waiting_reply(struct server *sv, struct reply *r)
+waiting_page(struct server *sv, struct reply *r)
 {
 	const struct record *o = &sv->orders.build;
-	char why[PATH_LEN + 100], text[64];
+	char title[PATH_LEN + 100], text[128];
 
 	if (sv->orders.hold) {
 		page_begin(sv, r, "Building\xe2\x80\xa6", " data-wait");
-		snprintf(text, sizeof(text), "%d", o->started_at == 0 ? 0 :
-		    (int)((sv->now - o->started_at) / 1000));
 		buf_printf(&sv->page, "<p>Build %u (", o->number);
-		html_put(&sv->page, "%) has run for % s. The page opens by "
-		    "itself when it is done.</p>\n", o->what, text);
-	} else if (site_missing(sv, why, sizeof(why))) {
-		snprintf(text, sizeof(text), " data-wait=\"%u\"", o->number);
-		page_begin(sv, r, why, text);
-		buf_puts(&sv->page, "<p>The page opens by itself when it is "
-		    "there.</p>\n");
-	} else {
-		page_begin(sv, r, status_of(503)->line, "");
-		return;
+		escape_puts(&sv->page, HTML, o->what);
+		buf_printf(&sv->page, ") has run for %d s. The page opens by "
+		    "itself when it is done.</p>\n", o->started_at == 0 ? 0 :
+		    (int)((sv->now - o->started_at) / 1000));
+		return true;
 	}
-	page_log(sv);
+	status_text(text, sizeof(text), o->status);
+	if (o->done == 0 && o->took >= 0)
+		snprintf(title, sizeof(title), "There is no site yet: build %u "
+		    "failed (%s)", o->number, text);
+	else if (sv->site.fd == -1 && status_of_errno(sv->site.why) == 404)
+		snprintf(title, sizeof(title), "The docroot %s is not there%s",
+		    sv->opt->docroot, sv->opt->command == NULL ? "" :
+		    ": the build did not make it");
+	else
+		return false;
+	snprintf(text, sizeof(text), " data-wait=\"%u\"", o->number);
+	page_begin(sv, r, title, text);
+	buf_puts(&sv->page, "<p>The page opens by itself when it is there."
+	    "</p>\n");
+	return true;
 }
 
-/* Say in sentences what is wrong, or where to go. */
+/* The one place that makes pages of errors: what is wrong, or where to go. */
 static void
-error_explain(struct server *sv, const struct reply *r)
+error_page(struct server *sv, struct reply *r, int status)
 {
 	const char *host = sv->request.field[FIELD_HOST];
-	const char *text = status_of(r->status)->text;
+	const char *text = status_of(status)->text;
 	const char *path = sv->request.path, *prefix = sv->opt->prefix;
 	struct buf *b = &sv->page;
 	char name[256];
 
+	r->status = status;
+	if (status == 503 && waiting_page(sv, r)) {
+		page_log(sv);
+		return;
+	}
+	page_begin(sv, r, status_of(status)->line, "");
 	if (r->location != NULL)
 		html_put(b, "<p>It is at <a href=\"%\">%</a>.</p>\n",
 		    r->location, r->location);
-	else if (r->status == 403 && is_stranger(sv)) {
+	else if (status == 403 && is_stranger(sv)) {
 		html_put(b, "<p>Pages elsewhere on the web must not read this "
 		    "site, so it answers to the names of this machine alone, "
 		    "not to <code>%</code>.</p>\n", host);
 		if (host_name(host, name))
 			html_put(b, "<p>If that name is yours, start blogserve "
 			    "with <code>-H %</code>.</p>\n", name);
-	} else if (r->status == 403)
+	} else if (status == 403)
 		html_put(b, "<p>blogserve may not read <code>/%</code>: see "
 		    "its permissions, those of its directories, and where "
 		    "links lead.</p>\n", path);
-	else if (r->status == 404)
+	else if (status == 404)
 		html_put(b, "<p>There is no page <code>%/%</code> here.</p>\n"
 		    "<p><a href=\"%/\">Home</a></p>\n", prefix, path, prefix);
 	else if (text != NULL)
 		buf_join(b, "<p>", text, "</p>\n", END);
-}
-
-/* The one place that makes error replies: the body is server.page. */
-static void
-error_reply(struct server *sv, struct reply *r, int status)
-{
-	char why[PATH_LEN + 100];
-
-	if (status == 404 && sv->opt->command != NULL &&
-	    sv->orders.build.done == 0 && site_missing(sv, why, sizeof(why)))
-		status = 503;
-	r->status = status;
-	if (status == 503) {
-		waiting_reply(sv, r);
-		return;
-	}
-	page_begin(sv, r, status_of(status)->line, "");
-	error_explain(sv, r);
 }
 
 /* A redirect to a path below the prefix, the query kept. */
@@ -3507,7 +3485,7 @@ redirect_reply(struct server *sv, struct reply *r, const char *path)
 	buf_puts(location, sv->request.query);
 	buf_add(location, "", 1);
 	r->location = location->failed ? "/" : location->data;
-	error_reply(sv, r, 301);
+	error_page(sv, r, 301);
 }
 
 /*
@@ -3550,7 +3528,7 @@ file_reply(struct server *sv, struct reply *r, struct file *f)
 		r->script = false;
 		r->encoding = NULL;
 		file_drop(&f);
-		error_reply(sv, r, r->status);
+		error_page(sv, r, r->status);
 		return;
 	}
 	if (strcasecmp(name_end(f->name), "svgz") == 0)
@@ -3558,18 +3536,19 @@ file_reply(struct server *sv, struct reply *r, struct file *f)
 	r->file = f;
 }
 
-/* The reply to a path that names nothing: the site's page, or ours. */
+/* The reply to what names nothing is the site's page, to all else ours. */
 static void
-missing_reply(struct server *sv, struct reply *r)
+error_reply(struct server *sv, struct reply *r, int status)
 {
-	struct file *f = file_get(sv, "404.html");
+	const struct record *o = &sv->orders.build;
+	struct file *f = status == 404 ? file_get(sv, "404.html") : NULL;
 
-	if (f == NULL) {
-		error_reply(sv, r, sv->site.fd == -1 ? 503 : 404);
-		return;
-	}
-	r->status = 404;
-	file_reply(sv, r, f);
+	r->status = status;
+	if (f != NULL)
+		file_reply(sv, r, f);
+	else	/* where no build was good there is no site to look in */
+		error_page(sv, r, status == 404 && (sv->site.fd == -1 ||
+		    (o->done == 0 && o->took >= 0)) ? 503 : status);
 }
 
 /* Hidden names are not listed. */
@@ -3596,10 +3575,7 @@ listing_reply(struct server *sv, struct reply *r)
 	status = status_of_errno(errno);
 	if (chdir("/") == -1 || n == -1) {
 		fd_close(&fd);
-		if (status == 404)
-			missing_reply(sv, r);
-		else
-			error_reply(sv, r, status);
+		error_reply(sv, r, status);
 		return;
 	}
 	snprintf(title, sizeof(title), "Index of /%s", path);
@@ -3649,8 +3625,6 @@ path_reply(struct server *sv, struct reply *r)
 		listing_reply(sv, r);
 	else if (why == EISDIR)
 		redirect_reply(sv, r, path);
-	else if (status_of_errno(why) == 404)
-		missing_reply(sv, r);
 	else
 		error_reply(sv, r, status_of_errno(why));
 }
@@ -3751,7 +3725,7 @@ own_reply(struct server *sv, struct reply *r)
 	if (strcmp(rq->own, "status") == 0)
 		status_write(&sv->page, sv);
 	else if (sv->opt->no_reload)
-		error_reply(sv, r, 404);
+		error_page(sv, r, 404);
 	else if (strcmp(rq->own, "log") == 0) {
 		if (sv->builds_log != -1 &&
 		    (fd = fcntl(sv->builds_log, F_DUPFD_CLOEXEC, 0)) != -1 &&
@@ -3770,7 +3744,7 @@ own_reply(struct server *sv, struct reply *r)
 		buf_puts(&sv->page, "retry: 500\n");
 		event_add(&sv->page, sv);
 	} else
-		error_reply(sv, r, 404);
+		error_page(sv, r, 404);
 }
 
 /* Whether read's result ends what it read from: not that nothing came. */
@@ -4082,8 +4056,6 @@ conn_answer(struct server *sv, struct conn *c, size_t len, int status)
 	}
 	if (status == 301)
 		redirect_reply(sv, &r, "");
-	else if (status == 404)
-		missing_reply(sv, &r);
 	else if (status != 0)
 		error_reply(sv, &r, status);
 	else if (rq->own != NULL)
