@@ -3318,22 +3318,19 @@ page_begin(struct server *sv, struct reply *r, const char *title,
 static void
 page_log(struct server *sv)
 {
-	char text[20 * 1000 + 1], *line = text;
+	char text[20 * 1000 + 1], *line;
 	struct stat st;
 	off_t at;
 	ssize_t n;
 
-	if (sv->builds_log == -1 || fstat(sv->builds_log, &st) == -1)
-		return;
+	if (fstat(sv->builds_log, &st) == -1)
+		return;		/* there is none */
 	at = st.st_size > 20000 ? st.st_size - 20000 : 0;
 	n = pread(sv->builds_log, text, 20000, at);
 	text[n > 0 ? n : 0] = '\0';
-	if (at > 0 && (line = strchr(text, '\n')) == NULL)
-		line = text;
-	buf_puts(&sv->page, "<pre role=\"region\" aria-label=\"Log of the "
-	    "build\" tabindex=\"0\">");
-	escape_puts(&sv->page, HTML, line);
-	buf_puts(&sv->page, "</pre>\n");
+	line = at > 0 ? strchr(text, '\n') : NULL;
+	html_put(&sv->page, "<pre role=\"region\" aria-label=\"Log of the "
+	    "build\" tabindex=\"0\">%</pre>\n", line != NULL ? line : text);
 }
 
 /* A size as a person reads it: "512 B", "1.2 kB", "34 MB". */
@@ -3361,18 +3358,16 @@ listing_add(struct server *sv, int dir, const char *name)
 	const char *slash;
 	struct stat st;
 	struct tm tm;
-	int fd;
+	int r = fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW);
 
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
+	if (r == 0 && S_ISLNK(st.st_mode)) {
+		snprintf(full, sizeof(full), "%s%s", sv->request.path, name);
+		if ((r = site_open(&sv->site, full, &st)) != -1)
+			close(r);
+	}
+	if (r == -1)
 		return status_of_errno(errno) < 500 ? 0 :
 		    status_of_errno(errno);
-	if (S_ISLNK(st.st_mode)) {
-		snprintf(full, sizeof(full), "%s%s", sv->request.path, name);
-		if ((fd = site_open(&sv->site, full, &st)) == -1)
-			return status_of_errno(errno) < 500 ? 0 :
-			    status_of_errno(errno);
-		close(fd);
-	}
 	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
 		return 0;
 	slash = S_ISDIR(st.st_mode) ? "/" : "";
@@ -3564,32 +3559,27 @@ listing_reply(struct server *sv, struct reply *r)
 {
 	const char *path = sv->request.path;
 	char title[PATH_LEN + 16];
-	struct dirent **list;
+	struct dirent **list = NULL;
 	struct stat st;
 	int fd = site_open(&sv->site, path, &st), n = -1, i, status;
 
-	if (sv->opt->no_listings)
-		errno = ENOENT;
-	else if (fd != -1 && fchdir(fd) == 0)
+	if (fd != -1 && fchdir(fd) == 0)
 		n = scandir(".", &list, name_is_shown, alphasort);
-	status = status_of_errno(errno);
-	if (chdir("/") == -1 || n == -1) {
-		fd_close(&fd);
-		error_reply(sv, r, status);
-		return;
-	}
+	status = n == -1 ? status_of_errno(errno) : 0;
+	if (chdir("/") == -1)
+		status = 500;
 	snprintf(title, sizeof(title), "Index of /%s", path);
 	page_begin(sv, r, title, "");
 	buf_join(&sv->page, "<table>\n<tr><th scope=\"col\">Name</th><th "
 	    "scope=\"col\">Size</th><th scope=\"col\">Modified</th></tr>\n",
 	    *path != '\0' ? "<tr><td><a href=\"../\">../</a></td><td></td>"
 	    "<td></td></tr>\n" : "", END);
-	for (i = status = 0; i < n; free(list[i++]))
+	for (i = 0; i < n; free(list[i++]))
 		if (status == 0)
 			status = listing_add(sv, fd, list[i]->d_name);
 	buf_puts(&sv->page, "</table>\n");
 	free(list);
-	close(fd);
+	fd_close(&fd);
 	if (status != 0)
 		error_reply(sv, r, status);
 }
@@ -3621,9 +3611,9 @@ path_reply(struct server *sv, struct reply *r)
 	if (f != NULL)
 		file_reply(sv, r, f);
 	else if (slash && (why == ENOENT || why == EISDIR) &&
-	    sv->site.fd != -1)
+	    !sv->opt->no_listings)
 		listing_reply(sv, r);
-	else if (why == EISDIR)
+	else if (why == EISDIR && !slash)
 		redirect_reply(sv, r, path);
 	else
 		error_reply(sv, r, status_of_errno(why));
