@@ -3475,9 +3475,7 @@ redirect_reply(struct server *sv, struct reply *r, const char *path)
 	escape_puts(location, URL, sv->opt->prefix);
 	buf_puts(location, "/");
 	escape_puts(location, URL, path);
-	if (*path != '\0')
-		buf_puts(location, "/");
-	buf_puts(location, sv->request.query);
+	buf_join(location, *path != '\0' ? "/" : "", sv->request.query, END);
 	buf_add(location, "", 1);
 	r->location = location->failed ? "/" : location->data;
 	error_page(sv, r, 301);
@@ -3491,13 +3489,12 @@ static void
 file_reply(struct server *sv, struct reply *r, struct file *f)
 {
 	const struct request *rq = &sv->request;
-	const struct validators *v = &f->validators;
+	const struct validators *v;
 	time_t now = sv->clock.tv_sec;
-	struct file *packed;
+	struct file *packed = NULL;
 
 	r->type = f->type;
 	r->script = f->front >= 0 && is_live(sv);
-	r->length = f->size;
 	if (r->script)
 		tag_make(sv, "");
 	else if (!f->growing &&
@@ -3506,10 +3503,9 @@ file_reply(struct server *sv, struct reply *r, struct file *f)
 		packed->other_charset = f->other_charset;
 		file_drop(&f);
 		f = packed;
-		v = &f->validators;
-		r->length = f->size;
-		r->encoding = "gzip";
 	}
+	v = &f->validators;
+	r->length = f->size;
 	if (r->status == 200 && !r->script) {	/* nor has a 404 page any */
 		r->status = preconditions(rq, v, now);
 		if (r->status == 0)
@@ -3519,14 +3515,11 @@ file_reply(struct server *sv, struct reply *r, struct file *f)
 			    &r->first, &r->length);
 	}
 	if (r->status == 412 || r->status == 416) {
-		r->length = f->size;
-		r->script = false;
-		r->encoding = NULL;
 		file_drop(&f);
 		error_page(sv, r, r->status);
 		return;
 	}
-	if (strcasecmp(name_end(f->name), "svgz") == 0)
+	if (packed != NULL || strcasecmp(name_end(f->name), "svgz") == 0)
 		r->encoding = "gzip";
 	r->file = f;
 }
