@@ -3622,6 +3622,7 @@ request_route(struct server *sv)
 {
 	struct request *rq = &sv->request;
 	size_t n = strlen(sv->opt->prefix);
+	bool inside;
 	int status;
 
 	if (rq->method == METHOD_KNOWN)
@@ -3631,18 +3632,13 @@ request_route(struct server *sv)
 	if (is_stranger(sv))
 		return 403;
 	if (n > 0 && rq->target[0] == '/') {
-		if (rq->target[1] == '\0' || rq->target[1] == '?') {
-			rq->query = rq->target + 1;
-			return 301;
-		}
-		if (strncmp(rq->target, sv->opt->prefix, n) != 0)
-			return 404;
-		rq->target += n;
+		inside = strncmp(rq->target, sv->opt->prefix, n) == 0;
+		rq->target += inside ? n : 1;
 		if (*rq->target == '\0' || *rq->target == '?') {
 			rq->query = rq->target;
 			return 301;
 		}
-		if (*rq->target != '/')
+		if (!inside || *rq->target != '/')
 			return 404;
 	}
 	if (strncmp(rq->target, "/.blogserve/", 12) == 0) {
