@@ -3695,7 +3695,7 @@ own_reply(struct server *sv, struct reply *r)
 {
 	const struct request *rq = &sv->request;
 	const char *const *line;
-	struct file *f = NULL;
+	struct file *f;
 	struct stat st;
 	int fd;
 
@@ -3706,11 +3706,9 @@ own_reply(struct server *sv, struct reply *r)
 	else if (sv->opt->no_reload)
 		error_page(sv, r, 404);
 	else if (strcmp(rq->own, "log") == 0) {
-		if (sv->builds_log != -1 &&
-		    (fd = fcntl(sv->builds_log, F_DUPFD_CLOEXEC, 0)) != -1 &&
-		    fstat(fd, &st) == 0)
-			f = file_make(sv, fd, "", &st);
-		if (f != NULL)
+		if (fstat(sv->builds_log, &st) == 0 &&
+		    (fd = dup(sv->builds_log)) != -1 &&
+		    (f = file_make(sv, fd, "", &st)) != NULL)
 			file_reply(sv, r, f);
 	} else if (strcmp(rq->own, "reload.js") == 0) {
 		r->type = "text/javascript";
