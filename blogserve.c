@@ -2811,15 +2811,6 @@ struct conn {
 	unsigned build;		/* the latest when the reply was begun */
 };
 
-/* The docroot, open, and what proves that it is still the docroot. */
-struct site {
-	const struct options *opt;
-	int fd;
-	int why;		/* errno, where fd is -1 */
-	bool moved;		/* to where the sandbox does not let us */
-	unsigned long looked;	/* server.reads then */
-};
-
 struct server {
 	const struct options *opt;
 	struct listeners *listeners;
@@ -2852,7 +2843,12 @@ struct server {
 	time_t date_at;		/* the second that date names */
 	struct orders orders;
 	struct orders told;	/* what the event streams were told of */
-	struct site site;
+	struct {		/* the docroot, open */
+		int fd;
+		int why;	/* errno, where fd is -1 */
+		bool moved;	/* to where the sandbox does not let us */
+		unsigned long looked;	/* server.reads then */
+	} site;
 	char start[24];		/* names this run of the program */
 	char date[32];
 	struct request request;
@@ -2866,23 +2862,20 @@ struct server {
 static void
 site_enter(struct server *sv)
 {
-	struct site *site = &sv->site;
 	int fd;
 
-	if (site->looked == sv->reads)
+	if (sv->site.looked == sv->reads)
 		return;
-	site->looked = sv->reads;
-	fd = open(site->opt->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	site->why = errno;
+	sv->site.looked = sv->reads;
+	fd = open(sv->opt->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	/* access knows nothing of sandboxes. */
-	site->moved = fd == -1 && errno == EACCES &&
-	    access(site->opt->root, R_OK) == 0;
-	if (site->moved)
-		site->why = EMFILE;	/* the next server can */
-	if (fd == -1 && site->opt->atomic)
+	sv->site.moved = fd == -1 && errno == EACCES &&
+	    access(sv->opt->root, R_OK) == 0;
+	sv->site.why = sv->site.moved ? EMFILE : errno;
+	if (fd == -1 && sv->opt->atomic)
 		return;		/* it may be away while it is replaced */
-	fd_close(&site->fd);
-	site->fd = fd;
+	fd_close(&sv->site.fd);
+	sv->site.fd = fd;
 }
 
 /*
@@ -2891,7 +2884,7 @@ site_enter(struct server *sv)
  * below the docroot.
  */
 static void
-site_relink(const struct site *site, int dir, char path[PATH_LEN], size_t at,
+site_relink(const char *root, int dir, char path[PATH_LEN], size_t at,
     const char *name)
 {
 	char target[PATH_LEN], tail[PATH_LEN], *text = target, *real;
@@ -2904,7 +2897,7 @@ site_relink(const struct site *site, int dir, char path[PATH_LEN], size_t at,
 	path_copy(tail, path + at + strlen(name));
 	errno = EAGAIN;
 	if (target[0] == '/') {
-		real = realpath(site->opt->root, NULL);
+		real = realpath(root, NULL);
 		n = real != NULL ? strlen(real) : 0;
 		errno = n == 0 || strncmp(target, real, n) != 0 ||
 		    (target[n] != '/' && target[n] != '\0') ? EXDEV : EAGAIN;
@@ -2927,7 +2920,7 @@ static int
 site_step(int dir, const char *name, bool last, struct stat *st)
 {
 	struct stat named;
-	int fd, why;
+	int fd;
 
 	if (fstatat(dir, name, &named, AT_SYMLINK_NOFOLLOW) == -1)
 		return -1;
@@ -2938,27 +2931,25 @@ site_step(int dir, const char *name, bool last, struct stat *st)
 	    O_NOCTTY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd == -1)
 		return -1;
-	why = fstat(fd, st) == -1 ? errno : st->st_dev == named.st_dev &&
-	    st->st_ino == named.st_ino ? 0 : EAGAIN;
-	if (why == 0)
+	errno = EAGAIN;		/* unless fstat fails */
+	if (fstat(fd, st) == 0 && st->st_dev == named.st_dev &&
+	    st->st_ino == named.st_ino)
 		return fd;
 	close(fd);
-	errno = why;
 	return -1;
 }
 
 /*
- * Open path below root, one real directory after the other.  A symlink is
- * replaced by its text, and ".." taken away with the name before it; then
- * errno is EAGAIN, and path is to be walked anew.
+ * Open path below the docroot, one real directory after the other.  A
+ * symlink is replaced by its text, and ".." taken away with the name before
+ * it; then errno is EAGAIN, and path is to be walked anew.
  */
 static int
-site_walk(const struct site *site, int root, char path[PATH_LEN],
-    struct stat *st)
+site_walk(const struct server *sv, char path[PATH_LEN], struct stat *st)
 {
 	char name[NAME_MAX + 1];
 	size_t at = 0, before = 0, n;
-	int dir = root, fd, why;
+	int root = sv->site.fd, dir = root, fd, why;
 
 	for (;; before = at, at += n) {
 		at += strspn(path + at, "/");
@@ -2980,7 +2971,7 @@ site_walk(const struct site *site, int root, char path[PATH_LEN],
 		    st);
 		if (fd == -1) {
 			if (errno == ELOOP)
-				site_relink(site, dir, path, at, name);
+				site_relink(sv->opt->root, dir, path, at, name);
 			break;
 		}
 		if (dir != root)
@@ -3003,40 +2994,35 @@ site_walk(const struct site *site, int root, char path[PATH_LEN],
  * Returns a descriptor, with *st filled, or -1 with errno.
  */
 static int
-site_open(struct site *site, const char *name, struct stat *st)
+site_open(const struct server *sv, const char *name, struct stat *st)
 {
 	const int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
 	char path[PATH_LEN];
-	int fd, tries, why;
+	int fd, tries;
 
-	errno = site->why;
-	if (site->fd == -1)
-		return -1;
-	errno = ENAMETOOLONG;
-	if ((size_t)snprintf(path, sizeof(path), "%s", name) >= sizeof(path))
-		return -1;
 	if (*name == '\0')
 		name = ".";
-	if (site->opt->follow)
-		fd = openat(site->fd, name, flags);
-	else
-		fd = extra_open_beneath(site->fd, name, flags);
-	if (fd == -1 && !site->opt->follow && errno != ENOENT &&
+	errno = sv->site.fd == -1 ? sv->site.why : ENAMETOOLONG;
+	if (sv->site.fd == -1 ||
+	    (size_t)snprintf(path, PATH_LEN, "%s", name) >= PATH_LEN)
+		return -1;
+	fd = sv->opt->follow ? openat(sv->site.fd, name, flags) :
+	    extra_open_beneath(sv->site.fd, name, flags);
+	if (fd == -1 && !sv->opt->follow && errno != ENOENT &&
 	    errno != EMFILE) {
 		for (tries = 0; tries < LINKS_MAX; tries++)
-			if ((fd = site_walk(site, site->fd, path, st)) != -1 ||
+			if ((fd = site_walk(sv, path, st)) != -1 ||
 			    errno != EAGAIN)
 				return fd;
 		errno = ELOOP;
 	}
 	if (fd == -1)
 		return -1;
-	why = fstat(fd, st) == -1 ? errno : S_ISREG(st->st_mode) ||
-	    S_ISDIR(st->st_mode) ? 0 : ENOENT;
-	if (why == 0)
+	errno = ENOENT;		/* unless fstat fails */
+	if (fstat(fd, st) == 0 && (S_ISREG(st->st_mode) ||
+	    S_ISDIR(st->st_mode)))
 		return fd;
 	close(fd);
-	errno = why;
 	return -1;
 }
 
@@ -3217,7 +3203,7 @@ file_get(struct server *sv, const char *name)
 	if ((f = file_kept(sv, name)) != NULL)
 		return f;
 	do {
-		if ((fd = site_open(&sv->site, name, &st)) == -1)
+		if ((fd = site_open(sv, name, &st)) == -1)
 			break;
 		if (S_ISDIR(st.st_mode)) {
 			close(fd);
@@ -3362,7 +3348,7 @@ listing_add(struct server *sv, int dir, const char *name)
 
 	if (r == 0 && S_ISLNK(st.st_mode)) {
 		snprintf(full, sizeof(full), "%s%s", sv->request.path, name);
-		if ((r = site_open(&sv->site, full, &st)) != -1)
+		if ((r = site_open(sv, full, &st)) != -1)
 			close(r);
 	}
 	if (r == -1)
@@ -3554,7 +3540,7 @@ listing_reply(struct server *sv, struct reply *r)
 	char title[PATH_LEN + 16];
 	struct dirent **list = NULL;
 	struct stat st;
-	int fd = site_open(&sv->site, path, &st), n = -1, i, status;
+	int fd = site_open(sv, path, &st), n = -1, i, status;
 
 	if (fd != -1 && fchdir(fd) == 0)
 		n = scandir(".", &list, name_is_shown, alphasort);
@@ -4605,7 +4591,6 @@ server_open(struct server *sv)
 	sv->polls[0].fd = sv->orders_fd;
 	sv->polls[0].events = POLLIN;
 	sv->reads = 1;
-	sv->site.opt = sv->opt;
 	sv->site.fd = -1;
 	server_confine(sv);
 	sv->now = clock_ms();
