@@ -3525,13 +3525,6 @@ error_reply(struct server *sv, struct reply *r, int status)
 		    (o->done == 0 && o->took >= 0)) ? 503 : status);
 }
 
-/* Hidden names are not listed. */
-static int
-name_is_shown(const struct dirent *e)
-{
-	return e->d_name[0] != '.';
-}
-
 /* The reply that lists the directory that the path names. */
 static void
 listing_reply(struct server *sv, struct reply *r)
@@ -3543,7 +3536,7 @@ listing_reply(struct server *sv, struct reply *r)
 	int fd = site_open(sv, path, &st), n = -1, i, status;
 
 	if (fd != -1 && fchdir(fd) == 0)
-		n = scandir(".", &list, name_is_shown, alphasort);
+		n = scandir(".", &list, NULL, alphasort);
 	status = n == -1 ? status_of_errno(errno) : 0;
 	if (chdir("/") == -1)
 		status = 500;
@@ -3554,7 +3547,7 @@ listing_reply(struct server *sv, struct reply *r)
 	    *path != '\0' ? "<tr><td><a href=\"../\">../</a></td><td></td>"
 	    "<td></td></tr>\n" : "", END);
 	for (i = 0; i < n; free(list[i++]))
-		if (status == 0)
+		if (status == 0 && list[i]->d_name[0] != '.')	/* hidden */
 			status = listing_add(sv, fd, list[i]->d_name);
 	buf_puts(&sv->page, "</table>\n");
 	free(list);
