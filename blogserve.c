@@ -3043,8 +3043,6 @@ status_of_errno(int why)
 	case ENOBUFS:
 	case ENOMEM:
 		return 503;
-	case EFBIG:
-	case EINVAL:
 	case EIO:
 		return 500;
 	default:
@@ -3637,10 +3635,9 @@ static void
 event_add(struct buf *b, const struct server *sv)
 {
 	const struct record *o = &sv->orders.build;
-	char how[128] = "";
+	char how[128];
 
-	if (o->took >= 0)
-		status_text(how, sizeof(how), o->status);
+	status_text(how, sizeof(how), o->status);
 	buf_printf(b, "data: {\"start\":\"%s\",\"done\":%u,\"other\":%u,"
 	    "\"build\":%u,\"building\":%jd,\"took\":%jd,\"failed\":\"%s\","
 	    "\"what\":\"", sv->start, o->done, o->other, o->number,
