@@ -2771,7 +2771,6 @@ struct file {
 	int front;		/* of a page: where the script goes, or -1 */
 	unsigned long looked;	/* server.reads when the name still meant it */
 	unsigned long unpacked;	/* and when no ".gz" was beside it */
-	dev_t dev;
 	uint64_t stamp, bytes;	/* stat_stamp and stat_bytes */
 	off_t size;
 	struct timespec mtime;
@@ -3097,9 +3096,8 @@ file_make(struct server *sv, int fd, const char *name, const struct stat *st)
 	}
 	*f = (struct file){ .refs = 1, .fd = fd, .data = f->name + n,
 	    .growing = *name == '\0', .front = -1, .looked = sv->reads,
-	    .dev = st->st_dev, .stamp = stat_stamp(st),
-	    .bytes = stat_bytes(st), .size = st->st_size,
-	    .mtime = st->st_mtim };
+	    .stamp = stat_stamp(st), .bytes = stat_bytes(st),
+	    .size = st->st_size, .mtime = st->st_mtim };
 	memcpy(f->name, name, n);
 	f->type = f->growing ? "text/plain" : type_known(name);
 	page = f->type != NULL && strcmp(f->type, "text/html") == 0;
@@ -3178,7 +3176,7 @@ file_kept(struct server *sv, const char *name)
 
 	if (f == NULL || strcmp(f->name, name) != 0 || (f->looked !=
 	    sv->reads && (fstatat(sv->site.fd, name, &st, 0) == -1 ||
-	    st.st_dev != f->dev || stat_stamp(&st) != f->stamp)))
+	    stat_stamp(&st) != f->stamp)))
 		return NULL;
 	f->looked = sv->reads;
 	f->refs++;
