@@ -3091,7 +3091,6 @@ file_make(struct server *sv, int fd, const char *name, const struct stat *st)
 
 	if (f == NULL) {
 		close(fd);
-		errno = ENOMEM;
 		return NULL;
 	}
 	*f = (struct file){ .refs = 1, .fd = fd, .data = f->name + n,
@@ -3240,23 +3239,22 @@ file_packed(struct server *sv, struct file *f)
 	return packed;
 }
 
-/* Whether the page that is asked for reloads itself. */
+/*
+ * Make the script's tag, which knows of which build the page is.  False: the
+ * page that is asked for has none.
+ */
 static bool
-is_live(const struct server *sv)
-{
-	return !sv->opt->no_reload && is_document(&sv->request);
-}
-
-/* Make the script's tag: it knows of which build the page is. */
-static void
 tag_make(struct server *sv, const char *more)
 {
 	buf_clear(&sv->tag);
+	if (sv->opt->no_reload || !is_document(&sv->request))
+		return false;
 	buf_puts(&sv->tag, "<script defer src=\"");
 	escape_puts(&sv->tag, URL, sv->opt->prefix);
 	buf_printf(&sv->tag, "/.blogserve/reload.js\" data-start=\"%s\" "
 	    "data-done=\"%u\"%s></script>", sv->start, sv->orders.build.done,
 	    more);
+	return true;
 }
 
 /*
@@ -3285,10 +3283,8 @@ page_begin(struct server *sv, struct reply *r, const char *title,
 	r->type = "text/html";
 	buf_clear(b);
 	buf_puts(b, "<!DOCTYPE html>\n");
-	if (is_live(sv)) {
-		tag_make(sv, wait);
+	if (tag_make(sv, wait))
 		buf_add(b, sv->tag.data, sv->tag.len);
-	}
 	buf_join(b, "<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
 	    "<meta name=\"viewport\" content=\"width=device-width\">\n",
 	    r->status == 503 ? "<noscript><meta http-equiv=\"refresh\" "
@@ -3476,10 +3472,8 @@ file_reply(struct server *sv, struct reply *r, struct file *f)
 	struct file *packed = NULL;
 
 	r->type = f->type;
-	r->script = f->front >= 0 && is_live(sv);
-	if (r->script)
-		tag_make(sv, "");
-	else if (!f->growing &&
+	r->script = f->front >= 0 && tag_make(sv, "");
+	if (!r->script && !f->growing &&
 	    gzip_accepted(rq->field[FIELD_ACCEPT_ENCODING]) &&
 	    (packed = file_packed(sv, f)) != NULL) {
 		packed->other_charset = f->other_charset;
