@@ -3594,10 +3594,8 @@ request_route(struct server *sv)
 	bool inside;
 	int status;
 
-	if (rq->method == METHOD_KNOWN)
-		return 405;
-	if (rq->method == METHOD_UNKNOWN)
-		return 501;
+	if (rq->method > METHOD_HEAD)
+		return rq->method == METHOD_KNOWN ? 405 : 501;
 	if (is_stranger(sv))
 		return 403;
 	if (n > 0 && rq->target[0] == '/') {
