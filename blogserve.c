@@ -533,7 +533,7 @@ enum {
 	ACCEPT_MAX = 64,	/* clients taken in a turn */
 	TRIES_MAX = 100,	/* to read a file that changes meanwhile */
 	TURN_MAX = 8,		/* pieces a connection may send in its turn */
-	LINKS_MAX = 40,		/* symlinks and ".." followed in one path */
+	LINKS_MAX = 40,		/* symlinks on the way to a source */
 	FRONT_MAX = 64 * 1024,	/* the doctype of a page ends before this */
 	CHARSET_MAX = 1024,	/* and what declares its charset before this */
 	STREAM_MAX = 64 * 1024,	/* events that a client may leave unread */
@@ -2878,42 +2878,10 @@ site_enter(struct server *sv)
 }
 
 /*
- * path[at]'s name below dir is a symlink: put what it says into path in its
- * place and set errno to EAGAIN, or say why not.  An absolute one must point
- * below the docroot.
- */
-static void
-site_relink(const char *root, int dir, char path[PATH_LEN], size_t at,
-    const char *name)
-{
-	char target[PATH_LEN], tail[PATH_LEN], *text = target, *real;
-	ssize_t len;
-	size_t n;
-
-	if ((len = readlinkat(dir, name, target, sizeof(target) - 1)) == -1)
-		return;
-	target[len] = '\0';
-	path_copy(tail, path + at + strlen(name));
-	errno = EAGAIN;
-	if (target[0] == '/') {
-		real = realpath(root, NULL);
-		n = real != NULL ? strlen(real) : 0;
-		errno = n == 0 || strncmp(target, real, n) != 0 ||
-		    (target[n] != '/' && target[n] != '\0') ? EXDEV : EAGAIN;
-		text += errno == EXDEV ? 0 : n;
-		at = 0;
-		free(real);
-	}
-	n = PATH_LEN - at;
-	if ((size_t)snprintf(path + at, n, "%s%s", text, tail) >= n)
-		errno = ENAMETOOLONG;
-}
-
-/*
- * Open one name in dir, a file or a directory.  -1 with errno; ELOOP: it is
- * a symlink, EAGAIN: it became another meanwhile.  That it is none is not
- * left to O_NOFOLLOW, which some kernels do not heed: what was opened must
- * be what lstat saw.
+ * Open one name in dir, a file or a directory, but no symlink.  -1 with
+ * errno; EAGAIN: it became another meanwhile.  That it is none is not left
+ * to O_NOFOLLOW, which some kernels do not heed: what was opened must be
+ * what lstat saw.
  */
 static int
 site_step(int dir, const char *name, bool last, struct stat *st)
@@ -2923,7 +2891,7 @@ site_step(int dir, const char *name, bool last, struct stat *st)
 
 	if (fstatat(dir, name, &named, AT_SYMLINK_NOFOLLOW) == -1)
 		return -1;
-	errno = S_ISLNK(named.st_mode) ? ELOOP : ENOENT;
+	errno = S_ISLNK(named.st_mode) ? EAGAIN : ENOENT;
 	if (!S_ISREG(named.st_mode) && !S_ISDIR(named.st_mode))
 		return -1;
 	fd = openat(dir, name, (last ? O_RDONLY : O_SEARCH) | O_NONBLOCK |
@@ -2938,52 +2906,54 @@ site_step(int dir, const char *name, bool last, struct stat *st)
 	return -1;
 }
 
-/*
- * Open path below the docroot, one real directory after the other.  A
- * symlink is replaced by its text, and ".." taken away with the name before
- * it; then errno is EAGAIN, and path is to be walked anew.
- */
+/* Open path below root, one real directory after the other. */
 static int
-site_walk(const struct server *sv, char path[PATH_LEN], struct stat *st)
+site_walk(int root, char *path, struct stat *st)
 {
-	char name[NAME_MAX + 1];
-	size_t at = 0, before = 0, n;
-	int root = sv->site.fd, dir = root, fd, why;
+	char *name = strtok(path, "/"), *next;
+	int dir = root, fd, why;
 
-	for (;; before = at, at += n) {
-		at += strspn(path + at, "/");
-		while (path[at] == '.' && path[at + 1] == '/')
-			at += 1 + strspn(path + at + 1, "/");
-		n = strcspn(path + at, "/");
-		errno = ENAMETOOLONG;
-		if (n > NAME_MAX)
-			break;
-		memcpy(name, path + at, n);
-		name[n] = '\0';
-		if (strcmp(name, "..") == 0) {
-			errno = dir == root ? EXDEV : EAGAIN;
-			memmove(path + before, path + at + n,
-			    strlen(path + at + n) + 1);
-			break;
-		}
-		fd = site_step(dir, n > 0 ? name : ".", path[at + n] == '\0',
+	for (;; name = next, dir = fd) {
+		next = name != NULL ? strtok(NULL, "/") : NULL;
+		fd = site_step(dir, name != NULL ? name : ".", next == NULL,
 		    st);
-		if (fd == -1) {
-			if (errno == ELOOP)
-				site_relink(sv->opt->root, dir, path, at, name);
-			break;
-		}
+		why = errno;
 		if (dir != root)
 			close(dir);
-		if (path[at + n] == '\0')
+		errno = why;
+		if (fd == -1 || next == NULL)
 			return fd;
-		dir = fd;
+	}
+}
+
+/*
+ * Open what a name leads to, if that lies below the docroot (else EXDEV):
+ * symlinks are followed by name, and then what they lead to is walked to
+ * without any.  EAGAIN: the tree changed in between.
+ */
+static int
+site_find(const struct server *sv, const char *name, struct stat *st)
+{
+	char path[PATH_LEN], *root = realpath(sv->opt->root, NULL);
+	char *real = NULL;
+	size_t n = root != NULL ? strlen(root) : 0;
+	int fd = -1, why;
+
+	if (root != NULL && snprintf(path, PATH_LEN, "%s/%s", root,
+	    name) >= PATH_LEN)
+		errno = ENAMETOOLONG;
+	else if (root != NULL && (real = realpath(path, NULL)) != NULL) {
+		n -= root[n - 1] == '/';
+		errno = EXDEV;
+		if (strncmp(root, real, n) == 0 &&
+		    (real[n] == '/' || real[n] == '\0'))
+			fd = site_walk(sv->site.fd, real + n, st);
 	}
 	why = errno;
-	if (dir != root)
-		close(dir);
+	free(root);
+	free(real);
 	errno = why;
-	return -1;
+	return fd;
 }
 
 /*
@@ -2996,24 +2966,22 @@ static int
 site_open(const struct server *sv, const char *name, struct stat *st)
 {
 	const int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
-	char path[PATH_LEN];
 	int fd, tries;
 
 	if (*name == '\0')
 		name = ".";
-	errno = sv->site.fd == -1 ? sv->site.why : ENAMETOOLONG;
-	if (sv->site.fd == -1 ||
-	    (size_t)snprintf(path, PATH_LEN, "%s", name) >= PATH_LEN)
+	errno = sv->site.why;
+	if (sv->site.fd == -1)
 		return -1;
 	fd = sv->opt->follow ? openat(sv->site.fd, name, flags) :
 	    extra_open_beneath(sv->site.fd, name, flags);
 	if (fd == -1 && !sv->opt->follow && errno != ENOENT &&
 	    errno != EMFILE) {
-		for (tries = 0; tries < LINKS_MAX; tries++)
-			if ((fd = site_walk(sv, path, st)) != -1 ||
+		for (tries = 0; tries < TRIES_MAX; tries++)
+			if ((fd = site_find(sv, name, st)) != -1 ||
 			    errno != EAGAIN)
 				return fd;
-		errno = ELOOP;
+		return -1;
 	}
 	if (fd == -1)
 		return -1;
