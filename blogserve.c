@@ -85,7 +85,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
-#include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -3855,28 +3854,27 @@ conn_unchanged(struct server *sv, const struct conn *c)
 	    c->build == sv->orders.build.number)));
 }
 
-/*
- * Add the next piece of a large file to the reply.  False when the file is
- * not any more what the head says: then the connection must end, so that
- * the client sees that it has not all.
- */
-static bool
-conn_fill(struct server *sv, struct conn *c)
+/* Add the next n bytes of the file to conn.out, which fails without them. */
+static void
+conn_fill(struct conn *c, size_t n)
 {
-	size_t n = c->left < CHUNK ? (size_t)c->left : CHUNK;
+	struct buf *out = &c->out;
 
-	if (!buf_room(&c->out, n) || !read_all(c->file->fd,
-	    c->out.data + c->out.len, n, c->at) || !conn_unchanged(sv, c))
-		return false;
-	c->out.len += n;
+	if (!buf_room(out, n))
+		return;
+	if (c->file->fd == -1)
+		memcpy(out->data + out->len, c->file->data + c->at, n);
+	else
+		out->failed = !read_all(c->file->fd, out->data + out->len, n,
+		    c->at);
+	out->len += n;
 	c->at += (off_t)n;
 	c->left -= (off_t)n;
-	return true;
 }
 
 /*
- * Compose the reply in conn.out: its head, and what is sent with it of its
- * body.  What is left is sent from the file.
+ * Compose the reply in conn.out: its head, and its body but for a large
+ * file.  What is left is sent from that.
  */
 static void
 conn_compose(struct server *sv, struct conn *c, struct reply *r)
@@ -3884,7 +3882,6 @@ conn_compose(struct server *sv, struct conn *c, struct reply *r)
 	struct buf *out = &c->out, *page = &sv->page;
 	bool body = sv->request.method != METHOD_HEAD && r->status != 304;
 	off_t length = r->file != NULL ? r->length : (off_t)page->len;
-	size_t front = r->script ? (size_t)r->file->front : 0;
 
 	buf_free(out);
 	if (sv->clock.tv_sec != sv->date_at) {
@@ -3897,20 +3894,17 @@ conn_compose(struct server *sv, struct conn *c, struct reply *r)
 	c->sent = -(off_t)out->len;
 	c->file = r->file;
 	c->build = sv->orders.build.number;
-	c->at = r->first + (off_t)front;
-	c->left = body && r->file != NULL ? length - (off_t)front : 0;
+	c->at = r->first;
+	c->left = body && r->file != NULL ? length : 0;
 	c->state = CONN_SEND;
-	if (body && r->script) {
-		if (c->file->fd == -1)
-			buf_add(out, c->file->data, front);
-		else if (!buf_room(out, front) ||
-		    !read_all(c->file->fd, out->data + out->len, front, 0))
-			out->failed = true;
-		else
-			out->len += front;
-		buf_add(out, sv->tag.data, sv->tag.len);
-	} else if (body && r->file == NULL)
+	if (body && r->file == NULL)
 		buf_add(out, page->data, page->len);
+	if (body && r->script) {
+		conn_fill(c, (size_t)r->file->front);
+		buf_add(out, sv->tag.data, sv->tag.len);
+	}
+	if (c->left > 0 && r->file->fd == -1)
+		conn_fill(c, (size_t)c->left);
 	conn_bear(sv, c, IDLE_TIME);
 	if (out->failed || page->failed || sv->tag.failed)
 		c->state = CONN_CLOSED;
@@ -4042,88 +4036,62 @@ conn_input(struct server *sv, struct conn *c)
 }
 
 /*
- * Send the next piece: what is composed and the bytes of the file, if they
- * are in memory, in one; else by sendfile while that is possible.  But the
- * last piece goes through conn_fill, which sees what a build changes: a file
- * that changed before it was sent is never sent to its end.  (What sendfile
- * has queued shares the file's memory until the client has it.)  Returns
- * what write(2) does, and in *size what was to be sent.
+ * Send the next piece of the reply, and all that is composed is one; else by
+ * sendfile while that is possible.  But the last piece goes through
+ * conn_fill, and what a build changed is seen then: a file that changed
+ * before it was sent is never sent to its end.  (What sendfile has queued
+ * shares the file's memory until the client has it.)  Returns whether all of
+ * the piece went: else the next is cheaper once there is room for much of it.
  */
-static ssize_t
-conn_send(struct server *sv, struct conn *c, size_t *size)
+static bool
+conn_send(struct server *sv, struct conn *c)
 {
-	struct iovec v[2];
-	size_t out = buf_left(&c->out), n;
-	ssize_t r;
-	int count = 0;
+	size_t n = buf_left(&c->out);
+	ssize_t r = 0;
 
-	if (c->left > 0 && c->file->fd != -1 && out > 0) {
-		*size = out;
-		r = send(c->fd, c->out.data + c->out.at, out, SEND_MORE);
-		c->out.at += r > 0 ? (size_t)r : 0;
-		return r;
+	if (n == 0 && c->left > SENDFILE_REST &&
+	    (c->sent <= 0 || conn_unchanged(sv, c))) {
+		n = c->left - SENDFILE_REST < SENDFILE_MAX ?
+		    (size_t)c->left - SENDFILE_REST : SENDFILE_MAX;
+		r = extra_sendfile(c->fd, c->file->fd, &c->at, n);
+		c->left -= r > 0 ? r : 0;
 	}
-	if (c->left > 0 && c->file->fd != -1) {
-		buf_clear(&c->out);
-		if (c->left > SENDFILE_REST &&
-		    (c->sent <= 0 || conn_unchanged(sv, c))) {
-			*size = c->left - SENDFILE_REST < SENDFILE_MAX ?
-			    (size_t)c->left - SENDFILE_REST : SENDFILE_MAX;
-			r = extra_sendfile(c->fd, c->file->fd, &c->at, *size);
-			if (r > 0)
-				c->left -= r;
-			if (r > 0 || (r == -1 && errno == EAGAIN))
-				return r;
+	if (r == 0 || (r == -1 && errno != EAGAIN)) {
+		if (buf_left(&c->out) == 0) {
+			buf_clear(&c->out);
+			conn_fill(c, c->left < CHUNK ? (size_t)c->left : CHUNK);
+			if (c->out.failed || !conn_unchanged(sv, c)) {
+				conn_close(sv, c);
+				return false;
+			}
 		}
-		if (!conn_fill(sv, c))
-			return errno = EIO, -1;
-		out = buf_left(&c->out);
+		n = buf_left(&c->out);
+		r = send(c->fd, c->out.data + c->out.at, n,
+		    c->left > 0 ? SEND_MORE : 0);
+		c->out.at += r > 0 ? (size_t)r : 0;
 	}
-	if (out > 0) {
-		v[count].iov_base = c->out.data + c->out.at;
-		v[count++].iov_len = out;
-	}
-	*size = out;
-	if (c->left > 0 && c->file->fd == -1) {
-		v[count].iov_base = c->file->data + c->at;
-		v[count++].iov_len = (size_t)c->left;
-		*size += (size_t)c->left;
-	}
-	if ((r = writev(c->fd, v, count)) <= 0)
-		return r;
-	n = (size_t)r < out ? (size_t)r : out;
-	c->out.at += n;
-	c->at += r - (ssize_t)n;
-	if (c->file != NULL && c->file->fd == -1)
-		c->left -= r - (ssize_t)n;
-	return r;
+	if (r == -1 && errno != EAGAIN && errno != EINTR)
+		conn_close(sv, c);
+	if (r <= 0)
+		return false;
+	c->sent += r;
+	conn_bear(sv, c, IDLE_TIME);
+	return (size_t)r == n;
 }
 
 /*
- * SEND: the reply, a few pieces in a turn, and none after one that did not
- * go out whole: the next is cheaper once there is room for much of it.
- * Returns whether all is sent and there is more to do at once.
+ * SEND: the reply, a few pieces in a turn.  Returns whether all is sent and
+ * there is more to do at once.
  */
 static bool
 conn_output(struct server *sv, struct conn *c)
 {
-	size_t size = 0;
-	ssize_t n;
 	int turn;
 
 	for (turn = 0; c->left > 0 || buf_left(&c->out) > 0; turn++) {
-		if (turn == TURN_MAX)
-			return false;
-		n = conn_send(sv, c, &size);
-		if (n == -1 && errno != EAGAIN && errno != EINTR)
-			conn_close(sv, c);
-		if (n == -1)
-			return false;
-		c->sent += n;
-		conn_bear(sv, c, IDLE_TIME);
 		/* It may not all have arrived when we close. */
-		c->slow |= turn > 0 || (size_t)n < size;
-		if ((size_t)n < size)
+		c->slow |= turn > 0;
+		if (turn == TURN_MAX || !conn_send(sv, c))
 			return false;
 	}
 	c->state = sv->draining ? CONN_CLOSED : c->next;
