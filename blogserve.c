@@ -531,7 +531,7 @@ enum {
 	BACKLOG = 4096,		/* clients that wait at a listener */
 	ACCEPT_MAX = 64,	/* clients taken in a turn */
 	TRIES_MAX = 100,	/* to read a file that changes meanwhile */
-	TURN_MAX = 8,		/* pieces a connection may send in its turn */
+	TURN_MAX = 8,		/* steps of a connection in its turn */
 	LINKS_MAX = 40,		/* symlinks on the way to a source */
 	FRONT_MAX = 64 * 1024,	/* the doctype of a page ends before this */
 	CHARSET_MAX = 1024,	/* and what declares its charset before this */
@@ -2798,12 +2798,9 @@ struct conn {
 	enum conn_state state;
 	enum conn_state next;	/* after SEND */
 	bool stirred;		/* it moved since the last sweep */
-	bool more;		/* stopped for fairness, could go on */
-	bool slow;		/* some reply did not go out at once */
 	struct file *file;	/* NULL, or what left is sent from */
 	off_t at, left;
 	int64_t until;		/* when its patience ends */
-	int64_t held_until;	/* 0: the request was not held */
 	struct buf line;	/* of the log; the bytes go in at line.at */
 	off_t sent;		/* bytes of the reply, its head taken off */
 	unsigned build;		/* the latest when the reply was begun */
@@ -3778,7 +3775,6 @@ conn_finish(struct server *sv, struct conn *c)
 		log_flush(sv);
 	file_drop(&c->file);
 	c->left = 0;
-	c->held_until = 0;
 	buf_free(&c->out);
 }
 
@@ -3922,17 +3918,17 @@ conn_held(struct server *sv, struct conn *c)
 	if (!sv->orders.hold || sv->draining)
 		return false;
 	sv->holding = true;
-	if (c->held_until == 0) {
-		c->held_until = sv->now + HOLD_TIME;
+	if (c->state != CONN_HOLD)
 		conn_wait(sv, c, HOLD_TIME);
-	}
-	return sv->now < c->held_until;
+	c->state = CONN_HOLD;
+	return sv->now < c->until;
 }
 
 /*
  * Answer the head of len bytes in server.head: with status, 0: as it
  * deserves.  The reply is composed; or c is held, if there is a build under
- * way or one began meanwhile, for what we read may be half of a page (R9).
+ * way.  If one began meanwhile, what we read may be half of a page (R9): the
+ * request is to be read again.
  */
 static void
 conn_answer(struct server *sv, struct conn *c, size_t len, int status)
@@ -3953,10 +3949,8 @@ conn_answer(struct server *sv, struct conn *c, size_t len, int status)
 		status = request_route(sv);
 	site = parsed && rq->own == NULL && (status == 0 || status == 404);
 	if (site && sv->orders.hold) {
-		if (conn_held(sv, c)) {
-			c->state = CONN_HOLD;
+		if (conn_held(sv, c))
 			return;
-		}
 		status = 503;
 	}
 	if (status == 301)
@@ -3969,13 +3963,13 @@ conn_answer(struct server *sv, struct conn *c, size_t len, int status)
 		path_reply(sv, &r);
 	conn_compose(sv, c, &r);
 	c->next = r.stream && rq->method == METHOD_GET ? CONN_STREAM :
-	    r.keep ? CONN_READ : !parsed || rq->body ? CONN_LINGER :
-	    CONN_CLOSED;
+	    r.keep ? CONN_READ : !parsed || rq->body || c->left > 0 ||
+	    buf_left(&c->in) > len ? CONN_LINGER : CONN_CLOSED;
 	if (c->state == CONN_CLOSED)
 		conn_close(sv, c);
 	else if (site && status != 503 && sv->opt->command != NULL &&
 	    !sv->draining && orders_drain(sv)) {
-		c->state = CONN_HOLD;
+		c->state = CONN_READ;
 		conn_finish(sv, c);
 	} else if (sv->opt->log != -1)
 		conn_log(sv, c, r.status);
@@ -4004,34 +3998,35 @@ conn_read(struct server *sv, struct conn *c)
 
 /*
  * READ: answer the first whole head, or what will never be one or is late.
- * Returns whether there is more to do at once.
+ * Returns whether there was one, and so there is more to do.
  */
 static bool
 conn_input(struct server *sv, struct conn *c)
 {
 	size_t have = buf_left(&c->in), len;
 	const char *in;
+	int status = 0;
 
 	if (have == 0)
 		return false;
 	in = c->in.data + c->in.at;
-	if ((len = head_length(in, have)) > 0) {
+	if ((len = head_length(in, have)) > 0)
 		memcpy(sv->head, in, len);
-		sv->head[len] = '\0';
-		conn_answer(sv, c, len, 0);
-	} else if ((unsigned char)in[0] < ' ' && in[0] != '\r' &&
-	    in[0] != '\n')
-		conn_answer(sv, c, 0, 400);	/* such as TLS */
+	else if ((unsigned char)in[0] < ' ' && in[0] != '\r' && in[0] != '\n')
+		status = 400;	/* such as TLS */
 	else if (have == HEAD_MAX)
-		conn_answer(sv, c, 0, memchr(in, '\n', have) == NULL ?
-		    414 : 431);
+		status = memchr(in, '\n', have) == NULL ? 414 : 431;
 	else if (sv->now >= c->until)
-		conn_answer(sv, c, 0, 408);
-	if (c->state != CONN_SEND)
-		return c->state == CONN_HOLD;
-	c->in.at += len;
-	if (len == 0 || buf_left(&c->in) == 0)
-		buf_free(&c->in);
+		status = 408;
+	else
+		return false;
+	sv->head[len] = '\0';
+	conn_answer(sv, c, len, status);
+	if (c->state == CONN_SEND) {
+		c->in.at += len;
+		if (len == 0 || buf_left(&c->in) == 0)
+			buf_free(&c->in);
+	}
 	return true;
 }
 
@@ -4079,89 +4074,63 @@ conn_send(struct server *sv, struct conn *c)
 	return (size_t)r == n;
 }
 
-/*
- * SEND: the reply, a few pieces in a turn.  Returns whether all is sent and
- * there is more to do at once.
- */
-static bool
-conn_output(struct server *sv, struct conn *c)
+/* The reply is sent: what is next? */
+static void
+conn_sent(struct server *sv, struct conn *c)
 {
-	int turn;
-
-	for (turn = 0; c->left > 0 || buf_left(&c->out) > 0; turn++) {
-		/* It may not all have arrived when we close. */
-		c->slow |= turn > 0;
-		if (turn == TURN_MAX || !conn_send(sv, c))
-			return false;
-	}
 	c->state = sv->draining ? CONN_CLOSED : c->next;
-	if (c->state == CONN_CLOSED && c->slow && !sv->draining)
-		c->state = CONN_LINGER;
 	if (c->state == CONN_STREAM) {
 		buf_clear(&c->out);
 		conn_wait(sv, c, PING_TIME);
-		return false;
+		return;
 	}
 	conn_finish(sv, c);
 	if (c->state == CONN_READ) {
 		if (buf_left(&c->in) > 0)
 			conn_bear(sv, c, HEAD_TIME);
-		return buf_left(&c->in) > 0;
-	}
-	if (c->state == CONN_LINGER && shutdown(c->fd, SHUT_WR) == 0)
+	} else if (c->state == CONN_LINGER && shutdown(c->fd, SHUT_WR) == 0)
 		conn_wait(sv, c, LINGER_TIME);
 	else
 		conn_close(sv, c);
-	return false;
 }
 
-/* Let a connection do what it can without waiting. */
+/*
+ * Let a connection do what it can without waiting, but no more than its
+ * share: what is left then is a piece to be sent.
+ */
 static void
 conn_step(struct server *sv, struct conn *c)
 {
 	bool more = true;
 	int turn;
 
-	for (turn = 0; more && turn < 2 * TURN_MAX; turn++)
+	for (turn = 0; more; turn++)
 		switch (c->state) {
+		case CONN_HOLD:
+			if (conn_held(sv, c))
+				return;
+			/* FALLTHROUGH */
 		case CONN_READ:
 			more = conn_input(sv, c);
 			break;
-		case CONN_HOLD:
-			if ((more = !conn_held(sv, c)))
-				c->state = CONN_READ;
-			break;
 		case CONN_SEND:
-			more = conn_output(sv, c);
+			if (c->left == 0 && buf_left(&c->out) == 0)
+				conn_sent(sv, c);
+			else
+				more = turn < TURN_MAX && conn_send(sv, c);
 			break;
 		case CONN_STREAM:
 		case CONN_LINGER:
 		case CONN_CLOSED:
-			more = false;
-			break;
+			return;
 		}
-	c->more = more;
 }
 
-/* What a connection waits for; to go on, for what is there already. */
-static short
-conn_events(const struct conn *c)
-{
-	if (c->more)
-		return POLLIN | POLLOUT;
-	switch (c->state) {
-	case CONN_READ:
-	case CONN_STREAM:
-	case CONN_LINGER:
-		return POLLIN;
-	case CONN_SEND:
-		return POLLOUT;
-	case CONN_HOLD:
-	case CONN_CLOSED:
-		break;
-	}
-	return 0;
-}
+/* What a connection waits for, by its state. */
+static const short conn_events[] = {
+	[CONN_READ] = POLLIN, [CONN_HOLD] = 0, [CONN_SEND] = POLLOUT,
+	[CONN_STREAM] = POLLIN, [CONN_LINGER] = POLLIN, [CONN_CLOSED] = 0
+};
 
 /* A connection's patience has ended; READ tells a slow one so itself. */
 static void
@@ -4199,13 +4168,12 @@ server_step(struct server *sv, size_t i)
 	struct pollfd *p = &sv->polls[sv->first + i];
 	struct conn *c = &sv->conns[i];
 
-	if ((p->revents & (POLLERR | POLLNVAL)) != 0 ||
-	    (c->state == CONN_HOLD && (p->revents & POLLHUP) != 0))
+	if (c->state == CONN_HOLD && p->revents != 0)	/* the client left */
 		conn_close(sv, c);
 	p->revents = 0;
 	c->stirred = true;
 	conn_step(sv, c);
-	p->events = conn_events(c);
+	p->events = conn_events[c->state];
 	if (c->state != CONN_CLOSED)
 		return;
 	if (i < sv->busy) {
@@ -4336,19 +4304,13 @@ static void
 server_turn(struct server *sv)
 {
 	struct pollfd *polls = sv->polls + sv->first;
-	struct conn *c;
 	size_t i;
 
-	for (i = sv->busy; i-- > 0;) {
-		c = &sv->conns[i];
-		if ((polls[i].revents & ~POLLOUT) == 0 || (c->more &&
-		    (c->state != CONN_READ || buf_left(&c->in) > 0)) ||
-		    c->state == CONN_SEND || c->state == CONN_HOLD)
-			continue;
-		conn_read(sv, c);
-	}
 	for (i = sv->busy; i-- > 0;)
-		if (sv->polls[sv->first + i].revents != 0)
+		if (polls[i].revents != 0 && polls[i].events == POLLIN)
+			conn_read(sv, &sv->conns[i]);
+	for (i = sv->busy; i-- > 0;)
+		if (polls[i].revents != 0)
 			server_step(sv, i);
 }
 
