@@ -2819,7 +2819,7 @@ struct server {
 	int64_t drain_until;	/* when answers in flight are given up */
 	bool draining;		/* no more clients, no next requests */
 	bool full;		/* no descriptor for another client */
-	bool holding;		/* some connection is held */
+	bool news;		/* orders that are not obeyed yet */
 	bool orphaned;		/* the parent is gone */
 	int orders_fd;
 	int builds_log;		/* what builds print, or -1 */
@@ -2837,7 +2837,7 @@ struct server {
 	struct timespec clock;	/* when the reply was begun */
 	time_t date_at;		/* the second that date names */
 	struct orders orders;
-	struct orders told;	/* what the event streams were told of */
+	unsigned reopened;	/* orders.reopen, when the log was */
 	struct {		/* the docroot, open */
 		int fd;
 		int why;	/* errno, where fd is -1 */
@@ -3675,6 +3675,7 @@ orders_drain(struct server *sv)
 	while ((n = read(sv->orders_fd, &sv->orders, sizeof(sv->orders))) > 0)
 		came = true;
 	sv->reads += came;
+	sv->news |= came;
 	sv->orphaned |= n == 0;
 	return came;
 }
@@ -3917,7 +3918,6 @@ conn_held(struct server *sv, struct conn *c)
 {
 	if (!sv->orders.hold || sv->draining)
 		return false;
-	sv->holding = true;
 	if (c->state != CONN_HOLD)
 		conn_wait(sv, c, HOLD_TIME);
 	c->state = CONN_HOLD;
@@ -4323,69 +4323,44 @@ listeners_close(struct listeners *l)
 		fd_close(&l->fd[i]);
 }
 
-/* No more clients; responses in flight go out, the rest ends now. */
-static void
-server_drain(struct server *sv)
-{
-	struct conn *c;
-	size_t i;
-
-	sv->draining = true;
-	sv->drain_until = sv->now + DRAIN_TIME;
-	listeners_close(sv->listeners);
-	for (i = sv->count; i-- > 0;) {
-		c = &sv->conns[i];
-		if (c->state == CONN_READ || c->state == CONN_STREAM ||
-		    c->state == CONN_LINGER || (c->state == CONN_SEND &&
-		    c->next == CONN_STREAM))
-			conn_close(sv, c);
-		server_step(sv, i);
-	}
-}
-
-/* Tell the event streams how things are now; one that does not read ends. */
-static void
-server_tell(struct server *sv)
-{
-	struct conn *c;
-	size_t i;
-
-	sv->told = sv->orders;
-	for (i = sv->count; i-- > 0;) {
-		c = &sv->conns[i];
-		if (c->state != CONN_STREAM && (c->state != CONN_SEND ||
-		    c->next != CONN_STREAM))
-			continue;
-		event_add(&c->out, sv);
-		c->state = CONN_SEND;
-		if (c->out.failed || buf_left(&c->out) > STREAM_MAX)
-			conn_close(sv, c);
-		server_step(sv, i);
-	}
-}
-
 /*
- * Obey the latest orders: stop, tell of the builds, let go those that were
- * held.
+ * Obey the latest orders: no more clients if we are to stop, and all but the
+ * responses in flight end now; tell the event streams how things are, one
+ * that does not read ends; let those go on that were held.
  */
 static void
 server_obey(struct server *sv)
 {
+	bool stop = !sv->draining && (sv->orders.stopping || sv->orphaned ||
+	    sv->site.moved), ends;
+	struct conn *c;
 	size_t i;
 
-	if ((sv->orders.stopping || sv->orphaned || sv->site.moved) &&
-	    !sv->draining)
-		server_drain(sv);
-	if (sv->orders.reopen != sv->told.reopen)
-		logs_reopen(sv->opt);
-	if (memcmp(&sv->told, &sv->orders, sizeof(sv->told)) != 0)
-		server_tell(sv);
-	if (!sv->holding || sv->orders.hold)
+	if (!stop && !sv->news)
 		return;
-	sv->holding = false;
-	for (i = sv->count; i-- > 0;)
-		if (sv->conns[i].state == CONN_HOLD)
-			server_step(sv, i);
+	sv->news = false;
+	if (sv->orders.reopen != sv->reopened)
+		logs_reopen(sv->opt);
+	sv->reopened = sv->orders.reopen;
+	if (stop) {
+		sv->draining = true;
+		sv->drain_until = sv->now + DRAIN_TIME;
+		listeners_close(sv->listeners);
+	}
+	for (i = sv->count; i-- > 0;) {
+		c = &sv->conns[i];
+		ends = sv->draining && conn_events[c->state] == POLLIN;
+		if (c->state == CONN_STREAM || (c->state == CONN_SEND &&
+		    c->next == CONN_STREAM)) {
+			event_add(&c->out, sv);
+			c->state = CONN_SEND;
+			ends = sv->draining || c->out.failed ||
+			    buf_left(&c->out) > STREAM_MAX;
+		}
+		if (ends)
+			conn_close(sv, c);
+		server_step(sv, i);
+	}
 }
 
 /*
