@@ -2811,7 +2811,7 @@ struct server {
 	struct listeners *listeners;
 	struct conn *conns;
 	struct pollfd *polls;	/* orders, the listeners, the connections */
-	size_t count, cap, max;
+	size_t count, max;
 	size_t busy;		/* the first so many are polled each turn */
 	size_t first;		/* index in polls of the first connection */
 	int64_t now, until;	/* no connection's deadline is before until */
@@ -4241,29 +4241,6 @@ server_evict(struct server *sv)
 	return true;
 }
 
-/* Room for another connection; false when there is none to be had. */
-static bool
-server_room(struct server *sv)
-{
-	size_t cap = sv->cap > 0 ? sv->cap * 2 : 16;
-	struct pollfd *polls;
-	struct conn *conns;
-
-	if (sv->count == sv->max)
-		return server_evict(sv);
-	if (sv->count < sv->cap)
-		return true;
-	if ((conns = realloc(sv->conns, cap * sizeof(*conns))) != NULL)
-		sv->conns = conns;
-	if ((polls = realloc(sv->polls, (sv->first + cap) *
-	    sizeof(*polls))) != NULL)
-		sv->polls = polls;
-	if (conns == NULL || polls == NULL)
-		return server_evict(sv);
-	sv->cap = cap;
-	return true;
-}
-
 /* Accept some of what waits at a listener; they are read from at once. */
 static void
 server_accept(struct server *sv, int listener)
@@ -4273,11 +4250,9 @@ server_accept(struct server *sv, int listener)
 	int fd, turn;
 
 	for (turn = 0; turn < ACCEPT_MAX && !sv->full; turn++) {
-		if (!server_room(sv)) {
-			sv->full = true;
-			return;
-		}
-		if ((fd = accept(listener, NULL, NULL)) == -1) {
+		errno = EMFILE;
+		fd = sv->count < sv->max ? accept(listener, NULL, NULL) : -1;
+		if (fd == -1) {
 			if (status_of_errno(errno) != 503 || errno == EAGAIN ||
 			    errno == EINTR)
 				return;
@@ -4371,13 +4346,12 @@ static size_t
 conn_limit(void)
 {
 	const rlim_t want = CONN_MAX + CONN_MAX / 8 + FD_SPARE;
-	struct rlimit lim;
+	struct rlimit lim = { want, want };
 
-	if (getrlimit(RLIMIT_NOFILE, &lim) == -1)
-		return CONN_MAX;
-	lim.rlim_cur = lim.rlim_max < want ? lim.rlim_max : want;
-	setrlimit(RLIMIT_NOFILE, &lim);
 	getrlimit(RLIMIT_NOFILE, &lim);
+	lim.rlim_cur = lim.rlim_max < want ? lim.rlim_max : want;
+	if (setrlimit(RLIMIT_NOFILE, &lim) == -1)
+		getrlimit(RLIMIT_NOFILE, &lim);
 	if (lim.rlim_cur >= want)
 		return CONN_MAX;
 	return lim.rlim_cur < 2 * FD_SPARE ? FD_SPARE / 4 :
@@ -4440,7 +4414,8 @@ server_open(struct server *sv)
 {
 	sv->max = conn_limit();
 	sv->first = 1 + sv->listeners->count;
-	sv->polls = must_alloc(sv->first * sizeof(*sv->polls));
+	sv->conns = must_alloc(sv->max * sizeof(*sv->conns));
+	sv->polls = must_alloc((sv->first + sv->max) * sizeof(*sv->polls));
 	sv->polls[0].fd = sv->orders_fd;
 	sv->polls[0].events = POLLIN;
 	sv->reads = 1;
