@@ -2817,11 +2817,10 @@ struct server {
 	int64_t now, until;	/* no connection's deadline is before until */
 	int64_t sweep_at;	/* when the quiet ones are polled, too */
 	int64_t drain_until;	/* when answers in flight are given up */
+	int64_t full_until;	/* no descriptor for another client, till then */
 	bool draining;		/* no more clients, no next requests */
-	bool full;		/* no descriptor for another client */
 	bool news;		/* orders that are not obeyed yet */
-	bool orphaned;		/* the parent is gone */
-	int orders_fd;
+	int orders_fd;		/* -1: the parent is gone */
 	int builds_log;		/* what builds print, or -1 */
 	unsigned long reads;	/* that were made, of clients, orders, poll */
 	struct table kept;	/* files, by their names */
@@ -3676,7 +3675,8 @@ orders_drain(struct server *sv)
 		came = true;
 	sv->reads += came;
 	sv->news |= came;
-	sv->orphaned |= n == 0;
+	if (n == 0)
+		fd_close(&sv->orders_fd);
 	return came;
 }
 
@@ -4181,7 +4181,7 @@ server_step(struct server *sv, size_t i)
 		i = sv->busy;
 	}
 	server_swap(sv, i, --sv->count);
-	sv->full = false;
+	sv->full_until = 0;
 }
 
 /*
@@ -4195,7 +4195,6 @@ static void
 server_sweep(struct server *sv)
 {
 	size_t i, was = sv->busy;
-	struct conn *c;
 
 	for (i = sv->busy = 0; i < sv->count; i++)
 		if (sv->polls[sv->first + i].revents != 0 ||
@@ -4205,17 +4204,13 @@ server_sweep(struct server *sv)
 		}
 	sv->sweep_at = sv->now + SWEEP_TIME + (int64_t)sv->count /
 	    SWEEP_CONNS;
-	if (sv->until == 0 || sv->now < sv->until)
+	if (sv->now < sv->until)
 		return;
-	for (sv->until = 0, i = sv->count; i-- > 0;) {
-		c = &sv->conns[i];
-		if (c->until > sv->now)
-			sv->until = sooner(sv->until, c->until);
-		else {
-			conn_expire(sv, c);
+	for (sv->until = 0, i = sv->count; i-- > 0;)
+		if (is_due(sv->conns[i].until, sv->now, &sv->until)) {
+			conn_expire(sv, &sv->conns[i]);
 			server_step(sv, i);
 		}
-	}
 }
 
 /* Let the one go that has been idle longest.  False when none is idle. */
@@ -4249,14 +4244,15 @@ server_accept(struct server *sv, int listener)
 	struct conn *c;
 	int fd, turn;
 
-	for (turn = 0; turn < ACCEPT_MAX && !sv->full; turn++) {
+	for (turn = 0; turn < ACCEPT_MAX && sv->full_until == 0; turn++) {
 		errno = EMFILE;
 		fd = sv->count < sv->max ? accept(listener, NULL, NULL) : -1;
 		if (fd == -1) {
 			if (status_of_errno(errno) != 503 || errno == EAGAIN ||
 			    errno == EINTR)
 				return;
-			sv->full = !server_evict(sv);
+			if (!server_evict(sv))
+				sv->full_until = sv->now + RETRY_TIME;
 			continue;
 		}
 		fcntl(fd, F_SETFL, O_NONBLOCK);	/* we never execute */
@@ -4306,8 +4302,8 @@ listeners_close(struct listeners *l)
 static void
 server_obey(struct server *sv)
 {
-	bool stop = !sv->draining && (sv->orders.stopping || sv->orphaned ||
-	    sv->site.moved), ends;
+	bool stop = !sv->draining && (sv->orders.stopping ||
+	    sv->orders_fd == -1 || sv->site.moved), ends;
 	struct conn *c;
 	size_t i;
 
@@ -4416,7 +4412,6 @@ server_open(struct server *sv)
 	sv->first = 1 + sv->listeners->count;
 	sv->conns = must_alloc(sv->max * sizeof(*sv->conns));
 	sv->polls = must_alloc((sv->first + sv->max) * sizeof(*sv->polls));
-	sv->polls[0].fd = sv->orders_fd;
 	sv->polls[0].events = POLLIN;
 	sv->reads = 1;
 	sv->site.fd = -1;
@@ -4432,18 +4427,18 @@ server_open(struct server *sv)
 static void
 server_wait(struct server *sv)
 {
-	bool all = sv->busy == 0 || sv->now >= sv->sweep_at ||
-	    (sv->until != 0 && sv->now >= sv->until);
+	bool all = sv->busy == 0 ||
+	    sv->now >= sooner(sv->sweep_at, sv->until);
 	size_t i, count = sv->first + (all ? sv->count : sv->busy);
 	int64_t until = sooner(sv->until, sv->drain_until);
-	int ready, wait;
 
+	if (is_due(sv->full_until, sv->now, &until))
+		sv->full_until = 0;
+	sv->polls[0].fd = sv->orders_fd;
 	for (i = 0; i < sv->listeners->count; i++) {
 		sv->polls[1 + i].fd = sv->listeners->fd[i];
-		sv->polls[1 + i].events = sv->full ? 0 : POLLIN;
+		sv->polls[1 + i].events = sv->full_until != 0 ? 0 : POLLIN;
 	}
-	if (sv->full)
-		until = sooner(until, sv->now + RETRY_TIME);
 	if (sv->busy > 0)
 		until = sooner(until, sv->sweep_at);
 	until = sooner(until, sv->forget_at);
@@ -4452,15 +4447,13 @@ server_wait(struct server *sv)
 	if (!sv->opt->atomic)		/* so that it can be unmounted */
 		fd_close(&sv->site.fd);
 	/* Not to wait is cheaper: poll need not queue at each of them. */
-	wait = all && sv->busy > 0 ? 0 : poll_time(until, sv->now);
-	ready = poll_wait(sv->polls, count, wait);
-	sv->now = clock_ms();
-	sv->reads++;
-	if (ready <= 0)
+	if (all && sv->busy > 0)
+		until = sv->now;
+	if (poll_wait(sv->polls, count, poll_time(until, sv->now)) <= 0)
 		for (i = 0; i < count; i++)
 			sv->polls[i].revents = 0;
-	if (ready == 0 && wait != 0)
-		sv->full = false;
+	sv->now = clock_ms();
+	sv->reads++;
 	if (sv->forget_at != 0 && sv->now >= sv->forget_at)
 		files_forget(sv);
 	if (all)
@@ -4503,8 +4496,6 @@ serve(struct server *sv)
 		server_wait(sv);
 		if (sv->polls[0].revents != 0)
 			orders_drain(sv);
-		if (sv->orphaned)
-			sv->polls[0].fd = -1;
 		for (i = 0; i < sv->listeners->count; i++)
 			if (sv->polls[1 + i].revents != 0)
 				server_accept(sv, sv->listeners->fd[i]);
