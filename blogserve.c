@@ -3695,25 +3695,13 @@ conn_bear(struct server *sv, struct conn *c, int64_t ms)
 	conn_wait(sv, c, sv->opt->patience > 0 ? sv->opt->patience : ms);
 }
 
-/* How much of n bytes of a client's text the log has of its first line. */
-static size_t
-line_length(const char *text, size_t n)
-{
-	size_t i;
-
-	n = n < LOG_MAX ? n : LOG_MAX;
-	for (i = 0; i < n && text[i] != '\r' && text[i] != '\n'; i++)
-		;
-	return i;
-}
-
 /* Add a field of the request to a line of the log, "-" for none. */
 static void
 log_field(struct buf *b, const char *text)
 {
-	buf_puts(b, " \"");
 	text = text != NULL ? text : "-";
-	escape_add(b, LOG, text, line_length(text, strlen(text)));
+	buf_puts(b, " \"");
+	escape_add(b, LOG, text, strnlen(text, LOG_MAX));
 	buf_puts(b, "\"");
 }
 
@@ -3722,21 +3710,24 @@ static void
 conn_log(struct server *sv, struct conn *c, int status)
 {
 	const char *line = c->in.data + c->in.at;
-	size_t n = buf_left(&c->in);
+	size_t n = buf_left(&c->in), len;
 	char host[INET6_ADDRSTRLEN] = "-", date[64] = "-";
 	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss);
+	socklen_t size = sizeof(ss);
 	struct tm tm;
 
-	if (getpeername(c->fd, (struct sockaddr *)&ss, &len) == 0)
+	if (getpeername(c->fd, (struct sockaddr *)&ss, &size) == 0)
 		address_text((struct sockaddr *)&ss, host);
 	if (localtime_r(&sv->clock.tv_sec, &tm) != NULL)
 		strftime(date, sizeof(date), "%d/%b/%Y:%H:%M:%S %z", &tm);
 	for (; n > 0 && (*line == '\r' || *line == '\n'); n--)
 		line++;
+	for (len = 0; len < n && len < LOG_MAX && line[len] != '\r' &&
+	    line[len] != '\n'; len++)
+		;
 	buf_clear(&c->line);
 	buf_printf(&c->line, "%s - - [%s] \"", host, date);
-	escape_add(&c->line, LOG, line, line_length(line, n));
+	escape_add(&c->line, LOG, line, len);
 	buf_printf(&c->line, "\" %d ", status);
 	c->line.at = c->line.len;
 	log_field(&c->line, sv->request.field[FIELD_REFERER]);
@@ -3750,13 +3741,10 @@ log_flush(struct server *sv)
 {
 	struct buf *b = &sv->log;
 
-	if (b->len > 0 && !b->failed) {
-		if (write(sv->opt->log, b->data, b->len) != -1)
-			sv->log_lost = false;
-		else
-			say_once(&sv->log_lost, sv->opt->logfile,
-			    strerror(errno));
-	}
+	if (b->len > 0 && write(sv->opt->log, b->data, b->len) == -1)
+		say_once(&sv->log_lost, sv->opt->logfile, strerror(errno));
+	else if (b->len > 0)
+		sv->log_lost = false;
 	buf_clear(b);
 }
 
