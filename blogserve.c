@@ -3564,10 +3564,9 @@ request_route(struct server *sv)
 	if (n > 0 && rq->target[0] == '/') {
 		inside = strncmp(rq->target, sv->opt->prefix, n) == 0;
 		rq->target += inside ? n : 1;
-		if (*rq->target == '\0' || *rq->target == '?') {
-			rq->query = rq->target;
+		rq->query = rq->target;
+		if (*rq->target == '\0' || *rq->target == '?')
 			return 301;
-		}
 		if (!inside || *rq->target != '/')
 			return 404;
 	}
@@ -3618,32 +3617,31 @@ status_write(struct buf *b, const struct server *sv)
 	    (intmax_t)(sv->now - sv->started_at) / 1000);
 }
 
-/* The reply to what is below /.blogserve/. */
+/* The reply to what is below /.blogserve/; with -R that is the status. */
 static void
 own_reply(struct server *sv, struct reply *r)
 {
-	const struct request *rq = &sv->request;
-	const char *const *line;
+	const char *own = sv->request.own, *const *line;
 	struct file *f;
 	struct stat st;
 	int fd;
 
 	buf_clear(&sv->page);
 	r->type = "text/plain";
-	if (strcmp(rq->own, "status") == 0)
+	if (strcmp(own, "status") == 0)
 		status_write(&sv->page, sv);
 	else if (sv->opt->no_reload)
 		error_page(sv, r, 404);
-	else if (strcmp(rq->own, "log") == 0) {
+	else if (strcmp(own, "log") == 0) {
 		if (fstat(sv->builds_log, &st) == 0 &&
 		    (fd = dup(sv->builds_log)) != -1 &&
 		    (f = file_make(sv, fd, "", &st)) != NULL)
 			file_reply(sv, r, f);
-	} else if (strcmp(rq->own, "reload.js") == 0) {
+	} else if (strcmp(own, "reload.js") == 0) {
 		r->type = "text/javascript";
 		for (line = reload_js; *line != NULL; line++)
 			buf_puts(&sv->page, *line);
-	} else if (strcmp(rq->own, "events") == 0) {
+	} else if (strcmp(own, "events") == 0) {
 		r->type = "text/event-stream";
 		r->stream = true;
 		r->keep = false;
@@ -3651,13 +3649,6 @@ own_reply(struct server *sv, struct reply *r)
 		event_add(&sv->page, sv);
 	} else
 		error_page(sv, r, 404);
-}
-
-/* Whether read's result ends what it read from: not that nothing came. */
-static bool
-is_end(ssize_t n)
-{
-	return n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR);
 }
 
 /*
@@ -3980,7 +3971,8 @@ conn_read(struct server *sv, struct conn *c)
 		buf_pack(&c->in);
 		buf_add(&c->in, sv->in, (size_t)n);
 	}
-	if (is_end(n) || c->in.failed)
+	if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR) ||
+	    c->in.failed)
 		conn_close(sv, c);
 }
 
