@@ -2834,7 +2834,6 @@ struct server {
 	uint64_t denied;	/* hash of the name that was said to be */
 	int64_t started_at;
 	struct timespec clock;	/* when the reply was begun */
-	time_t date_at;		/* the second that date names */
 	struct orders orders;
 	unsigned reopened;	/* orders.reopen, when the log was */
 	struct {		/* the docroot, open */
@@ -2844,7 +2843,6 @@ struct server {
 		unsigned long looked;	/* server.reads then */
 	} site;
 	char start[24];		/* names this run of the program */
-	char date[32];
 	struct request request;
 	char in[HEAD_MAX], head[HEAD_MAX + 1], front[FRONT_MAX];
 };
@@ -3775,34 +3773,33 @@ reply_head(struct buf *out, const struct reply *r, const struct server *sv,
 	const struct file *f = r->file;
 	const char *type = r->type != NULL ? r->type :
 	    "application/octet-stream";
-	bool utf8, validated = f != NULL && !r->script && r->status != 404 &&
-	    f->validators.etag[0] != '\0';
+	bool utf8 = strncmp(type, "text/", 5) == 0 &&
+	    (f == NULL || !f->other_charset);
+	char date[32];
 
+	date_format(date, sv->clock.tv_sec);
 	buf_join(out, "HTTP/1.0 ", status_of(r->status)->line, "\r\nDate: ",
-	    sv->date, r->keep ? "\r\nConnection: keep-alive\r\n" :
-	    "\r\nConnection: close\r\n",
-	    "Server: blogserve\r\nCache-Control: no-cache\r\n",
+	    date, "\r\nConnection: ", r->keep ? "keep-alive" : "close",
+	    "\r\nServer: blogserve\r\nCache-Control: no-cache\r\n",
 	    r->status == 405 ? "Allow: GET, HEAD\r\n" : "",
 	    r->status == 503 ? "Retry-After: 1\r\n" : "",
 	    f != NULL ? "Vary: Accept-Encoding, Sec-Fetch-Dest\r\n" : "",
 	    END);
 	if (r->location != NULL)
 		buf_join(out, "Location: ", r->location, "\r\n", END);
-	if (validated)		/* no later than Date (RFC 9110, 8.8.2.1) */
+	/* No later than Date (RFC 9110, section 8.8.2.1). */
+	if (f != NULL && !r->script && r->status != 404 &&
+	    f->validators.etag[0] != '\0')
 		buf_join(out, "Last-Modified: ", f->validators.date[0] == '\0' ?
-		    sv->date : f->validators.date, "\r\nETag: ",
+		    date : f->validators.date, "\r\nETag: ",
 		    f->validators.etag, "\r\nAccept-Ranges: bytes\r\n", END);
-	if (r->status == 304) {
-		buf_puts(out, "\r\n");
-		return;
-	}
-	utf8 = strncmp(type, "text/", 5) == 0 &&
-	    (f == NULL || !f->other_charset);
-	buf_join(out, "Content-Type: ", type, utf8 ? "; charset=utf-8" : "",
-	    r->type != NULL ? "\r\nX-Content-Type-Options: nosniff\r\n" :
-	    "\r\n", r->encoding != NULL ? "Content-Encoding: gzip\r\n" : "",
-	    r->stream ? "X-Accel-Buffering: no\r\n" : "", END);
-	if (!r->stream)
+	if (r->status != 304)
+		buf_join(out, "Content-Type: ", type, utf8 ?
+		    "; charset=utf-8\r\n" : "\r\n", r->type != NULL ?
+		    "X-Content-Type-Options: nosniff\r\n" : "",
+		    r->encoding != NULL ? "Content-Encoding: gzip\r\n" : "",
+		    r->stream ? "X-Accel-Buffering: no\r\n" : "", END);
+	if (r->status != 304 && !r->stream)
 		buf_printf(out, "Content-Length: %jd\r\n", (intmax_t)length);
 	if (r->status == 206)
 		buf_printf(out, "Content-Range: bytes %jd-%jd/%jd\r\n",
@@ -3860,10 +3857,6 @@ conn_compose(struct server *sv, struct conn *c, struct reply *r)
 	off_t length = r->file != NULL ? r->length : (off_t)page->len;
 
 	buf_free(out);
-	if (sv->clock.tv_sec != sv->date_at) {
-		sv->date_at = sv->clock.tv_sec;
-		date_format(sv->date, sv->date_at);
-	}
 	if (!r->simple)
 		reply_head(out, r, sv, length + (r->script ?
 		    (off_t)sv->tag.len : 0));
