@@ -2810,10 +2810,10 @@ struct server {
 	const struct options *opt;
 	struct listeners *listeners;
 	struct conn *conns;
-	struct pollfd *polls;	/* orders, the listeners, the connections */
+	struct pollfd *all;	/* orders, the listeners, the connections */
+	struct pollfd *polls;	/* those of the connections */
 	size_t count, max;
 	size_t busy;		/* the first so many are polled each turn */
-	size_t first;		/* index in polls of the first connection */
 	int64_t now, until;	/* no connection's deadline is before until */
 	int64_t sweep_at;	/* when the quiet ones are polled, too */
 	int64_t drain_until;	/* when answers in flight are given up */
@@ -4122,11 +4122,11 @@ conn_expire(struct server *sv, struct conn *c)
 static void
 server_swap(struct server *sv, size_t i, size_t j)
 {
-	struct pollfd p = sv->polls[sv->first + i];
+	struct pollfd p = sv->polls[i];
 	struct conn c = sv->conns[i];
 
-	sv->polls[sv->first + i] = sv->polls[sv->first + j];
-	sv->polls[sv->first + j] = p;
+	sv->polls[i] = sv->polls[j];
+	sv->polls[j] = p;
 	sv->conns[i] = sv->conns[j];
 	sv->conns[j] = c;
 }
@@ -4138,7 +4138,7 @@ server_swap(struct server *sv, size_t i, size_t j)
 static void
 server_step(struct server *sv, size_t i)
 {
-	struct pollfd *p = &sv->polls[sv->first + i];
+	struct pollfd *p = &sv->polls[i];
 	struct conn *c = &sv->conns[i];
 
 	if (c->state == CONN_HOLD && p->revents != 0)	/* the client left */
@@ -4170,7 +4170,7 @@ server_sweep(struct server *sv)
 	size_t i, was = sv->busy;
 
 	for (i = sv->busy = 0; i < sv->count; i++)
-		if (sv->polls[sv->first + i].revents != 0 ||
+		if (sv->polls[i].revents != 0 ||
 		    (i < was && sv->conns[i].stirred)) {
 			sv->conns[i].stirred = false;
 			server_swap(sv, i, sv->busy++);
@@ -4191,21 +4191,22 @@ static bool
 server_evict(struct server *sv)
 {
 	int64_t until, first = INT64_MAX;
-	struct conn *c, *oldest = NULL;
+	const struct conn *c;
+	size_t i, oldest = 0;
 
-	for (c = sv->conns; c < sv->conns + sv->count; c++) {
+	for (i = 0; i < sv->count; i++) {
+		c = &sv->conns[i];
 		until = c->until + (buf_left(&c->in) > 0 ? IDLE_TIME : 0);
 		if ((c->state == CONN_READ || c->state == CONN_STREAM) &&
-		    sv->polls[sv->first + (size_t)(c - sv->conns)].revents == 0 &&
-		    until < first) {
-			oldest = c;
+		    sv->polls[i].revents == 0 && until < first) {
+			oldest = i;
 			first = until;
 		}
 	}
-	if (oldest == NULL)
+	if (first == INT64_MAX)
 		return false;
-	conn_close(sv, oldest);
-	server_step(sv, (size_t)(oldest - sv->conns));
+	conn_close(sv, &sv->conns[oldest]);
+	server_step(sv, oldest);
 	return true;
 }
 
@@ -4213,8 +4214,6 @@ server_evict(struct server *sv)
 static void
 server_accept(struct server *sv, int listener)
 {
-	struct pollfd *p;
-	struct conn *c;
 	int fd, turn;
 
 	for (turn = 0; turn < ACCEPT_MAX && sv->full_until == 0; turn++) {
@@ -4229,13 +4228,9 @@ server_accept(struct server *sv, int listener)
 			continue;
 		}
 		fcntl(fd, F_SETFL, O_NONBLOCK);	/* we never execute */
-		c = &sv->conns[sv->count];
-		memset(c, 0, sizeof(*c));
-		c->fd = fd;
-		conn_bear(sv, c, IDLE_TIME);
-		p = &sv->polls[sv->first + sv->count];
-		p->fd = fd;
-		p->events = p->revents = POLLIN;
+		sv->conns[sv->count] = (struct conn){ .fd = fd };
+		conn_bear(sv, &sv->conns[sv->count], IDLE_TIME);
+		sv->polls[sv->count] = (struct pollfd){ fd, POLLIN, POLLIN };
 		server_swap(sv, sv->count++, sv->busy++);
 	}
 }
@@ -4247,14 +4242,13 @@ server_accept(struct server *sv, int listener)
 static void
 server_turn(struct server *sv)
 {
-	struct pollfd *polls = sv->polls + sv->first;
 	size_t i;
 
 	for (i = sv->busy; i-- > 0;)
-		if (polls[i].revents != 0 && polls[i].events == POLLIN)
+		if (sv->polls[i].revents != 0 && sv->polls[i].events == POLLIN)
 			conn_read(sv, &sv->conns[i]);
 	for (i = sv->busy; i-- > 0;)
-		if (polls[i].revents != 0)
+		if (sv->polls[i].revents != 0)
 			server_step(sv, i);
 }
 
@@ -4381,11 +4375,13 @@ server_confine(struct server *sv)
 static void
 server_open(struct server *sv)
 {
+	const size_t first = 1 + sv->listeners->count;
+
 	sv->max = conn_limit();
-	sv->first = 1 + sv->listeners->count;
 	sv->conns = must_alloc(sv->max * sizeof(*sv->conns));
-	sv->polls = must_alloc((sv->first + sv->max) * sizeof(*sv->polls));
-	sv->polls[0].events = POLLIN;
+	sv->all = must_alloc((first + sv->max) * sizeof(*sv->all));
+	sv->all[0].events = POLLIN;
+	sv->polls = sv->all + first;
 	sv->reads = 1;
 	sv->site.fd = -1;
 	server_confine(sv);
@@ -4402,15 +4398,15 @@ server_wait(struct server *sv)
 {
 	bool all = sv->busy == 0 ||
 	    sv->now >= sooner(sv->sweep_at, sv->until);
-	size_t i, count = sv->first + (all ? sv->count : sv->busy);
+	size_t i, n = 1 + sv->listeners->count + (all ? sv->count : sv->busy);
 	int64_t until = sooner(sv->until, sv->drain_until);
 
 	if (is_due(sv->full_until, sv->now, &until))
 		sv->full_until = 0;
-	sv->polls[0].fd = sv->orders_fd;
+	sv->all[0].fd = sv->orders_fd;
 	for (i = 0; i < sv->listeners->count; i++) {
-		sv->polls[1 + i].fd = sv->listeners->fd[i];
-		sv->polls[1 + i].events = sv->full_until != 0 ? 0 : POLLIN;
+		sv->all[1 + i].fd = sv->listeners->fd[i];
+		sv->all[1 + i].events = sv->full_until != 0 ? 0 : POLLIN;
 	}
 	if (sv->busy > 0)
 		until = sooner(until, sv->sweep_at);
@@ -4422,9 +4418,9 @@ server_wait(struct server *sv)
 	/* Not to wait is cheaper: poll need not queue at each of them. */
 	if (all && sv->busy > 0)
 		until = sv->now;
-	if (poll_wait(sv->polls, count, poll_time(until, sv->now)) <= 0)
-		for (i = 0; i < count; i++)
-			sv->polls[i].revents = 0;
+	if (poll_wait(sv->all, n, poll_time(until, sv->now)) <= 0)
+		for (i = 0; i < n; i++)
+			sv->all[i].revents = 0;
 	sv->now = clock_ms();
 	sv->reads++;
 	if (sv->forget_at != 0 && sv->now >= sv->forget_at)
@@ -4467,10 +4463,10 @@ serve(struct server *sv)
 		    sv->now >= sv->drain_until))
 			return;
 		server_wait(sv);
-		if (sv->polls[0].revents != 0)
+		if (sv->all[0].revents != 0)
 			orders_drain(sv);
 		for (i = 0; i < sv->listeners->count; i++)
-			if (sv->polls[1 + i].revents != 0)
+			if (sv->all[1 + i].revents != 0)
 				server_accept(sv, sv->listeners->fd[i]);
 		server_turn(sv);
 	}
