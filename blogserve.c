@@ -3555,7 +3555,7 @@ request_route(struct server *sv)
 	bool inside;
 	int status;
 
-	if (rq->method > METHOD_HEAD)
+	if (rq->method >= METHOD_KNOWN)
 		return rq->method == METHOD_KNOWN ? 405 : 501;
 	if (is_stranger(sv))
 		return 403;
