@@ -3877,8 +3877,7 @@ conn_compose(struct server *sv, struct conn *c, struct reply *r)
 	conn_bear(sv, c, IDLE_TIME);
 	if (out->failed || page->failed || sv->tag.failed)
 		c->state = CONN_CLOSED;
-	if (page->cap > CHUNK || page->failed)
-		buf_free(page);
+	buf_free(page);
 }
 
 /*
@@ -4235,23 +4234,6 @@ server_accept(struct server *sv, int listener)
 	}
 }
 
-/*
- * Let those that are ready go on: what they sent is read first.  One that
- * closes by that is removed in its step.
- */
-static void
-server_turn(struct server *sv)
-{
-	size_t i;
-
-	for (i = sv->busy; i-- > 0;)
-		if (sv->polls[i].revents != 0 && sv->polls[i].events == POLLIN)
-			conn_read(sv, &sv->conns[i]);
-	for (i = sv->busy; i-- > 0;)
-		if (sv->polls[i].revents != 0)
-			server_step(sv, i);
-}
-
 static void
 listeners_close(struct listeners *l)
 {
@@ -4353,7 +4335,6 @@ server_confine(struct server *sv)
 	const struct options *opt = sv->opt;
 	const struct rlimit none = { 0, 0 };
 	char root[PATH_LEN], log[PATH_LEN];
-	struct stat st;
 
 	tzset();
 #ifdef RLIMIT_NPROC
@@ -4361,7 +4342,7 @@ server_confine(struct server *sv)
 #endif
 	setrlimit(RLIMIT_CORE, &none);
 	snprintf(root, sizeof(root), "%s/..", opt->root);
-	if (stat(root, &st) == -1) {	/* the first build is to make it */
+	if (access(root, F_OK) == -1) {	/* the first build is to make it */
 		path_copy(root, opt->root);
 		path_parent(root);
 	}
@@ -4446,8 +4427,8 @@ server_close(struct server *sv)
 }
 
 /*
- * The server's life: orders first, then clients, then the connections.
- * Returns when it is to exit.
+ * The server's life: orders first, then clients, then all that is to be
+ * read, then the connections' steps.  Returns when it is to exit.
  */
 static void
 serve(struct server *sv)
@@ -4468,7 +4449,13 @@ serve(struct server *sv)
 		for (i = 0; i < sv->listeners->count; i++)
 			if (sv->all[1 + i].revents != 0)
 				server_accept(sv, sv->listeners->fd[i]);
-		server_turn(sv);
+		for (i = sv->busy; i-- > 0;)
+			if (sv->polls[i].revents != 0 &&
+			    sv->polls[i].events == POLLIN)
+				conn_read(sv, &sv->conns[i]);
+		for (i = sv->busy; i-- > 0;)
+			if (sv->polls[i].revents != 0)
+				server_step(sv, i);
 	}
 }
 
