@@ -118,7 +118,7 @@
  * system has none, or refuses, its caller goes the way that POSIX offers.
  */
 #if !defined(POSIX_ONLY) && defined(__linux__)
-#define HAVE_CLOSE_RANGE 1
+#define HAVE_SYSCALL	1
 #define HAVE_GETIFADDRS	1
 #define HAVE_INITGROUPS	1
 #define HAVE_INOTIFY	1
@@ -132,7 +132,6 @@
 #define HAVE_WINSIZE	1
 #elif !defined(POSIX_ONLY) && (defined(__FreeBSD__) || defined(__NetBSD__) || \
     defined(__OpenBSD__) || defined(__DragonFly__))
-#define HAVE_CLOSEFROM	1
 #define HAVE_GETIFADDRS	1
 #define HAVE_INITGROUPS	1
 #define HAVE_WINSIZE	1
@@ -149,14 +148,12 @@
 #define HAVE_GETIFADDRS	1
 #define HAVE_INITGROUPS	1
 #define HAVE_WINSIZE	1
-#ifdef __sun
-#define HAVE_CLOSEFROM	1
-#else
+#ifdef __APPLE__
 #define HAVE_SENDFILE_MACOS 1
 #endif
 #endif
 
-#if HAVE_CLOSE_RANGE
+#if HAVE_SYSCALL
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #ifdef __alpha__
@@ -164,7 +161,6 @@
 #else
 #define NR_SINCE_5	0
 #endif
-#define NR_CLOSE_RANGE	(436 + NR_SINCE_5)
 #define NR_OPENAT2	(437 + NR_SINCE_5)
 #define NR_LANDLOCK	(444 + NR_SINCE_5)	/* and the next two */
 #endif
@@ -216,21 +212,6 @@
 #endif
 
 #define COUNT(a)	(sizeof(a) / sizeof((a)[0]))
-
-/* Close every descriptor from low on; -1 where no single call can. */
-static int
-extra_close_from(int low)
-{
-#if HAVE_CLOSE_RANGE
-	return (int)syscall(NR_CLOSE_RANGE, low, ~0U, 0);
-#elif HAVE_CLOSEFROM
-	closefrom(low);
-	return 0;
-#else
-	(void)low;
-	return -1;
-#endif
-}
 
 /* The columns of the terminal at fd, as they are now. */
 static size_t
@@ -522,6 +503,7 @@ enum {
 	PRINT_MAX = 1024,	/* bytes that are formatted at a time */
 	URL_LEN = 1024,		/* and of the site's own URL */
 	CONN_MAX = 10000,	/* connections at a time */
+	INHERITED_MAX = 4096,	/* descriptors that we may have got */
 	FD_SPARE = 16,		/* descriptors that are not connections */
 	INLINE_MAX = 32 * 1024,	/* files up to here are sent from memory */
 	CHUNK = 64 * 1024,	/* others are read in pieces of this ... */
@@ -1187,7 +1169,6 @@ static void
 fds_sanitize(void)
 {
 	int low = STDERR_FILENO + 1 + fds_passed(), fd;
-	struct rlimit lim;
 
 	do {
 		if ((fd = open("/dev/null", O_RDWR)) == -1)
@@ -1195,11 +1176,7 @@ fds_sanitize(void)
 	} while (fd <= STDERR_FILENO);
 	if (fd > STDERR_FILENO)
 		close(fd);
-	if (extra_close_from(low) == 0)
-		return;
-	if (getrlimit(RLIMIT_NOFILE, &lim) == -1 || lim.rlim_cur > 65536)
-		lim.rlim_cur = 65536;
-	for (fd = low; fd < (int)lim.rlim_cur; fd++)
+	for (fd = low; fd < INHERITED_MAX; fd++)
 		close(fd);
 }
 
