@@ -127,7 +127,7 @@
 #endif
 #define HAVE_OPENAT2	1
 #define HAVE_RENAMEAT2	1
-#define HAVE_SENDFILE_LINUX 1
+#define HAVE_SENDFILE	1
 #define HAVE_SUBREAPER	1
 #define HAVE_WINSIZE	1
 #elif !defined(POSIX_ONLY) && (defined(__FreeBSD__) || defined(__NetBSD__) || \
@@ -137,7 +137,6 @@
 #define HAVE_WINSIZE	1
 #ifdef __FreeBSD__
 #define HAVE_PROCCTL	1
-#define HAVE_SENDFILE_BSD 1
 #ifdef __has_include
 #if __has_include(<sys/inotify.h>)	/* since 15 */
 #define HAVE_INOTIFY	1
@@ -148,9 +147,6 @@
 #define HAVE_GETIFADDRS	1
 #define HAVE_INITGROUPS	1
 #define HAVE_WINSIZE	1
-#ifdef __APPLE__
-#define HAVE_SENDFILE_MACOS 1
-#endif
 #endif
 
 #if HAVE_SYSCALL
@@ -187,7 +183,7 @@
 #if HAVE_PROCCTL
 #include <sys/procctl.h>
 #endif
-#if HAVE_SENDFILE_LINUX
+#if HAVE_SENDFILE
 #include <sys/sendfile.h>
 #endif
 #if HAVE_WINSIZE
@@ -376,22 +372,8 @@ extra_sandbox(const char *readable, const char *appendable)
 static ssize_t
 extra_sendfile(int out, int in, off_t *at, size_t n)
 {
-#if HAVE_SENDFILE_LINUX
+#if HAVE_SENDFILE
 	return sendfile(out, in, at, n);
-#elif HAVE_SENDFILE_BSD || HAVE_SENDFILE_MACOS
-	off_t sent = (off_t)n;
-	int r;
-
-#if HAVE_SENDFILE_BSD
-	r = sendfile(in, out, *at, n, NULL, &sent, 0);
-#else
-	r = sendfile(in, out, *at, &sent, NULL, 0);
-#endif
-	if (sent > 0 && (r == 0 || errno == EAGAIN || errno == EINTR)) {
-		*at += sent;	/* some went, and then it would have waited */
-		return (ssize_t)sent;
-	}
-	return r;
 #else
 	(void)out, (void)in, (void)at, (void)n;
 	errno = ENOSYS;
