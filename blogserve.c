@@ -66,17 +66,15 @@
 
 #define _FILE_OFFSET_BITS 64
 #define _TIME_BITS 64
-#if defined(POSIX_ONLY) && !defined(__APPLE__)
-#define _XOPEN_SOURCE 700
-#elif defined(__linux__)
+#if !defined(POSIX_ONLY) && (defined(__linux__) || defined(__APPLE__) || \
+    defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || \
+    defined(__DragonFly__) || defined(__sun))
+#define HAVE_MORE	1	/* which some show only if they are asked */
 #define _GNU_SOURCE
-#elif defined(__sun)
-#define _XOPEN_SOURCE 700
-#define __EXTENSIONS__
-#elif defined(__NetBSD__)
 #define _NETBSD_SOURCE
-#elif !defined(__APPLE__) && !defined(__FreeBSD__) && \
-    !defined(__OpenBSD__) && !defined(__DragonFly__)
+#define __EXTENSIONS__
+#endif
+#if defined(__sun) || !(defined(HAVE_MORE) || defined(__APPLE__))
 #define _XOPEN_SOURCE 700
 #endif
 
@@ -110,6 +108,7 @@
 #include <string.h>
 #include <strings.h>
 #include <syslog.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -117,80 +116,33 @@
  * What each system has.  Each of these is one function below; where the
  * system has none, or refuses, its caller goes the way that POSIX offers.
  */
-#if !defined(POSIX_ONLY) && defined(__linux__)
-#define HAVE_SYSCALL	1
-#define HAVE_GETIFADDRS	1
-#define HAVE_INITGROUPS	1
-#define HAVE_INOTIFY	1
-#ifndef HAVE_LANDLOCK
-#define HAVE_LANDLOCK	1
-#endif
-#define HAVE_OPENAT2	1
-#define HAVE_RENAMEAT2	1
-#define HAVE_SENDFILE	1
-#define HAVE_SUBREAPER	1
-#define HAVE_WINSIZE	1
-#elif !defined(POSIX_ONLY) && (defined(__FreeBSD__) || defined(__NetBSD__) || \
-    defined(__OpenBSD__) || defined(__DragonFly__))
-#define HAVE_GETIFADDRS	1
-#define HAVE_INITGROUPS	1
-#define HAVE_WINSIZE	1
-#ifdef __FreeBSD__
-#define HAVE_PROCCTL	1
-#ifdef __has_include
-#if __has_include(<sys/inotify.h>)	/* since 15 */
-#define HAVE_INOTIFY	1
-#endif
-#endif
-#endif
-#elif !defined(POSIX_ONLY) && (defined(__APPLE__) || defined(__sun))
-#define HAVE_GETIFADDRS	1
-#define HAVE_INITGROUPS	1
-#define HAVE_WINSIZE	1
-#endif
-
-#if HAVE_SYSCALL
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#ifdef __alpha__
-#define NR_SINCE_5	110	/* Alpha counts so many more */
-#else
-#define NR_SINCE_5	0
-#endif
-#define NR_OPENAT2	(437 + NR_SINCE_5)
-#define NR_LANDLOCK	(444 + NR_SINCE_5)	/* and the next two */
-#endif
-#if HAVE_INITGROUPS
+#if HAVE_MORE
+#include <sys/ioctl.h>
 #include <grp.h>
-#endif
-#if HAVE_GETIFADDRS
 #include <ifaddrs.h>
 #include <net/if.h>
 #endif
-#if HAVE_INOTIFY
+#if HAVE_MORE && defined(__linux__)
 #include <sys/inotify.h>
+#include <sys/prctl.h>
+#include <sys/sendfile.h>
+#include <sys/syscall.h>
+#define HAVE_INOTIFY	1
+#define HAVE_SENDFILE	1
+#elif HAVE_MORE && defined(__FreeBSD__)
+#include <sys/procctl.h>
+#if __has_include(<sys/inotify.h>)	/* since 15 */
+#include <sys/inotify.h>
+#define HAVE_INOTIFY	1
+#endif
+#endif
+#if defined(SYS_landlock_create_ruleset) && !defined(HAVE_LANDLOCK)
+#define HAVE_LANDLOCK	1
+#endif
 #ifdef __FreeBSD__
 #define NOTIFY_SYSCTL	"vfs.inotify.max_"
 #else
 #define NOTIFY_SYSCTL	"fs.inotify.max_"
-#endif
-#ifndef IN_MASK_ADD	/* then the latest mask of a directory counts */
-#define IN_MASK_ADD	0
-#endif
-#else
-#define NOTIFY_SYSCTL	""
-#endif
-#if HAVE_PROCCTL
-#include <sys/procctl.h>
-#endif
-#if HAVE_SENDFILE
-#include <sys/sendfile.h>
-#endif
-#if HAVE_WINSIZE
-#include <sys/ioctl.h>
-#ifdef __sun
-#include <termios.h>
-#endif
 #endif
 #ifdef __APPLE__
 #define st_mtim st_mtimespec
@@ -213,7 +165,7 @@
 static size_t
 extra_columns(int fd)
 {
-#if HAVE_WINSIZE
+#if HAVE_MORE
 	struct winsize w;
 
 	if (ioctl(fd, TIOCGWINSZ, &w) == 0 && w.ws_col > 0)
@@ -228,10 +180,10 @@ extra_columns(int fd)
 static void
 extra_subreaper(void)
 {
-#if HAVE_SUBREAPER && defined(PR_SET_CHILD_SUBREAPER)
-	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-#elif HAVE_PROCCTL && defined(PROC_REAP_ACQUIRE)
+#if defined(PROC_REAP_ACQUIRE)
 	procctl(P_PID, 0, PROC_REAP_ACQUIRE, NULL);
+#elif defined(PR_SET_CHILD_SUBREAPER)
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 #endif
 }
 
@@ -243,7 +195,7 @@ static void
 extra_addresses(int family, void (*fn)(const struct sockaddr *, void *),
     void *arg)
 {
-#if HAVE_GETIFADDRS
+#if HAVE_MORE
 	struct ifaddrs *all, *i;
 
 	if (getifaddrs(&all) == -1)
@@ -268,11 +220,11 @@ extra_addresses(int family, void (*fn)(const struct sockaddr *, void *),
 static int
 extra_open_beneath(int dir, const char *path, int flags)
 {
-#if HAVE_OPENAT2
+#ifdef SYS_openat2
 	const struct { uint64_t flags, mode, resolve; } how = {
 	    (uint64_t)flags, 0, 0x08 | 0x02 };
 
-	return (int)syscall(NR_OPENAT2, dir, path, &how, sizeof(how));
+	return (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
 #else
 	(void)dir, (void)path, (void)flags;
 	errno = ENOSYS;
@@ -284,7 +236,7 @@ extra_open_beneath(int dir, const char *path, int flags)
 static int
 extra_exchange(const char *a, const char *b)
 {
-#if HAVE_RENAMEAT2 && defined(SYS_renameat2)
+#ifdef SYS_renameat2
 	return (int)syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, 1U << 1);
 #else
 	(void)a, (void)b;
@@ -297,12 +249,10 @@ extra_exchange(const char *a, const char *b)
 static int
 extra_initgroups(const char *user, gid_t group)
 {
-#if HAVE_INITGROUPS
-#ifdef __APPLE__
+#if HAVE_MORE && defined(__APPLE__)
 	return initgroups(user, (int)group);
-#else
+#elif HAVE_MORE
 	return initgroups(user, group);
-#endif
 #else
 	(void)user, (void)group;
 	errno = ENOSYS;
@@ -320,7 +270,7 @@ landlock_allow(int rules, const char *path, uint64_t access)
 
 	beneath.access = access;
 	beneath.fd = open(path, O_PATH | O_CLOEXEC);
-	r = syscall(NR_LANDLOCK + 1, rules, 1, &beneath, 0);
+	r = syscall(SYS_landlock_add_rule, rules, 1, &beneath, 0);
 	close(beneath.fd);
 	return r;
 }
@@ -344,7 +294,7 @@ extra_sandbox(const char *readable, const char *appendable)
 	/* The versions 2, 3 and 5 know another kind of access each, ... */
 	static const unsigned char kinds[] = { 13, 13, 14, 15, 15, 16 };
 	struct { uint64_t files, net, scope; } handled = { 0, 3, 3 };
-	long abi = syscall(NR_LANDLOCK, NULL, 0, 1);
+	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, 1);
 	int rules;
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
@@ -353,13 +303,13 @@ extra_sandbox(const char *readable, const char *appendable)
 		return "no new privileges";
 	handled.files = (1U << kinds[abi < 5 ? abi : 5]) - 1;
 	/* ... and 4 and 6 another field each. */
-	rules = (int)syscall(NR_LANDLOCK, &handled,
+	rules = (int)syscall(SYS_landlock_create_ruleset, &handled,
 	    abi < 4 ? 8 : abi < 6 ? 16 : 24, 0);
 	abi = landlock_allow(rules, readable, 1 << 2 | 1 << 3);
 	if (abi == 0 && appendable != NULL)
 		abi = landlock_allow(rules, appendable, 1 << 1 | 1 << 8);
 	if (abi == 0)	/* what cannot be allowed is not denied, either */
-		abi = syscall(NR_LANDLOCK + 2, rules, 0);
+		abi = syscall(SYS_landlock_restrict_self, rules, 0);
 	close(rules);
 	return abi == 0 ? "Landlock, no new privileges" : "no new privileges";
 #else
@@ -382,7 +332,7 @@ extra_sendfile(int out, int in, off_t *at, size_t n)
 }
 
 /* More is sent soon: do not send a segment that is not full. */
-#if defined(MSG_MORE) && !defined(POSIX_ONLY)
+#if HAVE_MORE && defined(MSG_MORE)
 #define SEND_MORE MSG_MORE
 #else
 #define SEND_MORE 0
