@@ -168,12 +168,11 @@ extra_columns(int fd)
 #if HAVE_MORE
 	struct winsize w;
 
-	if (ioctl(fd, TIOCGWINSZ, &w) == 0 && w.ws_col > 0)
-		return w.ws_col;
+	return ioctl(fd, TIOCGWINSZ, &w) == 0 && w.ws_col > 0 ? w.ws_col : 80;
 #else
 	(void)fd;
-#endif
 	return 80;
+#endif
 }
 
 /* Have what a build's children leave behind be ours to reap. */
@@ -346,11 +345,8 @@ extra_sendfile(int out, int in, off_t *at, size_t n)
 static void
 extra_defer(int fd)
 {
-#if defined(TCP_DEFER_ACCEPT) && !defined(POSIX_ONLY)
-	const int seconds = 1;
-
-	setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds,
-	    sizeof(seconds));
+#if HAVE_MORE && defined(TCP_DEFER_ACCEPT)
+	setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &(int){ 1 }, sizeof(int));
 #else
 	(void)fd;
 #endif
@@ -853,19 +849,16 @@ text_clean(char *text)
 
 /* A line of progress: never longer than the terminal is wide just now. */
 static void
-say_progress(char *line)
+say_progress(const char *line)
 {
-	size_t n = extra_columns(STDERR_FILENO) - 1;
+	size_t n = strlen(line), columns = extra_columns(STDERR_FILENO);
 
-	if (strlen(line) > n) {
-		while (n > 0 && (line[n] & 0xc0) == 0x80)
-			n--;	/* not within a character of UTF-8 */
-		line[n] = '\0';
-	}
 	if (messages.midline || buf_left(&messages.waiting) > 0)
 		return;
+	for (n = n < columns ? n : columns - 1; (line[n] & 0xc0) == 0x80; n--)
+		;	/* not within a character of UTF-8 */
 	buf_puts(&messages.waiting, "\r\033[K");
-	buf_puts(&messages.waiting, line);
+	buf_add(&messages.waiting, line, n);
 	messages.progress = true;
 	err_drain();
 }
