@@ -769,43 +769,32 @@ print(int fd, const char *text)
 }
 
 /*
- * Write what waits for standard error as far as that needs no waiting: a
+ * Write what waits for standard error, as far as it is taken within ms: a
  * reader that is stuck must not stop us.  POSIX lets a pipe that is ready
  * take PIPE_BUF bytes.
  */
 static void
-err_drain(void)
+err_drain(int64_t ms)
 {
 	struct buf *b = &messages.waiting;
 	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+	int64_t until = clock_ms() + ms;
 	size_t n;
 	ssize_t r;
 
 	while ((n = buf_left(b)) > 0) {
-		if (poll(&p, 1, 0) != 1)
-			break;	/* an error is found by write */
+		if (poll(&p, 1, poll_time(until, clock_ms())) != 1)
+			return;	/* an error is found by write */
 		r = write(STDERR_FILENO, b->data + b->at,
 		    n < _POSIX_PIPE_BUF ? n : _POSIX_PIPE_BUF);
 		if (r == -1 && errno != EAGAIN && errno != EINTR)
 			r = (ssize_t)n;		/* nobody will ever read it */
-		if (r <= 0)
-			break;
-		b->at += (size_t)r;
-	}
-	if (n == 0)
-		buf_clear(b);
-}
-
-/* Wait until all was taken that is said, but not for ever: the end. */
-static void
-err_finish(void)
-{
-	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
-	int64_t until = clock_ms() + TAKE_TIME;
-
-	for (err_drain(); buf_left(&messages.waiting) > 0; err_drain())
-		if (poll(&p, 1, poll_time(until, clock_ms())) <= 0)
+		if (r > 0)
+			b->at += (size_t)r;
+		else if (ms == 0)
 			return;
+	}
+	buf_clear(b);
 }
 
 /* Say text later, behind all else; what does not fit ERR_MAX is lost. */
@@ -860,7 +849,7 @@ say_progress(const char *line)
 	buf_puts(&messages.waiting, "\r\033[K");
 	buf_add(&messages.waiting, line, n);
 	messages.progress = true;
-	err_drain();
+	err_drain(0);
 }
 
 /* One line to standard error, in its turn. */
@@ -905,10 +894,10 @@ say(enum level level, const char *fmt, ...)
 	err_add("\n", 1);
 	if (level == USAGE)
 		err_add(synopsis, sizeof(synopsis) - 1);
-	err_drain();
+	err_drain(0);
 	if (level > FATAL)
 		return;
-	err_finish();
+	err_drain(TAKE_TIME);
 	exit(level == USAGE ? 2 : 1);
 }
 
@@ -4325,7 +4314,7 @@ server_close(struct server *sv)
 	fd_close(&sv->site.fd);
 	if (sv->opt->log != -1)
 		close(sv->opt->log);
-	err_finish();
+	err_drain(TAKE_TIME);
 }
 
 /*
@@ -4341,7 +4330,7 @@ serve(struct server *sv)
 	for (;;) {
 		server_obey(sv);
 		log_flush(sv);
-		err_drain();
+		err_drain(0);
 		if (sv->draining && (sv->count == 0 ||
 		    sv->now >= sv->drain_until))
 			return;
@@ -5836,7 +5825,7 @@ log_copy(struct build *b, size_t room, int64_t now)
 		b->take_at = now + TAKE_TIME;
 		err_add(text, (size_t)n);
 		messages.midline = text[n - 1] != '\n';
-		err_drain();
+		err_drain(0);
 		if (clock_ms() >= now + SLICE_TIME)
 			break;
 	}
@@ -6477,7 +6466,7 @@ super_wait(struct super *s, bool told, int64_t now, int64_t until)
 
 	poll_wait(p, COUNT(p), poll_time(until, now));
 	if (p[3].revents != 0) {
-		err_drain();
+		err_drain(0);
 		if (s->build.copy_at != 0)
 			s->build.copy_at = now;
 	}
@@ -7298,6 +7287,6 @@ main(int argc, char **argv)
 	}
 	versions_close(&super.build.versions);
 	lock_close(options.pid, options.pidfile);
-	err_finish();
+	err_drain(TAKE_TIME);
 	return status;
 }
