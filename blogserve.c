@@ -856,11 +856,12 @@ say_progress(const char *line)
 static void
 say(enum level level, const char *fmt, ...)
 {
-	char line[1024], when[32];
+	char line[1024], text[2048], when[32] = "";
+	const char *red = NULL;
 	time_t now = time(NULL);
 	struct tm tm;
-	const char *red;
 	va_list ap;
+	int n;
 
 	if (messages.verbosity < (int)level && level != PROGRESS)
 		return;
@@ -876,29 +877,20 @@ say(enum level level, const char *fmt, ...)
 		say_progress(line);
 		return;
 	}
-	if (messages.midline)
-		err_add("\n", 1);
-	messages.midline = false;
-	if (messages.stamped && localtime_r(&now, &tm) != NULL) {
+	if (messages.stamped && localtime_r(&now, &tm) != NULL)
 		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S ", &tm);
-		err_add(when, strlen(when));
-	}
-	err_add("blogserve: ", 11);
-	red = messages.coloured && level < NOTICE ? strstr(line, "FAILED") : NULL;
-	if (red != NULL) {
-		err_add(line, (size_t)(red - line));
-		err_add("\033[31mFAILED\033[m", 14);
-		err_add(red + 6, strlen(red + 6));
-	} else
-		err_add(line, strlen(line));
-	err_add("\n", 1);
-	if (level == USAGE)
-		err_add(synopsis, sizeof(synopsis) - 1);
-	err_drain(0);
-	if (level > FATAL)
-		return;
-	err_drain(TAKE_TIME);
-	exit(level == USAGE ? 2 : 1);
+	if (messages.coloured && level < NOTICE)
+		red = strstr(line, "FAILED");
+	n = snprintf(text, sizeof(text), "%s%sblogserve: %.*s%s%s\n%s",
+	    messages.midline ? "\n" : "", when,
+	    red != NULL ? (int)(red - line) : -1, line,
+	    red != NULL ? "\033[31mFAILED\033[m" : "",
+	    red != NULL ? red + 6 : "", level == USAGE ? synopsis : "");
+	messages.midline = false;
+	err_add(text, (size_t)n);
+	err_drain(level > FATAL ? 0 : TAKE_TIME);
+	if (level <= FATAL)
+		exit(level == USAGE ? 2 : 1);
 }
 
 /* The same about what failed, and errno's reason. */
