@@ -752,22 +752,6 @@ path_copy(char to[PATH_LEN], const char *from)
 	snprintf(to, PATH_LEN, "%s", from);
 }
 
-/* Write a text, though that may have to wait. */
-static bool
-print(int fd, const char *text)
-{
-	size_t n = strlen(text);
-	ssize_t r;
-
-	while (n > 0 && ((r = write(fd, text, n)) > 0 ||
-	    (r == -1 && errno == EINTR)))
-		if (r > 0) {
-			text += r;
-			n -= (size_t)r;
-		}
-	return n == 0;
-}
-
 /*
  * Write what waits for standard error, as far as it is taken within ms: a
  * reader that is stuck must not stop us.  POSIX lets a pipe that is ready
@@ -1146,11 +1130,10 @@ static int
 pidfile_open(const char *name)
 {
 	const char *why = NULL;
-	char pid[24];
 	int fd = lock_open(name, &why);
 
-	snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
-	if (fd != -1 && (ftruncate(fd, 0) == -1 || !print(fd, pid))) {
+	if (fd != -1 && (ftruncate(fd, 0) == -1 ||
+	    dprintf(fd, "%ld\n", (long)getpid()) < 0)) {
 		why = strerror(errno);
 		lock_close(fd, name);
 		fd = -1;
@@ -6508,7 +6491,7 @@ manager_tell(struct super *s, const struct orders *o)
 		snprintf(text + n, sizeof(text) - (size_t)n,
 		    " build %u: %s: %s", b->number, b->what, b->building ?
 		    "under way" : b->status != 0 ? "failed" : "ok");
-	print(s->manager, text);
+	send(s->manager, text, strlen(text), 0);
 	s->reported = *o;
 }
 
@@ -6641,7 +6624,7 @@ static const char help[] =
 static void
 tell(const char *text, const char *more)
 {
-	if (!print(STDOUT_FILENO, text) || !print(STDOUT_FILENO, more))
+	if (dprintf(STDOUT_FILENO, "%s%s", text, more) < 0)
 		say_why(FATAL, "standard output");
 	exit(0);
 }
@@ -7124,7 +7107,7 @@ listeners_tell(struct listeners *l)
 {
 	char text[INET6_ADDRSTRLEN];
 
-	if (!print(STDOUT_FILENO, l->url) || !print(STDOUT_FILENO, "\n")) {
+	if (dprintf(STDOUT_FILENO, "%s\n", l->url) < 0) {
 		say_why(WARNING, "standard output");
 		return false;
 	}
@@ -7272,7 +7255,7 @@ main(int argc, char **argv)
 		if (options.background)
 			background_detach(&options);
 		super_open(&super, &options);
-		print(super.ready, "!");
+		dprintf(super.ready, "!");
 		fd_close(&super.ready);
 		status = supervise(&super);
 		super_close(&super);
