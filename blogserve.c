@@ -653,19 +653,16 @@ buf_room(struct buf *b, size_t n)
 	size_t cap = b->cap > 0 ? b->cap : 256;
 	char *data;
 
-	if (b->failed)
-		return false;
 	while (cap - b->len < n)
 		cap *= 2;
-	if (cap != b->cap) {
-		if ((data = realloc(b->data, cap)) == NULL) {
+	if (cap != b->cap && !b->failed) {
+		if ((data = realloc(b->data, cap)) != NULL) {
+			b->data = data;
+			b->cap = cap;
+		} else
 			b->failed = true;
-			return false;
-		}
-		b->data = data;
-		b->cap = cap;
 	}
-	return true;
+	return !b->failed;
 }
 
 static void
@@ -1281,9 +1278,8 @@ signal_caught(int sig)
 	unsigned char byte = (unsigned char)sig;
 	int e = errno;
 
-	ssize_t n = write(self_pipe[1], &byte, 1);
-
-	(void)n;	/* it is full: whoever reads it will wake all the same */
+	/* If it is full, whoever reads it will wake all the same. */
+	(void)!write(self_pipe[1], &byte, 1);
 	errno = e;
 }
 
@@ -1293,11 +1289,8 @@ signals_block(bool all)
 {
 	sigset_t mask;
 
-	if (all)
-		sigfillset(&mask);
-	else
-		sigemptyset(&mask);
-	sigprocmask(SIG_SETMASK, &mask, NULL);
+	sigfillset(&mask);
+	sigprocmask(all ? SIG_BLOCK : SIG_UNBLOCK, &mask, NULL);
 }
 
 /*
