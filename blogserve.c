@@ -449,6 +449,7 @@ enum {
 	CACHE_MAX = 6500 * 1024,		/* bytes of files kept in memory */
 	CACHE_OPEN = 8,		/* larger ones that are kept open */
 	LISTEN_MAX = 16,	/* listeners */
+	TABLE_SLOTS = 32 * 1024,	/* of what is found by hash, each a list */
 	PORT_FIRST = 8000,	/* the port, if nobody names one, ... */
 	PORT_TRIES = 100,	/* ... or one of the next that are free */
 	CHANGED_MAX = 64 * 1024,/* bytes of BLOGSERVE_CHANGED */
@@ -534,8 +535,7 @@ struct item {
 };
 
 struct table {
-	struct item **slots;
-	size_t size, count;	/* size: a power of two, or 0 */
+	struct item *slots[TABLE_SLOTS];
 };
 
 struct listeners {
@@ -900,13 +900,6 @@ must_alloc(size_t n)
 	return p;
 }
 
-/* The slot of a hash in a table, which must have slots. */
-static struct item **
-table_slot(const struct table *t, uint64_t hash)
-{
-	return &t->slots[hash & (t->size - 1)];
-}
-
 /* The first of those with this hash, and the next; NULL: there is none. */
 static struct item *
 item_next(struct item *i, uint64_t hash)
@@ -919,50 +912,25 @@ item_next(struct item *i, uint64_t hash)
 static struct item *
 table_first(const struct table *t, uint64_t hash)
 {
-	return t->size == 0 ? NULL : item_next(*table_slot(t, hash), hash);
+	return item_next(t->slots[hash % TABLE_SLOTS], hash);
 }
 
-/* Add an item, whose hash is set.  False when memory ran out. */
-static bool
+/* Add an item, whose hash is set. */
+static void
 table_add(struct table *t, struct item *i)
 {
-	struct table more = { .size = t->size > 0 ? t->size * 2 : 64 };
-	struct item *each, *next, **slot;
-	size_t n;
-
-	if (t->count >= t->size) {
-		more.slots = calloc(more.size, sizeof(*more.slots));
-		if (more.slots == NULL && t->size == 0)
-			return false;
-		for (n = 0; more.slots != NULL && n < t->size; n++)
-			for (each = t->slots[n]; each != NULL; each = next) {
-				next = each->next;
-				slot = table_slot(&more, each->hash);
-				each->next = *slot;
-				*slot = each;
-			}
-		if (more.slots != NULL) {
-			free(t->slots);
-			t->slots = more.slots;
-			t->size = more.size;
-		}
-	}
-	slot = table_slot(t, i->hash);
-	i->next = *slot;
-	*slot = i;
-	t->count++;
-	return true;
+	i->next = t->slots[i->hash % TABLE_SLOTS];
+	t->slots[i->hash % TABLE_SLOTS] = i;
 }
 
 static void
 table_cut(struct table *t, const struct item *i)
 {
-	struct item **at = table_slot(t, i->hash);
+	struct item **at = &t->slots[i->hash % TABLE_SLOTS];
 
 	while (*at != i)
 		at = &(*at)->next;
 	*at = i->next;
-	t->count--;
 }
 
 static uint64_t
@@ -2957,8 +2925,7 @@ file_keep(struct server *sv, struct file *f)
 	    sv->max < CACHE_OPEN * FD_SPARE))
 		return;
 	f->item.hash = text_hash(0, f->name);
-	if (!table_add(&sv->kept, &f->item))
-		return;
+	table_add(&sv->kept, &f->item);
 	f->refs++;
 	sv->kept_bytes += n;
 	sv->kept_open += f->fd != -1;
@@ -4715,12 +4682,10 @@ notify_add(struct watch *w, struct dir *d, const char *path, const char *name,
 		l->number = number;
 		l->dir = d;
 		memcpy(l->name, name, n);
-		if (table_add(&w->numbers, &l->item)) {
-			l->next = d->listeners;
-			d->listeners = l;
-			return number;
-		}
-		free(l);
+		l->next = d->listeners;
+		d->listeners = l;
+		table_add(&w->numbers, &l->item);
+		return number;
 	}
 	notify_warn("no more watches: scanning instead", "user_watches");
 	fd_close(&w->notify);
@@ -4873,10 +4838,7 @@ dir_open_node(struct watch *w, struct node *n, const struct stat *st)
 	d->dev = st->st_dev;
 	d->ino = st->st_ino;
 	d->item.hash = dir_hash(d->dev, d->ino);
-	if (!table_add(&w->dirs, &d->item)) {
-		free(d);
-		return NULL;
-	}
+	table_add(&w->dirs, &d->item);
 	return n->dir = d;
 }
 
@@ -4905,10 +4867,7 @@ node_get(struct watch *w, struct dir *d, const char *name)
 	memcpy(n->name, name, size);
 	n->up = d;
 	n->item.hash = hash;
-	if (!table_add(&w->names, &n->item)) {
-		free(n);
-		return NULL;
-	}
+	table_add(&w->names, &n->item);
 	n->next = d->first;
 	return d->first = n;
 }
