@@ -953,16 +953,14 @@ address_text(const struct sockaddr *sa, char text[INET6_ADDRSTRLEN])
 {
 	const struct sockaddr_in *v4 = (const void *)sa;
 	const struct sockaddr_in6 *v6 = (const void *)sa;
+	bool is_v6 = sa->sa_family == AF_INET6;
 
-	memcpy(text, "-", 2);
-	if (sa->sa_family == AF_INET6) {
-		inet_ntop(AF_INET6, &v6->sin6_addr, text, INET6_ADDRSTRLEN);
-		return ntohs(v6->sin6_port);
-	}
-	if (sa->sa_family != AF_INET)
+	if (inet_ntop(sa->sa_family, is_v6 ? (const void *)&v6->sin6_addr :
+	    &v4->sin_addr, text, INET6_ADDRSTRLEN) == NULL) {
+		memcpy(text, "-", 2);
 		return 0;
-	inet_ntop(AF_INET, &v4->sin_addr, text, INET6_ADDRSTRLEN);
-	return ntohs(v4->sin_port);
+	}
+	return ntohs(is_v6 ? v6->sin6_port : v4->sin_port);
 }
 
 /* Have our standard descriptors be /dev/null and, if not -1, these. */
@@ -1025,12 +1023,8 @@ fds_sanitize(void)
 {
 	int low = STDERR_FILENO + 1 + fds_passed(), fd;
 
-	do {
-		if ((fd = open("/dev/null", O_RDWR)) == -1)
-			break;
-	} while (fd <= STDERR_FILENO);
-	if (fd > STDERR_FILENO)
-		close(fd);
+	while ((fd = open("/dev/null", O_RDWR)) != -1 && fd <= STDERR_FILENO)
+		;
 	for (fd = low; fd < INHERITED_MAX; fd++)
 		close(fd);
 }
@@ -1175,10 +1169,9 @@ stat_stamp(const struct stat *st)
 static bool
 is_racy(const struct timespec *t, const struct timespec *now)
 {
-	int64_t age;
-
-	age = ((int64_t)now->tv_sec - t->tv_sec) * 1000 +
+	int64_t age = ((int64_t)now->tv_sec - t->tv_sec) * 1000 +
 	    (now->tv_nsec - t->tv_nsec) / 1000000;
+
 	return age > -1000 && age <= (t->tv_nsec == 0 ? 2000 : RACY_TIME);
 }
 
@@ -1190,8 +1183,7 @@ is_racy(const struct timespec *t, const struct timespec *now)
 static uint64_t
 content_hash(int fd, off_t size)
 {
-	uint64_t h = (uint64_t)size, v;
-	char buf[16 * 1024];
+	uint64_t h = (uint64_t)size, buf[2 * 1024];
 	ssize_t n = 0, i;
 
 	if (size > HASH_MAX)
@@ -1201,11 +1193,9 @@ content_hash(int fd, off_t size)
 		    sizeof(buf));
 		if (n <= 0)
 			break;
-		memset(buf + n, 0, (size_t)-n % sizeof(v));
-		for (i = 0; i < n; i += (ssize_t)sizeof(v)) {
-			memcpy(&v, buf + i, sizeof(v));
-			h = mix(h, v);
-		}
+		memset((char *)buf + n, 0, (size_t)-n % 8);
+		for (i = 0; i < n; i += 8)
+			h = mix(h, buf[i / 8]);
 		h = mix(h, (uint64_t)n);
 	}
 	return size > 0 && n == -1 ? 0 : h | 2;
