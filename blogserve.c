@@ -378,18 +378,7 @@ extra_notify_add(int fd, const char *path, bool written)
 	    (written ? IN_MODIFY | IN_CLOSE_WRITE : 0));
 #else
 	(void)fd, (void)path, (void)written;
-	errno = ENOSYS;
 	return -1;
-#endif
-}
-
-static void
-extra_notify_remove(int fd, int number)
-{
-#if HAVE_INOTIFY
-	inotify_rm_watch(fd, number);
-#else
-	(void)fd, (void)number;
 #endif
 }
 
@@ -4691,12 +4680,8 @@ dir_deafen(struct watch *w, struct dir *d)
 
 	while ((l = d->listeners) != NULL) {
 		d->listeners = l->next;
-		if (!l->ended) {
+		if (!l->ended)
 			table_cut(&w->numbers, &l->item);
-			if (w->notify != -1 && table_first(&w->numbers,
-			    l->item.hash) == NULL)
-				extra_notify_remove(w->notify, l->number);
-		}
 		free(l);
 	}
 	d->number = 0;
