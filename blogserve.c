@@ -260,18 +260,16 @@ extra_initgroups(const char *user, gid_t group)
 }
 
 #if HAVE_LANDLOCK
-/* Allow what path is beneath (linux/landlock.h) to a ruleset; 0 or -1. */
-static long
+/* Allow what path is beneath (linux/landlock.h) to a ruleset. */
+static bool
 landlock_allow(int rules, const char *path, uint64_t access)
 {
-	struct { uint64_t access; int32_t fd; } beneath;
-	long r;
+	const struct { uint64_t access; int32_t fd; } beneath = {
+	    access, open(path, O_PATH | O_CLOEXEC) };
+	long r = syscall(SYS_landlock_add_rule, rules, 1, &beneath, 0);
 
-	beneath.access = access;
-	beneath.fd = open(path, O_PATH | O_CLOEXEC);
-	r = syscall(SYS_landlock_add_rule, rules, 1, &beneath, 0);
 	close(beneath.fd);
-	return r;
+	return r == 0;
 }
 #endif
 
@@ -294,6 +292,7 @@ extra_sandbox(const char *readable, const char *appendable)
 	static const unsigned char kinds[] = { 13, 13, 14, 15, 15, 16 };
 	struct { uint64_t files, net, scope; } handled = { 0, 3, 3 };
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, 1);
+	bool confined;
 	int rules;
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
@@ -304,13 +303,13 @@ extra_sandbox(const char *readable, const char *appendable)
 	/* ... and 4 and 6 another field each. */
 	rules = (int)syscall(SYS_landlock_create_ruleset, &handled,
 	    abi < 4 ? 8 : abi < 6 ? 16 : 24, 0);
-	abi = landlock_allow(rules, readable, 1 << 2 | 1 << 3);
-	if (abi == 0 && appendable != NULL)
-		abi = landlock_allow(rules, appendable, 1 << 1 | 1 << 8);
-	if (abi == 0)	/* what cannot be allowed is not denied, either */
-		abi = syscall(SYS_landlock_restrict_self, rules, 0);
+	/* What cannot be allowed is not denied, either. */
+	confined = landlock_allow(rules, readable, 1 << 2 | 1 << 3) &&
+	    (appendable == NULL ||
+	    landlock_allow(rules, appendable, 1 << 1 | 1 << 8)) &&
+	    syscall(SYS_landlock_restrict_self, rules, 0) == 0;
 	close(rules);
-	return abi == 0 ? "Landlock, no new privileges" : "no new privileges";
+	return confined ? "Landlock, no new privileges" : "no new privileges";
 #else
 	(void)readable, (void)appendable;
 #endif
