@@ -869,15 +869,6 @@ say_why(enum level level, const char *what)
 	say(level, "%s: %s", what, strerror(errno));
 }
 
-/* The same as a warning, but only the first time. */
-static void
-say_once(bool *said, const char *what, const char *why)
-{
-	if (!*said)
-		say(WARNING, "%s: %s", what, why);
-	*said = true;
-}
-
 static void *
 must_alloc(size_t n)
 {
@@ -3533,11 +3524,12 @@ static void
 log_flush(struct server *sv)
 {
 	struct buf *b = &sv->log;
+	bool lost = b->len > 0 && write(sv->opt->log, b->data, b->len) == -1;
 
-	if (b->len > 0 && write(sv->opt->log, b->data, b->len) == -1)
-		say_once(&sv->log_lost, sv->opt->logfile, strerror(errno));
-	else if (b->len > 0)
-		sv->log_lost = false;
+	if (lost && !sv->log_lost)
+		say_why(WARNING, sv->opt->logfile);
+	if (b->len > 0)
+		sv->log_lost = lost;
 	buf_clear(b);
 }
 
@@ -5743,9 +5735,11 @@ log_copy(struct build *b, size_t room, int64_t now)
 		b->copy_at = 0;
 	if (b->record.status != 0 || stat(b->opt->root, &st) == 0)
 		b->missing = false;
-	else
-		say_once(&b->missing, b->opt->docroot, "is not there: the "
-		    "build did not make it");
+	else if (!b->missing) {
+		say(WARNING, "%s: is not there: the build did not make it",
+		    b->opt->docroot);
+		b->missing = true;
+	}
 }
 
 /* A message about the build. */
