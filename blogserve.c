@@ -82,7 +82,6 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -161,18 +160,17 @@
 
 #define COUNT(a)	(sizeof(a) / sizeof((a)[0]))
 
-/* The columns of the terminal at fd, as they are now. */
+/* The columns of the terminal that shows what is said, as they are now. */
 static size_t
-extra_columns(int fd)
+extra_columns(void)
 {
 #if HAVE_MORE
 	struct winsize w;
 
-	return ioctl(fd, TIOCGWINSZ, &w) == 0 && w.ws_col > 0 ? w.ws_col : 80;
-#else
-	(void)fd;
-	return 80;
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 0)
+		return w.ws_col;
 #endif
+	return 80;
 }
 
 /* Have what a build's children leave behind be ours to reap. */
@@ -615,11 +613,9 @@ is_due(int64_t at, int64_t now, int64_t *until)
 static int
 poll_time(int64_t until, int64_t now)
 {
-	if (until == 0)
-		return -1;
-	if (until <= now)
-		return 0;
-	return until - now > INT_MAX ? INT_MAX : (int)(until - now);
+	int64_t ms = until - now;
+
+	return until == 0 ? -1 : ms < 0 ? 0 : ms > INT_MAX ? INT_MAX : (int)ms;
 }
 
 /* poll; where it fails again and again, that must not take all there is. */
@@ -809,7 +805,7 @@ text_clean(char *text)
 static void
 say_progress(const char *line)
 {
-	size_t n = strlen(line), columns = extra_columns(STDERR_FILENO);
+	size_t n = strlen(line), columns = extra_columns();
 
 	if (messages.midline || buf_left(&messages.waiting) > 0)
 		return;
