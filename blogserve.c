@@ -1102,12 +1102,14 @@ logs_reopen(const struct options *o)
 }
 
 /*
- * What stat tells of a file's bytes, in one number that links and owners
- * leave alone.  Of what is not a file only its mode: a directory's entries
- * have stamps of their own.  Never 0.
+ * What stat tells of a file, in one number: with the time of the inode's last
+ * change, which nobody can set, equal stamps mean equal files, but for a
+ * change within the same tick of the file system's clock (RACY_TIME).  Of
+ * what is not a file only its mode: a directory's entries have stamps of
+ * their own.  Never 0.
  */
 static uint64_t
-stat_bytes(const struct stat *st)
+stat_stamp(const struct stat *st)
 {
 	uint64_t h = mix(0, (uint64_t)st->st_mode);
 
@@ -1116,21 +1118,6 @@ stat_bytes(const struct stat *st)
 		h = mix(h, (uint64_t)st->st_size);
 		h = mix(h, (uint64_t)st->st_mtim.tv_sec);
 		h = mix(h, (uint64_t)st->st_mtim.tv_nsec);
-	}
-	return h | 1;
-}
-
-/*
- * The same with the time of the inode's last change, which nobody can set:
- * equal stamps, equal files, but for a change within the same tick of the
- * file system's clock (RACY_TIME).
- */
-static uint64_t
-stat_stamp(const struct stat *st)
-{
-	uint64_t h = stat_bytes(st);
-
-	if (S_ISREG(st->st_mode) || S_ISLNK(st->st_mode)) {
 		h = mix(h, (uint64_t)st->st_ctim.tv_sec);
 		h = mix(h, (uint64_t)st->st_ctim.tv_nsec);
 	}
@@ -2562,7 +2549,7 @@ struct file {
 	int front;		/* of a page: where the script goes, or -1 */
 	unsigned long looked;	/* server.reads when the name still meant it */
 	unsigned long unpacked;	/* and when no ".gz" was beside it */
-	uint64_t stamp, bytes;	/* stat_stamp and stat_bytes */
+	uint64_t stamp;		/* stat_stamp's */
 	off_t size;
 	struct timespec mtime;
 	struct validators validators;
@@ -2848,8 +2835,8 @@ file_make(struct server *sv, int fd, const char *name, const struct stat *st)
 	}
 	*f = (struct file){ .refs = 1, .fd = fd, .data = f->name + n,
 	    .growing = *name == '\0', .front = -1, .looked = sv->reads,
-	    .stamp = stat_stamp(st), .bytes = stat_bytes(st),
-	    .size = st->st_size, .mtime = st->st_mtim };
+	    .stamp = stat_stamp(st), .size = st->st_size,
+	    .mtime = st->st_mtim };
 	memcpy(f->name, name, n);
 	f->type = f->growing ? "text/plain" : type_known(name);
 	page = f->type != NULL && strcmp(f->type, "text/html") == 0;
@@ -3605,7 +3592,8 @@ reply_head(struct buf *out, const struct reply *r, const struct server *sv,
 
 /*
  * Whether the file that is sent is what its head says, for a build may write
- * while we send.  It may grow where no build does it: a log, a recording.
+ * while we send; that its name goes, and so its ctime changes, is no matter.
+ * It may grow where no build does it: a log, a recording.
  */
 static bool
 conn_unchanged(struct server *sv, const struct conn *c)
@@ -3613,7 +3601,9 @@ conn_unchanged(struct server *sv, const struct conn *c)
 	const struct file *f = c->file;
 	struct stat st;
 
-	return fstat(f->fd, &st) == 0 && (stat_bytes(&st) == f->bytes ||
+	return fstat(f->fd, &st) == 0 && ((st.st_size == f->size &&
+	    st.st_mtim.tv_sec == f->mtime.tv_sec &&
+	    st.st_mtim.tv_nsec == f->mtime.tv_nsec) ||
 	    (f->growing && st.st_size >= f->size) ||
 	    (st.st_size > f->size && (orders_drain(sv),
 	    c->build == sv->orders.build.number)));
