@@ -890,7 +890,7 @@ table_first(const struct table *t, uint64_t hash)
 	return item_next(t->slots[hash % TABLE_SLOTS], hash);
 }
 
-/* Add an item, whose hash is set. */
+/* Put an item, whose hash is set, before the others. */
 static void
 table_add(struct table *t, struct item *i)
 {
@@ -1049,14 +1049,11 @@ lock_close(int fd, const char *name)
 {
 	struct stat st, named;
 
-	if (fd == -1)
-		return;
-	if (fstat(fd, &st) == -1 || lstat(name, &named) == -1 ||
+	if (fd != -1 && (fstat(fd, &st) == -1 || lstat(name, &named) == -1 ||
 	    st.st_dev != named.st_dev || st.st_ino != named.st_ino ||
-	    unlink(name) == -1)
-		if (ftruncate(fd, 0) == -1)
-			say_why(WARNING, name);
-	close(fd);
+	    unlink(name) == -1) && ftruncate(fd, 0) == -1)
+		say_why(WARNING, name);
+	fd_close(&fd);
 }
 
 /* The file that -P names, with our process id; -1: refused, in words. */
@@ -2892,7 +2889,7 @@ files_forget(struct server *sv)
 	struct file *f;
 	size_t i;
 
-	for (i = 0; i < sv->kept.size; i++)
+	for (i = 0; i < COUNT(sv->kept.slots); i++)
 		while ((f = (struct file *)sv->kept.slots[i]) != NULL) {
 			table_cut(&sv->kept, &f->item);
 			file_drop(&f);
