@@ -4323,7 +4323,8 @@ struct look {
 	int fd;
 	size_t operand;
 	unsigned long seen;	/* the number of this look */
-	struct buf path;	/* of the directory, as given to -w */
+	char path[PATH_LEN];	/* of the directory, as given to -w, ... */
+	size_t len;		/* ... is so long; behind that come entries */
 };
 
 /* What is no source: this file or, with a name, this entry of a directory. */
@@ -4362,7 +4363,6 @@ struct watch {
 	char unreadable_first[PATH_LEN];
 	int unreadable_why;
 	bool overflowed;	/* that events were lost was said */
-	bool kernels;		/* that a file system is left out was said */
 	struct left_out left_out[8];
 	struct changes *changes;	/* where what changed is noted */
 	struct ran ran;		/* the latest build that ended */
@@ -4391,46 +4391,38 @@ name_ignored(const struct options *opt, const char *name, const char *path)
 	if (name[0] == '.')
 		return true;
 	for (x = opt->exclude; *x != NULL; x++)
-		if (fnmatch(*x, name, 0) == 0 ||
-		    (path != NULL && fnmatch(*x, path, 0) == 0))
+		if (fnmatch(*x, name, 0) == 0 || fnmatch(*x, path, 0) == 0)
 			return true;
 	return false;
 }
 
-/* Have b be dir's path and, with a name, that of an entry; without "./". */
-static void
-path_join(struct buf *b, const struct buf *dir, const char *name)
+/*
+ * Append a name to its directory's path, which has len bytes; "." is left
+ * out.  Returns the length; one that is too long for the system, too, is "".
+ */
+static size_t
+path_add(char path[PATH_LEN], size_t len, const char *name)
 {
-	buf_clear(b);
-	if (dir->len > 1 && strcmp(dir->data, ".") != 0) {
-		buf_add(b, dir->data, dir->len - 1);
-		if (dir->data[dir->len - 2] != '/')
-			buf_puts(b, "/");
-	}
-	buf_add(b, name, strlen(name) + 1);
+	size_t n = strlen(name);
+
+	if (len == 1 && path[0] == '.')
+		len = 0;
+	if (len > 0 && path[len - 1] != '/')
+		path[len++] = '/';
+	if (n >= PATH_LEN - len)
+		len = n = 0;
+	memcpy(path + len, name, n);
+	path[len + n] = '\0';
+	return len + n;
 }
 
-/* The path of a node, as given to -w, and a NUL. */
-static void
-node_path(struct buf *b, const struct node *n)
+/* The path of a node, as given to -w.  Returns its length. */
+static size_t
+node_path(char path[PATH_LEN], const struct node *n)
 {
-	struct buf up = { 0 };
-
-	if (n->up != NULL)
-		node_path(&up, n->up->node);
-	path_join(b, &up, n->name);
-	buf_free(&up);
-}
-
-/* A message about a node: what is with it. */
-static void
-node_say(enum level level, const struct node *n, const char *what)
-{
-	struct buf path = { 0 };
-
-	node_path(&path, n);
-	say(level, "%s: %s", path.failed ? n->name : path.data, what);
-	buf_free(&path);
+	path[0] = '\0';
+	return n->up == NULL ? 0 :
+	    path_add(path, node_path(path, n->up->node), n->name);
 }
 
 /* Note that a node changed; twice the same is once. */
@@ -4439,7 +4431,8 @@ change_add(struct watch *w, struct node *node)
 {
 	struct changes *ch = w->changes;
 	const char *end = name_end(node->name);
-	struct buf path = { 0 };
+	char path[PATH_LEN];
+	size_t len;
 
 	if (!word_listed("css scss sass less styl", end, strlen(end)))
 		ch->others = true;
@@ -4447,16 +4440,12 @@ change_add(struct watch *w, struct node *node)
 		return;
 	node->noted = ch->since;
 	ch->count++;
-	node_path(&path, node);
-	if (path.failed || strchr(path.data, '\n') != NULL ||
-	    ch->paths.len + path.len > CHANGED_MAX)
+	len = node_path(path, node);
+	if (len == 0 || strchr(path, '\n') != NULL ||
+	    ch->paths.len + len >= CHANGED_MAX)
 		ch->inexact = true;
-	else {
-		path.data[path.len - 1] = '\n';
-		buf_add(&ch->paths, path.data, path.len);
-		ch->inexact |= ch->paths.failed;
-	}
-	buf_free(&path);
+	else
+		buf_join(&ch->paths, path, "\n", END);
 }
 
 static void
@@ -4489,14 +4478,12 @@ static void
 product_found(const struct watch *w, struct node *n)
 {
 	struct node *each = n->up->first, *dir = n->up->node;
-	struct buf path = { 0 };
+	char path[PATH_LEN];
 
 	n->named = true;
-	node_path(&path, n);
+	node_path(path, n);
 	say(WARNING, "%s: changed by builds alone: a product, no source "
-	    "(-x %s says so from the start)", path.failed ? n->name :
-	    path.data, n->name);
-	buf_free(&path);
+	    "(-x %s says so from the start)", path, n->name);
 	while (each != NULL && (each->dir != NULL || each->build != 0))
 		each = each->next;
 	if (each == NULL && n->up != w->top && dir->up != w->top) {
@@ -4557,21 +4544,18 @@ dir_credit(struct node *dir)
 static void
 written_note(struct watch *w, const struct node *n)
 {
-	struct buf path = { 0 };
+	char path[PATH_LEN];
 	size_t len;
 
-	node_path(&path, n);
-	len = path.failed ? 0 : strcspn(path.data, "/");
-	if (len == 0 || len > NAME_MAX || (path.data[len] == '\0' &&
-	    n->dir == NULL) || (w->writes[0] != '\0' &&
-	    (strncmp(w->writes, path.data, len) != 0 ||
-	    w->writes[len] != '\0')))
-		memcpy(w->writes, "/", 2);
-	else {
-		memcpy(w->writes, path.data, len);
-		w->writes[len] = '\0';
-	}
-	buf_free(&path);
+	node_path(path, n);
+	len = strcspn(path, "/");
+	if (path[len] == '\0' && n->dir == NULL)
+		len = 0;
+	path[len] = '\0';
+	if (len == 0 || len > NAME_MAX || (w->writes[0] != '\0' &&
+	    strcmp(w->writes, path) != 0))
+		memcpy(path, "/", 2);
+	memcpy(w->writes, path, strlen(path) + 1);
 }
 
 /* Mark a directory: it is to be looked at. */
@@ -4690,7 +4674,7 @@ notify_heard(void *arg, int number, const char *name)
 			if (l->dir->number == number)
 				l->dir->number = 0;
 		} else if (name != NULL && (*l->name == '\0' ?
-		    name_ignored(w->opt, name, NULL) :
+		    name_ignored(w->opt, name, name) :
 		    strcmp(name, l->name) != 0))
 			continue;
 		l->dir->built = w->building;
@@ -4898,16 +4882,13 @@ static void
 link_listen(struct watch *w, const struct node *n)
 {
 	char at[PATH_LEN], rest[PATH_LEN], text[PATH_LEN], dir[PATH_LEN];
-	struct buf path = { 0 };
 	char *end = at;
 	ssize_t len;
 	int links = 0;
 
 	if (w->notify == -1)
 		return;
-	node_path(&path, n);
-	path_copy(at, path.failed ? "" : path.data);
-	buf_free(&path);
+	node_path(at, n);
 	for (;;) {
 		end += strspn(end, "/");
 		end += strcspn(end, "/");
@@ -4955,6 +4936,8 @@ is_kernels(dev_t dev)
 static void
 node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
 {
+	char path[PATH_LEN];
+
 	if (n->dir != NULL && n->dir->unreadable) {
 		dir_mark(w, n->dir, HEARD);	/* perhaps not any more */
 		w->looking = true;
@@ -4978,10 +4961,10 @@ node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
 		return;
 	if (n->up != w->top && st->st_dev != n->up->dev &&
 	    is_kernels(st->st_dev)) {
-		if (!w->kernels)
-			node_say(DETAIL, n, "a file system of the kernel's "
-			    "own: not watched");
-		w->kernels = true;
+		node_path(path, n);
+		if (n->stamp == 0)
+			say(DETAIL, "%s: a file system of the kernel's own: "
+			    "not watched", path);
 		return;
 	}
 	if (dir_open_node(w, n, st) == NULL)
@@ -5160,20 +5143,17 @@ look_open(struct watch *w)
 	l->built = d->built;
 	d->built = false;
 	l->seen++;
-	buf_clear(&l->path);
 	if (d == w->top) {
 		look_open_top(w);
 		l->dir = d;
 		return true;
 	}
-	node_path(&l->path, d->node);
-	if (l->path.failed)
-		return true;
+	l->len = node_path(l->path, d->node);
 	/* In this order, so that no change falls between. */
 	if (d->number == 0)
-		d->number = notify_add(w, d, l->path.data, "", true);
-	if ((l->stream = dir_open(AT_FDCWD, l->path.data)) == NULL) {
-		look_failed(w, d, l->path.data, errno);
+		d->number = notify_add(w, d, l->path, "", true);
+	if ((l->stream = dir_open(AT_FDCWD, l->path)) == NULL) {
+		look_failed(w, d, l->path, errno);
 		return true;
 	}
 	l->fd = dirfd(l->stream);
@@ -5191,8 +5171,9 @@ look_close(struct watch *w, int why)
 	bool built = l->stream != NULL && fstat(l->fd, &st) == 0 &&
 	    is_built(w, &st.st_mtim);
 
+	l->path[l->len] = '\0';
 	if (why != 0)
-		look_failed(w, l->dir, l->path.data, why);
+		look_failed(w, l->dir, l->path, why);
 	else {
 		l->dir->unreadable = false;
 		l->dir->known = true;
@@ -5215,10 +5196,8 @@ look_step(struct watch *w)
 {
 	struct look *l = &w->look;
 	const struct options *opt = w->opt;
-	struct buf path = { 0 };
 	struct dirent *e;
 	const char *name;
-	bool ignored;
 
 	if (l->stream == NULL) {
 		if ((name = opt->watch[l->operand++]) == NULL)
@@ -5233,21 +5212,13 @@ look_step(struct watch *w)
 		return;
 	}
 	name = e->d_name;
-	if (*opt->exclude != NULL)
-		path_join(&path, &l->path, name);
-	ignored = name_ignored(opt, name, path.data);
-	buf_free(&path);
-	if (!ignored)
+	path_add(l->path, l->len, name);
+	if (!name_ignored(opt, name, l->path))
 		look_at(w, name);
 	else if (!w->scanned && name[strspn(name, ".")] != '\0' &&
 	    name[0] == '.' && l->dir->node->up == w->top &&
-	    messages.verbosity > 0 && strcmp(name, ".git") != 0) {
-		path_join(&path, &l->path, name);
-		if (!path.failed)
-			say(DETAIL, "%s: hidden, so not watched but with -w",
-			    path.data);
-		buf_free(&path);
-	}
+	    strcmp(name, ".git") != 0)
+		say(DETAIL, "%s: hidden, so not watched but with -w", l->path);
 }
 
 /* When everything is to be looked at again: by cost, or as -i says. */
