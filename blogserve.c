@@ -4285,7 +4285,7 @@ struct dir {
 	bool marked[MARKS];
 	struct dir *next[MARKS];	/* that is marked so, too */
 	bool built;		/* heard of while a build ran, and not since */
-	bool gone;		/* but still in a queue */
+	bool gone;		/* but still marked */
 	bool known;		/* it was read to its end, once at least */
 	bool unreadable;	/* that it is was said */
 };
@@ -4298,10 +4298,6 @@ struct listener {
 	struct dir *dir;
 	bool ended;		/* it is told of nothing any more */
 	char name[];		/* "": of all names */
-};
-
-struct queue {
-	struct dir *head, *tail;
 };
 
 /* What changed: the paths for BLOGSERVE_CHANGED, and how many. */
@@ -4347,7 +4343,7 @@ struct watch {
 	struct dir *top;
 	struct node *root;	/* the node of top */
 	struct table names, dirs, numbers;
-	struct queue marked[MARKS];
+	struct dir *marked[MARKS];	/* the latest first */
 	struct look look;
 	int notify;		/* -1: scanning tells all */
 	int64_t heard_at;	/* the latest event not looked into, 0: none */
@@ -4562,17 +4558,11 @@ written_note(struct watch *w, const struct node *n)
 static void
 dir_mark(struct watch *w, struct dir *d, int how)
 {
-	struct queue *q = &w->marked[how];
-
 	if (d->marked[how])
 		return;
 	d->marked[how] = true;
-	d->next[how] = NULL;
-	if (q->head == NULL)
-		q->head = d;
-	else
-		q->tail->next[how] = d;
-	q->tail = d;
+	d->next[how] = w->marked[how];
+	w->marked[how] = d;
 }
 
 static uint64_t
@@ -5124,15 +5114,13 @@ look_open_top(struct watch *w)
 static bool
 look_open(struct watch *w)
 {
-	int how = w->looking && w->marked[HEARD].head != NULL ? HEARD :
-	    SCANNED;
-	struct queue *q = &w->marked[how];
+	int how = w->looking && w->marked[HEARD] != NULL ? HEARD : SCANNED;
 	struct look *l = &w->look;
-	struct dir *d = q->head;
+	struct dir *d = w->marked[how];
 
 	if (d == NULL)
 		return false;
-	q->head = d->next[how];
+	w->marked[how] = d->next[how];
 	d->marked[how] = false;
 	if (d->gone) {
 		if (!d->marked[HEARD] && !d->marked[SCANNED])
@@ -5323,7 +5311,7 @@ watch_step(struct watch *w, struct changes *ch, int64_t now, int64_t *until)
 	for (end = clock_ms() + SLICE_TIME; w->scanning || w->looking;) {
 		if (w->look.dir != NULL)
 			look_step(w);
-		else if (w->looking && w->marked[HEARD].head == NULL) {
+		else if (w->looking && w->marked[HEARD] == NULL) {
 			w->looking = false;
 			if (!w->scanning)
 				look_tell(w);
@@ -5337,7 +5325,7 @@ watch_step(struct watch *w, struct changes *ch, int64_t now, int64_t *until)
 	if (scan || w->scanning)
 		w->cost += clock_of(CLOCK_PROCESS_CPUTIME_ID) - began;
 	if (w->scanning && w->look.dir == NULL &&
-	    w->marked[SCANNED].head == NULL) {
+	    w->marked[SCANNED] == NULL) {
 		watch_scan_ended(w);
 		*until = sooner(*until, w->scan_at);
 	}
