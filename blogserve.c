@@ -4281,7 +4281,6 @@ struct dir {
 	struct listener *listeners;	/* through which it hears */
 	dev_t dev;
 	ino_t ino;
-	int number;		/* of its own notification, 0: none */
 	bool marked[MARKS];
 	struct dir *next[MARKS];	/* that is marked so, too */
 	bool built;		/* heard of while a build ran, and not since */
@@ -4293,10 +4292,9 @@ struct dir {
 /* A directory hears of a name in the directory with this number. */
 struct listener {
 	struct item item;	/* by number */
-	int number;
+	int number;		/* -1: it is told of nothing any more */
 	struct listener *next;	/* of the same directory */
 	struct dir *dir;
-	bool ended;		/* it is told of nothing any more */
 	char name[];		/* "": of all names */
 };
 
@@ -4565,12 +4563,6 @@ dir_mark(struct watch *w, struct dir *d, int how)
 	w->marked[how] = d;
 }
 
-static uint64_t
-number_hash(int number)
-{
-	return mix(0, (uint64_t)number);
-}
-
 /* Say what notification cannot do, and which limit that is. */
 static void
 notify_warn(const char *what, const char *limit)
@@ -4581,43 +4573,46 @@ notify_warn(const char *what, const char *limit)
 /*
  * Let d hear of a name in the directory path, "": of all names, and of its
  * own if it is that directory.  One that cannot be told of is found by the
- * slow scan, but no limit may go unnoticed.  Returns the number, 0: none.
+ * slow scan, but no limit may go unnoticed.
  */
-static int
+static void
 notify_add(struct watch *w, struct dir *d, const char *path, const char *name,
     bool written)
 {
 	size_t n = strlen(name) + 1;
 	struct listener *l;
 	struct item *i;
+	uint64_t hash;
 	int number;
 
 	if (w->notify == -1)
-		return 0;
-	number = extra_notify_add(w->notify, path, written);
-	if (number == -1 && errno != ENOSPC && errno != EPERM &&
-	    errno != ENOSYS && errno != ENOMEM)
-		return 0;
-	i = number == -1 ? NULL : table_first(&w->numbers, number_hash(number));
-	for (; i != NULL; i = item_next(i->next, i->hash)) {
+		return;
+	if ((number = extra_notify_add(w->notify, path, written)) == -1) {
+		if (errno != ENOSPC && errno != EPERM && errno != ENOSYS &&
+		    errno != ENOMEM)
+			return;
+		notify_warn("no more watches: scanning instead",
+		    "user_watches");
+		fd_close(&w->notify);
+		w->scan_at = clock_ms() + SCAN_MIN;
+		return;
+	}
+	hash = mix(0, (uint64_t)number);
+	i = table_first(&w->numbers, hash);
+	for (; i != NULL; i = item_next(i->next, hash)) {
 		l = (struct listener *)i;
 		if (l->dir == d && strcmp(l->name, name) == 0)
-			return number;
+			return;
 	}
-	if (number != -1 && (l = calloc(1, sizeof(*l) + n)) != NULL) {
-		l->item.hash = number_hash(number);
-		l->number = number;
-		l->dir = d;
-		memcpy(l->name, name, n);
-		l->next = d->listeners;
-		d->listeners = l;
-		table_add(&w->numbers, &l->item);
-		return number;
-	}
-	notify_warn("no more watches: scanning instead", "user_watches");
-	fd_close(&w->notify);
-	w->scan_at = clock_ms() + SCAN_MIN;
-	return 0;
+	if ((l = calloc(1, sizeof(*l) + n)) == NULL)
+		return;
+	l->item.hash = hash;
+	l->number = number;
+	l->dir = d;
+	memcpy(l->name, name, n);
+	table_add(&w->numbers, &l->item);
+	l->next = d->listeners;
+	d->listeners = l;
 }
 
 /* d hears of nothing any more. */
@@ -4628,11 +4623,10 @@ dir_deafen(struct watch *w, struct dir *d)
 
 	while ((l = d->listeners) != NULL) {
 		d->listeners = l->next;
-		if (!l->ended)
+		if (l->number != -1)
 			table_cut(&w->numbers, &l->item);
 		free(l);
 	}
-	d->number = 0;
 }
 
 /*
@@ -4642,7 +4636,7 @@ dir_deafen(struct watch *w, struct dir *d)
 static void
 notify_heard(void *arg, int number, const char *name)
 {
-	uint64_t hash = number_hash(number);
+	uint64_t hash = mix(0, (uint64_t)number);
 	struct watch *w = arg;
 	struct listener *l;
 	struct item *i, *next;
@@ -4659,10 +4653,8 @@ notify_heard(void *arg, int number, const char *name)
 		next = item_next(i->next, hash);
 		l = (struct listener *)i;
 		if (name != NULL && *name == '\0') {
-			l->ended = true;
+			l->number = -1;
 			table_cut(&w->numbers, i);
-			if (l->dir->number == number)
-				l->dir->number = 0;
 		} else if (name != NULL && (*l->name == '\0' ?
 		    name_ignored(w->opt, name, name) :
 		    strcmp(name, l->name) != 0))
@@ -5138,8 +5130,7 @@ look_open(struct watch *w)
 	}
 	l->len = node_path(l->path, d->node);
 	/* In this order, so that no change falls between. */
-	if (d->number == 0)
-		d->number = notify_add(w, d, l->path, "", true);
+	notify_add(w, d, l->path, "", true);
 	if ((l->stream = dir_open(AT_FDCWD, l->path)) == NULL) {
 		look_failed(w, d, l->path, errno);
 		return true;
