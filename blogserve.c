@@ -4344,9 +4344,8 @@ struct watch {
 	struct dir *marked[MARKS];	/* the latest first */
 	struct look look;
 	int notify;		/* -1: scanning tells all */
-	int64_t heard_at;	/* the latest event not looked into, 0: none */
-	int64_t first_at;	/* the first of them */
-	bool looking;		/* into what was heard */
+	int64_t heard_at;	/* the first event not looked into */
+	int64_t quiet_at;	/* to be looked into then, 0: none */
 	bool scanning;
 	bool scanned;		/* once, at least: what is new is a change */
 	int64_t scan_at;	/* when the next scan begins */
@@ -4563,6 +4562,14 @@ dir_mark(struct watch *w, struct dir *d, int how)
 	w->marked[how] = d;
 }
 
+/* Look at a directory once more, at once. */
+static void
+dir_again(struct watch *w, struct dir *d)
+{
+	dir_mark(w, d, HEARD);
+	w->quiet_at = 1;
+}
+
 /* Say what notification cannot do, and which limit that is. */
 static void
 notify_warn(const char *what, const char *limit)
@@ -4640,13 +4647,14 @@ notify_heard(void *arg, int number, const char *name)
 	struct watch *w = arg;
 	struct listener *l;
 	struct item *i, *next;
+	int64_t now = clock_ms();
 
 	if (number == -1) {
 		if (!w->overflowed)
 			notify_warn("events were lost: scanning all",
 			    "queued_events");
 		w->overflowed = true;
-		w->scan_at = clock_ms();
+		w->scan_at = now;
 		return;
 	}
 	for (i = table_first(&w->numbers, hash); i != NULL; i = next) {
@@ -4663,9 +4671,11 @@ notify_heard(void *arg, int number, const char *name)
 		dir_mark(w, l->dir, HEARD);
 		if ((name == NULL || *name == '\0') && l->dir->node->up != NULL)
 			dir_mark(w, l->dir->node->up, HEARD);
-		w->heard_at = clock_ms();
-		if (w->first_at == 0)
-			w->first_at = w->heard_at;
+		if (w->quiet_at == 0)
+			w->heard_at = now;
+		if (w->quiet_at != 1)
+			w->quiet_at = sooner(now + QUIET_TIME,
+			    w->heard_at + QUIET_MAX);
 	}
 }
 
@@ -4920,10 +4930,8 @@ node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
 {
 	char path[PATH_LEN];
 
-	if (n->dir != NULL && n->dir->unreadable) {
-		dir_mark(w, n->dir, HEARD);	/* perhaps not any more */
-		w->looking = true;
-	}
+	if (n->dir != NULL && n->dir->unreadable)
+		dir_again(w, n->dir);	/* perhaps not any more */
 	if (n->dir != NULL && (n->dir->dev != st->st_dev ||
 	    n->dir->ino != st->st_ino) && link && dir_known(w, st))
 		node_shut(w, n, false);
@@ -4936,8 +4944,7 @@ node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
 		n->dir->item.hash = dir_hash(st->st_dev, st->st_ino);
 		table_add(&w->dirs, &n->dir->item);
 		n->dir->built = is_built(w, &st->st_ctim);
-		dir_mark(w, n->dir, HEARD);
-		w->looking = true;
+		dir_again(w, n->dir);
 	}
 	if (n->dir != NULL || (link && dir_known(w, st)))
 		return;
@@ -4982,10 +4989,8 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 		link_listen(w, n);
 	/* What it leads to may have come before we were told of that. */
 	if (S_ISLNK(st->st_mode) && fstatat(w->look.fd, n->name, &again, 0)
-	    == 0) {
-		dir_mark(w, n->up, HEARD);
-		w->looking = true;
-	}
+	    == 0)
+		dir_again(w, n->up);
 	if (regular && (changed ? racy || built || n->content != 0 :
 	    n->racy)) {
 		file = openat(w->look.fd, n->name, O_RDONLY | O_NONBLOCK |
@@ -5104,12 +5109,15 @@ look_open_top(struct watch *w)
 
 /* Begin to look at the next directory that is marked; false: none is. */
 static bool
-look_open(struct watch *w)
+look_open(struct watch *w, int64_t now)
 {
-	int how = w->looking && w->marked[HEARD] != NULL ? HEARD : SCANNED;
+	bool quiet = w->quiet_at != 0 && now >= w->quiet_at;
+	int how = quiet && w->marked[HEARD] != NULL ? HEARD : SCANNED;
 	struct look *l = &w->look;
 	struct dir *d = w->marked[how];
 
+	if (quiet && how == SCANNED)
+		w->quiet_at = 0;
 	if (d == NULL)
 		return false;
 	w->marked[how] = d->next[how];
@@ -5263,28 +5271,6 @@ watch_scan_ended(struct watch *w)
 	if (!w->scanned)
 		say(DETAIL, "watching %zu files", w->files);
 	w->scanned = true;
-	look_tell(w);
-}
-
-/* Begin what is due: a scan, or a look into what was heard. */
-static void
-watch_begin(struct watch *w, int64_t now, int64_t *until)
-{
-	int64_t quiet = w->heard_at == 0 ? 0 : sooner(w->heard_at + QUIET_TIME,
-	    w->first_at + QUIET_MAX);
-
-	if (!w->scanning && is_due(w->scan_at, now, until)) {
-		w->scanning = true;
-		w->scan_at = w->cost = 0;
-		w->files = 0;
-		watch_leave_out(w);
-		dir_mark(w, w->top, SCANNED);
-	}
-	if (is_due(quiet, now, until)) {
-		w->heard_at = w->first_at = 0;
-		w->looking = true;
-		watch_leave_out(w);
-	}
 }
 
 /*
@@ -5294,32 +5280,33 @@ watch_begin(struct watch *w, int64_t now, int64_t *until)
 static void
 watch_step(struct watch *w, struct changes *ch, int64_t now, int64_t *until)
 {
-	int64_t began = clock_of(CLOCK_PROCESS_CPUTIME_ID), end;
-	bool scan = w->scanning;
+	int64_t began = clock_of(CLOCK_PROCESS_CPUTIME_ID);
+	int64_t end = clock_ms() + SLICE_TIME;
 
 	w->changes = ch;
-	watch_begin(w, now, until);
-	for (end = clock_ms() + SLICE_TIME; w->scanning || w->looking;) {
+	if (!w->scanning && is_due(w->scan_at, now, until)) {
+		w->scanning = true;
+		w->scan_at = w->cost = 0;
+		w->files = 0;
+		dir_mark(w, w->top, SCANNED);
+	}
+	if (w->scanning || is_due(w->quiet_at, now, until))
+		watch_leave_out(w);
+	while (w->look.dir != NULL || look_open(w, now)) {
 		if (w->look.dir != NULL)
 			look_step(w);
-		else if (w->looking && w->marked[HEARD] == NULL) {
-			w->looking = false;
-			if (!w->scanning)
-				look_tell(w);
-		} else if (!look_open(w))
-			break;
 		if (clock_ms() >= end) {
 			*until = now;
 			break;
 		}
 	}
-	if (scan || w->scanning)
+	if (w->scanning)
 		w->cost += clock_of(CLOCK_PROCESS_CPUTIME_ID) - began;
-	if (w->scanning && w->look.dir == NULL &&
-	    w->marked[SCANNED] == NULL) {
+	if (w->scanning && w->look.dir == NULL && w->marked[SCANNED] == NULL)
 		watch_scan_ended(w);
-		*until = sooner(*until, w->scan_at);
-	}
+	if (!w->scanning && w->quiet_at == 0)
+		look_tell(w);
+	*until = sooner(sooner(*until, w->scan_at), w->quiet_at);
 	if (!w->scanned && messages.terminal && now >= w->show_at) {
 		say(PROGRESS, "blogserve: looking at the sources: %zu files so far",
 		    w->files);
@@ -5338,8 +5325,8 @@ watch_built(struct watch *w, const struct ran *ran)
 	w->ran = *ran;
 	w->building = false;
 	w->doubt = 0;
-	if (w->heard_at != 0)	/* at once: it must be what the build saw */
-		w->heard_at = w->first_at = 1;
+	if (w->quiet_at != 0)	/* at once: it must be what the build saw */
+		w->quiet_at = 1;
 	if (w->look.dir != NULL) {
 		dir_mark(w, w->look.dir, w->look.scan ? SCANNED : HEARD);
 		if (w->look.stream != NULL)
@@ -5970,7 +5957,8 @@ static void
 build_step(struct build *b, struct watch *w, bool told, bool stopping,
     int64_t now, int64_t *until)
 {
-	bool looked = !w->looking && (w->scanned || b->record.number > 0);
+	bool looked = w->quiet_at == 0 &&
+	    (w->scanned || b->record.number > 0);
 
 	if (b->state >= BUILD_RUNS)
 		build_watch(b, w, now, until);
@@ -6270,7 +6258,7 @@ super_watch(struct super *s, int64_t now, int64_t *until)
 		}
 		build_want(b, now, quiet);
 	}
-	if (!b->misled && w->writes[0] != '\0' && !w->looking &&
+	if (!b->misled && w->writes[0] != '\0' && w->quiet_at == 0 &&
 	    !w->scanning && strcmp(b->opt->docroot, ".") == 0) {
 		if (w->writes[0] != '/' && b->opt->command != NULL)
 			say(NOTICE, "the build writes to %s: to serve that, "
