@@ -4258,7 +4258,7 @@ struct node {
 	struct dir *up;		/* in which it is; NULL: the top */
 	struct node *next;	/* in the same directory */
 	struct dir *dir;	/* NULL: not a directory that is watched */
-	uint64_t stamp;		/* of its stat, 0: not looked at yet */
+	uint64_t stamp;		/* of its stat, 0: new, or leads to the docroot */
 	uint64_t content;	/* hash of its bytes, 0: not known */
 	unsigned long seen;	/* by which look */
 	unsigned build;		/* the latest build that changed it, 0: none */
@@ -4267,7 +4267,6 @@ struct node {
 	uint8_t doubts;		/* that it is a product: builds to be sure */
 	bool named;		/* that it is was said */
 	bool racy;		/* its stamp may miss a change: compare bytes */
-	bool passage;		/* a directory on the way to the docroot */
 	char name[];
 };
 
@@ -4275,12 +4274,11 @@ struct node {
 enum { HEARD, SCANNED, MARKS };
 
 struct dir {
-	struct item item;	/* by dev and ino */
+	struct item item;	/* by stat_id */
 	struct node *node;	/* whose directory this is */
 	struct node *first;	/* in it */
 	struct listener *listeners;	/* through which it hears */
 	dev_t dev;
-	ino_t ino;
 	bool marked[MARKS];
 	struct dir *next[MARKS];	/* that is marked so, too */
 	bool built;		/* heard of while a build ran, and not since */
@@ -4321,13 +4319,6 @@ struct look {
 	size_t len;		/* ... is so long; behind that come entries */
 };
 
-/* What is no source: this file or, with a name, this entry of a directory. */
-struct left_out {
-	dev_t dev;
-	ino_t ino;
-	const char *name;
-};
-
 /* A build, for those who wonder what it changed. */
 struct ran {
 	unsigned number;	/* 0: none */
@@ -4356,7 +4347,7 @@ struct watch {
 	char unreadable_first[PATH_LEN];
 	int unreadable_why;
 	bool overflowed;	/* that events were lost was said */
-	struct left_out left_out[8];
+	uint64_t own[4];	/* files that we write ourselves, 0: none */
 	struct changes *changes;	/* where what changed is noted */
 	struct ran ran;		/* the latest build that ended */
 	bool building;		/* another runs */
@@ -4703,7 +4694,7 @@ node_gone(struct watch *w, struct node *n, bool built)
 		n->dir->first = each->next;
 		node_gone(w, each, built);
 	}
-	if (n->stamp != 0 && !n->passage &&
+	if (n->stamp != 0 &&
 	    change_counts(w, built ? n->up->node : n, built)) {
 		if (!built)
 			dir_credit(n->up->node);
@@ -4729,26 +4720,11 @@ node_shut(struct watch *w, struct node *n, bool built)
 	n->dir = NULL;
 }
 
+/* Which file it is, in one number. */
 static uint64_t
-dir_hash(dev_t dev, ino_t ino)
+stat_id(const struct stat *st)
 {
-	return mix(mix(0, (uint64_t)dev), (uint64_t)ino);
-}
-
-/* Whether a directory is already watched. */
-static bool
-dir_known(const struct watch *w, const struct stat *st)
-{
-	uint64_t hash = dir_hash(st->st_dev, st->st_ino);
-	struct item *i = table_first(&w->dirs, hash);
-	struct dir *d;
-
-	for (; i != NULL; i = item_next(i->next, hash)) {
-		d = (struct dir *)i;
-		if (d->dev == st->st_dev && d->ino == st->st_ino)
-			return true;
-	}
-	return false;
+	return mix(mix(0, (uint64_t)st->st_dev), (uint64_t)st->st_ino);
 }
 
 /* Have the directory with this stat watched, as node n's; NULL: no memory. */
@@ -4761,23 +4737,16 @@ dir_open_node(struct watch *w, struct node *n, const struct stat *st)
 		return NULL;
 	d->node = n;
 	d->dev = st->st_dev;
-	d->ino = st->st_ino;
-	d->item.hash = dir_hash(d->dev, d->ino);
+	d->item.hash = stat_id(st);
 	table_add(&w->dirs, &d->item);
 	return n->dir = d;
-}
-
-static uint64_t
-node_hash(const struct dir *up, const char *name)
-{
-	return text_hash((uint64_t)(uintptr_t)up, name);
 }
 
 /* The node of a name in d, made if there is none; NULL: no memory. */
 static struct node *
 node_get(struct watch *w, struct dir *d, const char *name)
 {
-	uint64_t hash = node_hash(d, name);
+	uint64_t hash = text_hash((uint64_t)(uintptr_t)d, name);
 	struct item *i = table_first(&w->names, hash);
 	size_t size = strlen(name) + 1;
 	struct node *n;
@@ -4797,55 +4766,34 @@ node_get(struct watch *w, struct dir *d, const char *name)
 	return d->first = n;
 }
 
-/* Whether an entry of d is no source: our own output, or the docroot. */
-static bool
-is_left_out(const struct watch *w, const struct dir *d, const char *name,
-    const struct stat *st)
-{
-	const struct left_out *o;
-	size_t i;
-
-	for (i = 0; i < COUNT(w->left_out); i++) {
-		o = &w->left_out[i];
-		if (o->ino == 0 || (d == w->top && S_ISDIR(st->st_mode)))
-			continue;
-		if (o->name == NULL ? o->dev == st->st_dev &&
-		    o->ino == st->st_ino : o->dev == d->dev &&
-		    o->ino == d->ino && strcmp(o->name, name) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* Find out what is left out now: a log may have been reopened. */
+/* Find out what we write to now: a log may have been reopened. */
 static void
 watch_leave_out(struct watch *w)
 {
 	const int own[] = { STDOUT_FILENO, STDERR_FILENO, w->opt->log,
 	    w->opt->pid };
-	struct left_out *o = w->left_out;
-	char path[PATH_LEN];
 	struct stat st;
 	size_t i;
 
-	memset(o, 0, sizeof(w->left_out));
 	for (i = 0; i < COUNT(own); i++)
-		if (fstat(own[i], &st) == 0 && S_ISREG(st.st_mode)) {
-			o->dev = st.st_dev;
-			(o++)->ino = st.st_ino;
-		}
-	if (w->opt->command == NULL)
-		return;
-	path_copy(path, w->opt->root);
-	for (i = 0; i < 2; i++) {
-		if (stat(path, &st) == 0) {
-			o->dev = st.st_dev;
-			o->ino = st.st_ino;
-			o->name = i == 0 ? NULL : path_name(w->opt->root);
-			o++;
-		}
-		path_parent(path);
-	}
+		w->own[i] = fstat(own[i], &st) == 0 ? stat_id(&st) : 0;
+}
+
+/* Whether an entry of d is no source: our own output, or the docroot. */
+static bool
+is_left_out(const struct watch *w, const struct dir *d, const struct stat *st)
+{
+	struct stat root;
+	size_t i;
+
+	if (S_ISDIR(st->st_mode))
+		return d != w->top && w->opt->command != NULL &&
+		    stat(w->opt->root, &root) == 0 &&
+		    stat_id(&root) == stat_id(st);
+	for (i = 0; i < COUNT(w->own); i++)
+		if (w->own[i] == stat_id(st))
+			return true;
+	return false;
 }
 
 /* Whether a directory is on the way to the docroot that a command makes. */
@@ -4859,8 +4807,7 @@ is_passage(const struct watch *w, const struct stat *dir)
 		return false;
 	path_copy(path, w->opt->root);
 	while (strcmp(path_parent(path), "/") != 0)
-		if (stat(path, &st) == 0 && st.st_dev == dir->st_dev &&
-		    st.st_ino == dir->st_ino)
+		if (stat(path, &st) == 0 && stat_id(&st) == stat_id(dir))
 			return true;
 	return false;
 }
@@ -4929,24 +4876,24 @@ static void
 node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
 {
 	char path[PATH_LEN];
+	uint64_t id = stat_id(st);
+	bool moved = n->dir != NULL && n->dir->item.hash != id;
+	bool known = link && table_first(&w->dirs, id) != NULL;
 
 	if (n->dir != NULL && n->dir->unreadable)
 		dir_again(w, n->dir);	/* perhaps not any more */
-	if (n->dir != NULL && (n->dir->dev != st->st_dev ||
-	    n->dir->ino != st->st_ino) && link && dir_known(w, st))
+	if (moved && known)
 		node_shut(w, n, false);
-	if (n->dir != NULL && (n->dir->dev != st->st_dev ||
-	    n->dir->ino != st->st_ino)) {
+	else if (moved) {
 		dir_deafen(w, n->dir);
 		table_cut(&w->dirs, &n->dir->item);
 		n->dir->dev = st->st_dev;
-		n->dir->ino = st->st_ino;
-		n->dir->item.hash = dir_hash(st->st_dev, st->st_ino);
+		n->dir->item.hash = id;
 		table_add(&w->dirs, &n->dir->item);
 		n->dir->built = is_built(w, &st->st_ctim);
 		dir_again(w, n->dir);
 	}
-	if (n->dir != NULL || (link && dir_known(w, st)))
+	if (n->dir != NULL || known)
 		return;
 	if (n->up != w->top && st->st_dev != n->up->dev &&
 	    is_kernels(st->st_dev)) {
@@ -4959,7 +4906,6 @@ node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
 	if (dir_open_node(w, n, st) == NULL)
 		return;
 	n->dir->built = is_built(w, &st->st_ctim);
-	n->passage = is_passage(w, st);
 	dir_mark(w, n->dir, w->look.scan ? SCANNED : HEARD);
 }
 
@@ -5003,8 +4949,7 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 	}
 	n->stamp = stamp;
 	n->racy = racy;
-	if (!changed || n->passage ||
-	    (fresh && !w->scanned && !n->up->known))
+	if (!changed || (fresh && !w->scanned && !n->up->known))
 		return;
 	if (built)
 		written_note(w, n);
@@ -5024,7 +4969,6 @@ look_at(struct watch *w, const char *name)
 	struct stat st, link = { 0 };
 	struct timespec now;
 	struct node *n;
-	bool left_out;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	if (fstatat(l->fd, name, &st, AT_SYMLINK_NOFOLLOW) == -1) {
@@ -5041,21 +4985,17 @@ look_at(struct watch *w, const char *name)
 	if (!S_ISDIR(st.st_mode) && name_is_litter(name))
 		return;
 	w->files++;
-	left_out = is_left_out(w, l->dir, name, &st);
-	if (left_out && !S_ISDIR(st.st_mode))
-		return;
-	if ((n = node_get(w, l->dir, name)) == NULL)
+	if (is_left_out(w, l->dir, &st) ||
+	    (n = node_get(w, l->dir, name)) == NULL)
 		return;
 	n->seen = l->seen;
-	if (n->dir != NULL && (left_out || !S_ISDIR(st.st_mode)))
-		node_shut(w, n, is_built(w, &st.st_ctim));
-	if (left_out) {
-		n->stamp = 0;	/* there, but nothing to be told of */
-		return;
-	}
 	if (S_ISDIR(st.st_mode))
 		node_descend(w, n, &st, S_ISLNK(link.st_mode));
-	node_compare(w, n, &st, &link, &now);
+	else if (n->dir != NULL)
+		node_shut(w, n, is_built(w, &st.st_ctim));
+	/* A new directory on the way to the docroot is no change. */
+	if (n->dir == NULL || n->stamp != 0 || !is_passage(w, &st))
+		node_compare(w, n, &st, &link, &now);
 	if (l->scan && n->dir != NULL)
 		dir_mark(w, n->dir, SCANNED);
 }
