@@ -4263,9 +4263,8 @@ struct node {
 	unsigned long seen;	/* by which look */
 	unsigned build;		/* the latest build that changed it, 0: none */
 	unsigned noted;		/* among the changes since then */
-	int16_t made;		/* how much speaks for a product: PRODUCT does */
-	uint8_t doubts;		/* that it is a product: builds to be sure */
-	bool named;		/* that it is was said */
+	int made;		/* how much speaks for a product: PRODUCT does */
+	int doubts;		/* that it is a product: builds to be sure */
 	bool racy;		/* its stamp may miss a change: compare bytes */
 	char name[];
 };
@@ -4464,64 +4463,68 @@ product_found(const struct watch *w, struct node *n)
 	struct node *each = n->up->first, *dir = n->up->node;
 	char path[PATH_LEN];
 
-	n->named = true;
 	node_path(path, n);
 	say(WARNING, "%s: changed by builds alone: a product, no source "
 	    "(-x %s says so from the start)", path, n->name);
 	while (each != NULL && (each->dir != NULL || each->build != 0))
 		each = each->next;
-	if (each == NULL && n->up != w->top && dir->up != w->top) {
+	if (each == NULL && n->up != w->top && dir->up != w->top)
 		dir->made = PRODUCT;
-		dir->named = true;
-	}
 }
 
 /*
- * Whose change it is.  What changed while a build ran may be the build's
- * work or somebody's save; so it counts, and the next build is made.  But
- * what the builds of three saves changed, or many builds in a row, and nobody
- * else, is a product: its changes count no more.  n is the node that is found
- * so: a directory, for what comes and goes in it.  If that is a mistake, a
- * change was lost: so a build is made later, to be sure.  When that changes
- * the product, too, the next comes after twice the time; DOUBTS_MAX are
- * enough.
+ * The latest build changed a node: whether that is, or is in, a product.  If
+ * that is a mistake, a change is lost: so a build is made later, to be sure.
+ * When that changes the product, too, the next comes after twice the time;
+ * DOUBTS_MAX are enough.
  */
 static bool
-change_counts(struct watch *w, struct node *n, bool built)
+product_judge(struct watch *w, struct node *n)
 {
 	struct node *up;
+	bool again, was;
+
+	for (up = n; up->up != NULL; up = up->up->node)
+		if (up->made >= PRODUCT)
+			n = up;
+	was = n->made >= PRODUCT;
+	again = n->build == w->ran.number;
+	if (was && !again)
+		n->doubts += w->ran.confirming && n->doubts < DOUBTS_MAX;
+	else if (!again)
+		n->made += w->ran.caused ? 1 : PRODUCT_SAVE;
+	n->build = w->ran.number;
+	if (n->made < PRODUCT || n->up == NULL)
+		return false;
+	if (!was)
+		product_found(w, n);
+	if (n->doubts < DOUBTS_MAX || !w->ran.confirming)
+		w->doubt = sooner(w->doubt, (int64_t)DOUBT_TIME << n->doubts);
+	return true;
+}
+
+/*
+ * A node changed or, named, came or went.  What did while a build ran may be
+ * the build's work or somebody's save; so it counts, and the next build is
+ * made.  But what the builds of three saves changed, or many builds in a row,
+ * and nobody else, is a product: its changes count no more.  For what comes
+ * and goes that is its directory.
+ */
+static void
+change_note(struct watch *w, struct node *n, bool built, bool named)
+{
+	struct node *dir = n->up->node;
 
 	if (!built) {
 		n->made = PRODUCT_OTHER;
 		w->changes->foreign = true;
-		return true;
+		if (named && abs(dir->made) < PRODUCT)
+			dir->made = -PRODUCT;
 	}
-	for (up = n; up->up != NULL; up = up->up->node)
-		if (up->made >= PRODUCT)
-			n = up;
-	if (n->build != w->ran.number) {
-		if (n->made < PRODUCT)
-			n->made = (int16_t)(n->made + (w->ran.caused ? 1 :
-			    PRODUCT_SAVE));
-		else if (w->ran.confirming && n->doubts < DOUBTS_MAX)
-			n->doubts++;
+	if (!built || !product_judge(w, named ? dir : n))
+		change_add(w, n);
+	if (built)
 		n->build = w->ran.number;
-	}
-	if (n->made < PRODUCT || n->up == NULL)
-		return true;
-	if (!n->named)
-		product_found(w, n);
-	if (n->doubts < DOUBTS_MAX || !w->ran.confirming)
-		w->doubt = sooner(w->doubt, (int64_t)DOUBT_TIME << n->doubts);
-	return false;
-}
-
-/* Somebody else than a build had a name come or go: is this a product? */
-static void
-dir_credit(struct node *dir)
-{
-	if (dir->made < PRODUCT && dir->made > -PRODUCT)
-		dir->made = -PRODUCT;
 }
 
 /* A build wrote a file: note in which directory of the docroot, if in one. */
@@ -4676,48 +4679,42 @@ dir_close(struct watch *w, struct dir *d)
 {
 	dir_deafen(w, d);
 	table_cut(&w->dirs, &d->item);
+	d->node->dir = NULL;
 	d->gone = true;
 	if (!d->marked[HEARD] && !d->marked[SCANNED])
 		free(d);
 }
 
 /*
- * A node is there no more, nor is anything below it: note that.  It is taken
- * out of its directory by who calls this.
+ * What no look has seen since this one is not in the directory any more, nor
+ * is there anything below it: note that.
  */
 static void
-node_gone(struct watch *w, struct node *n, bool built)
+dir_sweep(struct watch *w, struct dir *d, unsigned long seen, bool built)
 {
-	struct node *each;
+	struct node **at = &d->first, *n;
 
-	while (n->dir != NULL && (each = n->dir->first) != NULL) {
-		n->dir->first = each->next;
-		node_gone(w, each, built);
-	}
-	if (n->stamp != 0 &&
-	    change_counts(w, built ? n->up->node : n, built)) {
-		if (!built)
-			dir_credit(n->up->node);
-		change_add(w, n);
-	}
-	if (n->dir != NULL)
-		dir_close(w, n->dir);
-	table_cut(&w->names, &n->item);
-	free(n);
+	while ((n = *at) != NULL)
+		if (n->seen < seen) {
+			if (n->dir != NULL) {
+				dir_sweep(w, n->dir, ULONG_MAX, built);
+				dir_close(w, n->dir);
+			}
+			if (n->stamp != 0)
+				change_note(w, n, built, true);
+			*at = n->next;
+			table_cut(&w->names, &n->item);
+			free(n);
+		} else
+			at = &n->next;
 }
 
 /* What was a directory is none, or none that is watched, but still a name. */
 static void
 node_shut(struct watch *w, struct node *n, bool built)
 {
-	struct node *each;
-
-	while ((each = n->dir->first) != NULL) {
-		n->dir->first = each->next;
-		node_gone(w, each, built);
-	}
+	dir_sweep(w, n->dir, ULONG_MAX, built);
 	dir_close(w, n->dir);
-	n->dir = NULL;
 }
 
 /* Which file it is, in one number. */
@@ -4953,12 +4950,7 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 		return;
 	if (built)
 		written_note(w, n);
-	else if (fresh)
-		dir_credit(n->up->node);
-	if (change_counts(w, fresh && built ? n->up->node : n, built))
-		change_add(w, n);
-	if (fresh && built)
-		n->build = w->ran.number;
+	change_note(w, n, built, fresh);
 }
 
 /* Look at a name in the directory that is looked at. */
@@ -5093,7 +5085,6 @@ static void
 look_close(struct watch *w, int why)
 {
 	struct look *l = &w->look;
-	struct node **at = &l->dir->first, *n;
 	struct stat st;
 	bool built = l->stream != NULL && fstat(l->fd, &st) == 0 &&
 	    is_built(w, &st.st_mtim);
@@ -5104,13 +5095,8 @@ look_close(struct watch *w, int why)
 	else {
 		l->dir->unreadable = false;
 		l->dir->known = true;
+		dir_sweep(w, l->dir, l->seen, built);
 	}
-	while (why == 0 && (n = *at) != NULL)
-		if (n->seen < l->seen) {
-			*at = n->next;
-			node_gone(w, n, built);
-		} else
-			at = &n->next;
 	if (l->stream != NULL)
 		closedir(l->stream);
 	l->stream = NULL;
