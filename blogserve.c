@@ -4342,9 +4342,8 @@ struct watch {
 	int64_t cost;		/* ms of processor time that the last took */
 	int64_t show_at;	/* progress of the first scan */
 	size_t files;		/* seen in this scan */
-	size_t unreadable;	/* directories, not yet said */
-	char unreadable_first[PATH_LEN];
-	int unreadable_why;
+	size_t unreadable;	/* directories, not yet said; and of one ... */
+	char unreadable_why[PATH_LEN + 64];	/* ... its path and why */
 	bool overflowed;	/* that events were lost was said */
 	uint64_t own[4];	/* files that we write ourselves, 0: none */
 	struct changes *changes;	/* where what changed is noted */
@@ -4817,39 +4816,36 @@ is_passage(const struct watch *w, const struct stat *dir)
 static void
 link_listen(struct watch *w, const struct node *n)
 {
-	char at[PATH_LEN], rest[PATH_LEN], text[PATH_LEN], dir[PATH_LEN];
-	char *end = at;
-	ssize_t len;
+	char at[PATH_LEN], rest[PATH_LEN], to[PATH_LEN], dir[PATH_LEN];
+	char *end = at, *up;
 	int links = 0;
+	ssize_t len;
 
 	if (w->notify == -1)
 		return;
 	node_path(at, n);
-	for (;;) {
+	while (links <= LINKS_MAX) {
 		end += strspn(end, "/");
 		end += strcspn(end, "/");
 		path_copy(rest, end);
 		*end = '\0';
-		len = readlink(at, text, sizeof(text) - 1);
-		path_copy(dir, at);
-		if (len > 0 || errno != EINVAL || rest[strspn(rest, "/")] ==
-		    '\0')
-			notify_add(w, n->up, path_parent(dir), path_name(at),
-			    true);
-		if (len == -1 ? errno != EINVAL || *rest == '\0' :
-		    ++links > LINKS_MAX)
-			return;
-		if (len == -1) {
-			memcpy(end, rest, strlen(rest) + 1);
+		len = readlink(at, to, sizeof(to) - 1);
+		if (len == -1 && errno == EINVAL &&
+		    rest[strspn(rest, "/")] != '\0') {
+			*end = *rest;	/* a directory on the way */
 			continue;
 		}
-		text[len] = '\0';
 		path_copy(dir, at);
-		if ((size_t)snprintf(at, sizeof(at), "%s%s%s%s", text[0] ==
-		    '/' ? "" : path_parent(dir), text[0] == '/' ? "" : "/",
-		    text, rest) >= sizeof(at))
+		up = path_parent(dir);
+		notify_add(w, n->up, up, path_name(at), true);
+		if (len == -1)
+			return;
+		to[len] = '\0';
+		if ((size_t)snprintf(at, sizeof(at), "%s%s%s%s", *to == '/' ?
+		    "" : up, *to == '/' ? "" : "/", to, rest) >= sizeof(at))
 			return;
 		end = at;
+		links++;
 	}
 }
 
@@ -4992,51 +4988,52 @@ look_at(struct watch *w, const char *name)
 		dir_mark(w, n->dir, SCANNED);
 }
 
-/* A directory cannot be read: it stays as it was known. */
-static void
-look_failed(struct watch *w, struct dir *d, const char *path, int why)
-{
-	if (d->unreadable || why == ENOENT || why == ENOTDIR)
-		return;
-	d->unreadable = true;
-	if (w->unreadable++ == 0) {
-		path_copy(w->unreadable_first, path);
-		w->unreadable_why = why;
-	}
-}
-
 /* Say of the directories that could not be read: their number, and one. */
 static void
 look_tell(struct watch *w)
 {
-	const char *why = strerror(w->unreadable_why);
-
 	if (w->unreadable == 1)
-		say(WARNING, "%s: %s", w->unreadable_first, why);
+		say(WARNING, "%s", w->unreadable_why);
 	else if (w->unreadable > 1)
-		say(WARNING, "%s: %s; so are %zu directories in all",
-		    w->unreadable_first, why, w->unreadable);
+		say(WARNING, "%s; so are %zu directories in all",
+		    w->unreadable_why, w->unreadable);
 	w->unreadable = 0;
 }
 
-/* Be told of the -w operands' coming and going, and of files' writing. */
+/* Look no more at what is looked at. */
 static void
-look_open_top(struct watch *w)
+look_end(struct look *l)
 {
-	const char **root, *name;
-	char path[PATH_LEN];
+	if (l->stream != NULL)
+		closedir(l->stream);
+	l->stream = NULL;
+	l->dir = NULL;
+}
+
+/*
+ * The directory was read: what was not seen is gone.  One that could not be
+ * stays as it was known.
+ */
+static void
+look_close(struct watch *w, int why)
+{
+	struct look *l = &w->look;
+	struct dir *d = l->dir;
 	struct stat st;
 
-	for (root = w->opt->watch; *root != NULL; root++) {
-		name = path_name(*root);
-		path_copy(path, *root);
-		if (name[strspn(name, ".")] != '\0')
-			notify_add(w, w->top, path_parent(path), name,
-			    stat(*root, &st) == -1 || !S_ISDIR(st.st_mode));
+	if (why == 0) {
+		d->unreadable = false;
+		d->known = true;
+		dir_sweep(w, d, l->seen, l->stream != NULL &&
+		    fstat(l->fd, &st) == 0 && is_built(w, &st.st_mtim));
+	} else if (!d->unreadable && why != ENOENT && why != ENOTDIR) {
+		d->unreadable = true;
+		w->unreadable++;
+		l->path[l->len] = '\0';
+		snprintf(w->unreadable_why, sizeof(w->unreadable_why),
+		    "%s: %s", l->path, strerror(why));
 	}
-	w->look.stream = NULL;
-	w->look.fd = AT_FDCWD;
-	w->look.operand = 0;
+	look_end(l);
 }
 
 /* Begin to look at the next directory that is marked; false: none is. */
@@ -5063,44 +5060,34 @@ look_open(struct watch *w, int64_t now)
 	l->built = d->built;
 	d->built = false;
 	l->seen++;
-	if (d == w->top) {
-		look_open_top(w);
-		l->dir = d;
+	l->dir = d;
+	l->fd = AT_FDCWD;
+	l->operand = 0;
+	if (d == w->top)
 		return true;
-	}
 	l->len = node_path(l->path, d->node);
 	/* In this order, so that no change falls between. */
 	notify_add(w, d, l->path, "", true);
-	if ((l->stream = dir_open(AT_FDCWD, l->path)) == NULL) {
-		look_failed(w, d, l->path, errno);
-		return true;
-	}
-	l->fd = dirfd(l->stream);
-	l->dir = d;
+	if ((l->stream = dir_open(AT_FDCWD, l->path)) == NULL)
+		look_close(w, errno);
+	else
+		l->fd = dirfd(l->stream);
 	return true;
 }
 
-/* The directory was read, or could not be: what was not seen is gone. */
+/* Look at an operand of -w, and be told when it comes, goes or is written. */
 static void
-look_close(struct watch *w, int why)
+look_at_operand(struct watch *w, const char *path)
 {
-	struct look *l = &w->look;
+	const char *name = path_name(path);
+	char dir[PATH_LEN];
 	struct stat st;
-	bool built = l->stream != NULL && fstat(l->fd, &st) == 0 &&
-	    is_built(w, &st.st_mtim);
 
-	l->path[l->len] = '\0';
-	if (why != 0)
-		look_failed(w, l->dir, l->path, why);
-	else {
-		l->dir->unreadable = false;
-		l->dir->known = true;
-		dir_sweep(w, l->dir, l->seen, built);
-	}
-	if (l->stream != NULL)
-		closedir(l->stream);
-	l->stream = NULL;
-	l->dir = NULL;
+	path_copy(dir, path);
+	if (name[strspn(name, ".")] != '\0')
+		notify_add(w, w->top, path_parent(dir), name,
+		    stat(path, &st) == -1 || !S_ISDIR(st.st_mode));
+	look_at(w, path);
 }
 
 /* Look at the next entry. */
@@ -5112,15 +5099,12 @@ look_step(struct watch *w)
 	struct dirent *e;
 	const char *name;
 
-	if (l->stream == NULL) {
-		if ((name = opt->watch[l->operand++]) == NULL)
-			look_close(w, 0);
-		else
-			look_at(w, name);
+	if (l->stream == NULL && opt->watch[l->operand] != NULL) {
+		look_at_operand(w, opt->watch[l->operand++]);
 		return;
 	}
 	errno = 0;
-	if ((e = readdir(l->stream)) == NULL) {
+	if (l->stream == NULL || (e = readdir(l->stream)) == NULL) {
 		look_close(w, errno);
 		return;
 	}
@@ -5174,9 +5158,7 @@ static void
 watch_close(struct watch *w)
 {
 	fd_close(&w->notify);
-	if (w->look.stream != NULL)
-		closedir(w->look.stream);
-	w->look.stream = NULL;
+	look_end(&w->look);
 }
 
 /* Hear what notification tells; to be looked into when it is time. */
@@ -5255,10 +5237,7 @@ watch_built(struct watch *w, const struct ran *ran)
 		w->quiet_at = 1;
 	if (w->look.dir != NULL) {
 		dir_mark(w, w->look.dir, w->look.scan ? SCANNED : HEARD);
-		if (w->look.stream != NULL)
-			closedir(w->look.stream);
-		w->look.stream = NULL;
-		w->look.dir = NULL;
+		look_end(&w->look);
 	}
 	if (w->notify == -1)
 		w->scan_at = clock_ms();
