@@ -4329,7 +4329,6 @@ struct ran {
 struct watch {
 	const struct options *opt;
 	struct dir *top;
-	struct node *root;	/* the node of top */
 	struct table names, dirs, numbers;
 	struct dir *marked[MARKS];	/* the latest first */
 	struct look look;
@@ -4350,7 +4349,7 @@ struct watch {
 	struct ran ran;		/* the latest build that ended */
 	bool building;		/* another runs */
 	int64_t doubt;		/* ms until a build is to resolve one, 0: none */
-	char writes[NAME_MAX + 1];	/* where builds write, "/": all over */
+	char writes[PATH_LEN];	/* where builds write, "/": all over */
 };
 
 /* Whether files of this name come and go beside what is edited. */
@@ -4531,17 +4530,13 @@ static void
 written_note(struct watch *w, const struct node *n)
 {
 	char path[PATH_LEN];
-	size_t len;
+	size_t len = node_path(path, n), dir = strcspn(path, "/");
 
-	node_path(path, n);
-	len = strcspn(path, "/");
-	if (path[len] == '\0' && n->dir == NULL)
-		len = 0;
-	path[len] = '\0';
-	if (len == 0 || len > NAME_MAX || (w->writes[0] != '\0' &&
+	path[dir < len || n->dir != NULL ? dir : 0] = '\0';
+	if (path[0] == '\0' || (w->writes[0] != '\0' &&
 	    strcmp(w->writes, path) != 0))
 		memcpy(path, "/", 2);
-	memcpy(w->writes, path, strlen(path) + 1);
+	path_copy(w->writes, path);
 }
 
 /* Mark a directory: it is to be looked at. */
@@ -4555,19 +4550,11 @@ dir_mark(struct watch *w, struct dir *d, int how)
 	w->marked[how] = d;
 }
 
-/* Look at a directory once more, at once. */
+/* Mark a directory as that was which is looked at. */
 static void
-dir_again(struct watch *w, struct dir *d)
+dir_mark_alike(struct watch *w, struct dir *d)
 {
-	dir_mark(w, d, HEARD);
-	w->quiet_at = 1;
-}
-
-/* Say what notification cannot do, and which limit that is. */
-static void
-notify_warn(const char *what, const char *limit)
-{
-	say(WARNING, "inotify: %s (sysctl " NOTIFY_SYSCTL "%s)", what, limit);
+	dir_mark(w, d, w->look.scan ? SCANNED : HEARD);
 }
 
 /*
@@ -4591,8 +4578,8 @@ notify_add(struct watch *w, struct dir *d, const char *path, const char *name,
 		if (errno != ENOSPC && errno != EPERM && errno != ENOSYS &&
 		    errno != ENOMEM)
 			return;
-		notify_warn("no more watches: scanning instead",
-		    "user_watches");
+		say(WARNING, "inotify: no more watches: scanning instead "
+		    "(sysctl " NOTIFY_SYSCTL "user_watches)");
 		fd_close(&w->notify);
 		w->scan_at = clock_ms() + SCAN_MIN;
 		return;
@@ -4639,19 +4626,19 @@ notify_heard(void *arg, int number, const char *name)
 	uint64_t hash = mix(0, (uint64_t)number);
 	struct watch *w = arg;
 	struct listener *l;
-	struct item *i, *next;
+	struct item *i;
 	int64_t now = clock_ms();
 
 	if (number == -1) {
 		if (!w->overflowed)
-			notify_warn("events were lost: scanning all",
-			    "queued_events");
+			say(WARNING, "inotify: events were lost: scanning all "
+			    "(sysctl " NOTIFY_SYSCTL "queued_events)");
 		w->overflowed = true;
 		w->scan_at = now;
 		return;
 	}
-	for (i = table_first(&w->numbers, hash); i != NULL; i = next) {
-		next = item_next(i->next, hash);
+	i = table_first(&w->numbers, hash);
+	for (; i != NULL; i = item_next(i->next, hash)) {
 		l = (struct listener *)i;
 		if (name != NULL && *name == '\0') {
 			l->number = -1;
@@ -4666,9 +4653,8 @@ notify_heard(void *arg, int number, const char *name)
 			dir_mark(w, l->dir->node->up, HEARD);
 		if (w->quiet_at == 0)
 			w->heard_at = now;
-		if (w->quiet_at != 1)
-			w->quiet_at = sooner(now + QUIET_TIME,
-			    w->heard_at + QUIET_MAX);
+		w->quiet_at = sooner(now + QUIET_TIME,
+		    w->heard_at + QUIET_MAX);
 	}
 }
 
@@ -4723,19 +4709,27 @@ stat_id(const struct stat *st)
 	return mix(mix(0, (uint64_t)st->st_dev), (uint64_t)st->st_ino);
 }
 
-/* Have the directory with this stat watched, as node n's; NULL: no memory. */
-static struct dir *
+/*
+ * Have the directory with this stat watched as node n's, instead of another.
+ * False when memory ran out, which after the first is found before that.
+ */
+static bool
 dir_open_node(struct watch *w, struct node *n, const struct stat *st)
 {
-	struct dir *d = calloc(1, sizeof(*d));
+	struct dir *d = n->dir;
 
-	if (d == NULL)
-		return NULL;
+	if (d != NULL) {
+		dir_deafen(w, d);
+		table_cut(&w->dirs, &d->item);
+	} else if ((d = calloc(1, sizeof(*d))) == NULL)
+		return false;
+	n->dir = d;
 	d->node = n;
 	d->dev = st->st_dev;
 	d->item.hash = stat_id(st);
+	d->built = is_built(w, &st->st_ctim);
 	table_add(&w->dirs, &d->item);
-	return n->dir = d;
+	return true;
 }
 
 /* The node of a name in d, made if there is none; NULL: no memory. */
@@ -4868,38 +4862,21 @@ is_kernels(dev_t dev)
 static void
 node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
 {
+	bool known = link && table_first(&w->dirs, stat_id(st)) != NULL;
 	char path[PATH_LEN];
-	uint64_t id = stat_id(st);
-	bool moved = n->dir != NULL && n->dir->item.hash != id;
-	bool known = link && table_first(&w->dirs, id) != NULL;
 
-	if (n->dir != NULL && n->dir->unreadable)
-		dir_again(w, n->dir);	/* perhaps not any more */
-	if (moved && known)
-		node_shut(w, n, false);
-	else if (moved) {
-		dir_deafen(w, n->dir);
-		table_cut(&w->dirs, &n->dir->item);
-		n->dir->dev = st->st_dev;
-		n->dir->item.hash = id;
-		table_add(&w->dirs, &n->dir->item);
-		n->dir->built = is_built(w, &st->st_ctim);
-		dir_again(w, n->dir);
-	}
-	if (n->dir != NULL || known)
-		return;
-	if (n->up != w->top && st->st_dev != n->up->dev &&
-	    is_kernels(st->st_dev)) {
-		node_path(path, n);
-		if (n->stamp == 0)
+	if (n->dir != NULL && n->dir->item.hash == stat_id(st)) {
+		if (n->dir->unreadable)
+			dir_mark_alike(w, n->dir);	/* perhaps no more */
+	} else if (known || (n->up != w->top && st->st_dev != n->up->dev &&
+	    is_kernels(st->st_dev))) {
+		if (!known && n->stamp == 0 && node_path(path, n) > 0)
 			say(DETAIL, "%s: a file system of the kernel's own: "
 			    "not watched", path);
-		return;
-	}
-	if (dir_open_node(w, n, st) == NULL)
-		return;
-	n->dir->built = is_built(w, &st->st_ctim);
-	dir_mark(w, n->dir, w->look.scan ? SCANNED : HEARD);
+		if (n->dir != NULL)
+			node_shut(w, n, false);
+	} else if (dir_open_node(w, n, st))
+		dir_mark_alike(w, n->dir);
 }
 
 /*
@@ -4929,7 +4906,7 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 	/* What it leads to may have come before we were told of that. */
 	if (S_ISLNK(st->st_mode) && fstatat(w->look.fd, n->name, &again, 0)
 	    == 0)
-		dir_again(w, n->up);
+		dir_mark_alike(w, n->up);
 	if (regular && (changed ? racy || built || n->content != 0 :
 	    n->racy)) {
 		file = openat(w->look.fd, n->name, O_RDONLY | O_NONBLOCK |
@@ -5136,16 +5113,16 @@ static void
 watch_open(struct watch *w, const struct options *opt)
 {
 	static const struct stat nowhere;
+	struct node *root = must_alloc(sizeof(*root) + 1);
 
 	w->opt = opt;
-	w->root = must_alloc(sizeof(*w->root) + 1);
-	w->top = dir_open_node(w, w->root, &nowhere);
-	if (w->top == NULL)
+	if (!dir_open_node(w, root, &nowhere))
 		say_why(FATAL, "memory");
+	w->top = root->dir;
 	if (opt->interval == 0 && (w->notify = extra_notify_open()) == -1) {
 		if (errno == EMFILE)
-			notify_warn("no more instances: scanning instead",
-			    "user_instances");
+			say(WARNING, "inotify: no more instances: scanning "
+			    "instead (sysctl " NOTIFY_SYSCTL "user_instances)");
 		else if (errno != 0)
 			say_why(WARNING, "inotify");
 	}
@@ -5167,18 +5144,6 @@ watch_hear(struct watch *w)
 {
 	if (w->notify != -1)
 		extra_notify_drain(w->notify, notify_heard, w);
-}
-
-/* All that was marked was looked at. */
-static void
-watch_scan_ended(struct watch *w)
-{
-	w->scanning = false;
-	if (w->scan_at == 0)	/* else another is wanted meanwhile */
-		w->scan_at = clock_ms() + watch_interval(w);
-	if (!w->scanned)
-		say(DETAIL, "watching %zu files", w->files);
-	w->scanned = true;
 }
 
 /*
@@ -5210,8 +5175,14 @@ watch_step(struct watch *w, struct changes *ch, int64_t now, int64_t *until)
 	}
 	if (w->scanning)
 		w->cost += clock_of(CLOCK_PROCESS_CPUTIME_ID) - began;
-	if (w->scanning && w->look.dir == NULL && w->marked[SCANNED] == NULL)
-		watch_scan_ended(w);
+	if (w->scanning && w->look.dir == NULL && w->marked[SCANNED] == NULL) {
+		w->scanning = false;
+		if (w->scan_at == 0)	/* else another is wanted meanwhile */
+			w->scan_at = clock_ms() + watch_interval(w);
+		if (!w->scanned)
+			say(DETAIL, "watching %zu files", w->files);
+		w->scanned = true;
+	}
 	if (!w->scanning && w->quiet_at == 0)
 		look_tell(w);
 	*until = sooner(sooner(*until, w->scan_at), w->quiet_at);
@@ -5231,12 +5202,11 @@ watch_built(struct watch *w, const struct ran *ran)
 {
 	watch_hear(w);
 	w->ran = *ran;
-	w->building = false;
 	w->doubt = 0;
 	if (w->quiet_at != 0)	/* at once: it must be what the build saw */
-		w->quiet_at = 1;
+		w->heard_at = w->quiet_at = 1;
 	if (w->look.dir != NULL) {
-		dir_mark(w, w->look.dir, w->look.scan ? SCANNED : HEARD);
+		dir_mark_alike(w, w->look.dir);
 		look_end(&w->look);
 	}
 	if (w->notify == -1)
