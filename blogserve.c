@@ -4348,7 +4348,7 @@ struct watch {
 	struct changes *changes;	/* where what changed is noted */
 	struct ran ran;		/* the latest build that ended */
 	bool building;		/* another runs */
-	int64_t doubt;		/* ms until a build is to resolve one, 0: none */
+	int64_t doubt_at;	/* when a build is to resolve one, 0: none */
 	char writes[PATH_LEN];	/* where builds write, "/": all over */
 };
 
@@ -4497,7 +4497,8 @@ product_judge(struct watch *w, struct node *n)
 	if (!was)
 		product_found(w, n);
 	if (n->doubts < DOUBTS_MAX || !w->ran.confirming)
-		w->doubt = sooner(w->doubt, (int64_t)DOUBT_TIME << n->doubts);
+		w->doubt_at = sooner(w->doubt_at, clock_ms() +
+		    ((int64_t)DOUBT_TIME << n->doubts));
 	return true;
 }
 
@@ -5202,7 +5203,7 @@ watch_built(struct watch *w, const struct ran *ran)
 {
 	watch_hear(w);
 	w->ran = *ran;
-	w->doubt = 0;
+	w->doubt_at = 0;
 	if (w->quiet_at != 0)	/* at once: it must be what the build saw */
 		w->heard_at = w->quiet_at = 1;
 	if (w->look.dir != NULL) {
@@ -5252,7 +5253,6 @@ struct build {
 	bool wanted;
 	bool confirming;	/* ... only because of a doubt */
 	int64_t since, due_at;	/* wanted since; to be started at */
-	int64_t confirm_at;	/* to be wanted because of a doubt */
 	int64_t term_at;	/* -k, or now: stop it */
 	int64_t kill_at;	/* after SIGTERM */
 	/* Facts. */
@@ -5710,7 +5710,7 @@ build_start(struct build *b, int64_t now)
 	b->ran.caused = b->record.number > 1 && !b->changes.foreign;
 	changes_clear(&b->changes);
 	b->wanted = b->confirming = b->stopped = b->killed = false;
-	b->confirm_at = b->kill_at = 0;
+	b->kill_at = 0;
 	b->record.started_at = now;
 	b->copy_at = b->log != -1 ? now + COPY_TIME : 0;
 	b->term_at = b->opt->build_time > 0 ? now + b->opt->build_time : 0;
@@ -5848,7 +5848,7 @@ build_step(struct build *b, struct watch *w, bool told, bool stopping,
 		b->record.building = b->wanted = false;
 		return;
 	}
-	if (!b->wanted && is_due(b->confirm_at, now, until)) {
+	if (!b->wanted && is_due(w->doubt_at, now, until)) {
 		b->confirming = true;
 		build_want(b, now, 0);
 	}
@@ -6120,9 +6120,6 @@ super_watch(struct super *s, int64_t now, int64_t *until)
 	if (w->building || s->stopping != 0)
 		return;
 	watch_step(w, &b->changes, now, until);
-	if (w->doubt != 0)
-		b->confirm_at = now + w->doubt;
-	w->doubt = 0;
 	if (!scanned && w->scanned && b->record.number > 0)
 		super_build(s, now);	/* what did the first one see? */
 	if (b->changes.count > before) {
