@@ -4712,7 +4712,7 @@ stat_id(const struct stat *st)
 
 /*
  * Have the directory with this stat watched as node n's, instead of another.
- * False when memory ran out, which after the first is found before that.
+ * False when memory ran out.
  */
 static bool
 dir_open_node(struct watch *w, struct node *n, const struct stat *st)
@@ -4814,6 +4814,7 @@ link_listen(struct watch *w, const struct node *n)
 	char at[PATH_LEN], rest[PATH_LEN], to[PATH_LEN], dir[PATH_LEN];
 	char *end = at, *up;
 	int links = 0;
+	bool missing;
 	ssize_t len;
 
 	if (w->notify == -1)
@@ -4825,6 +4826,7 @@ link_listen(struct watch *w, const struct node *n)
 		path_copy(rest, end);
 		*end = '\0';
 		len = readlink(at, to, sizeof(to) - 1);
+		missing = len == -1 && errno == ENOENT;
 		if (len == -1 && errno == EINVAL &&
 		    rest[strspn(rest, "/")] != '\0') {
 			*end = *rest;	/* a directory on the way */
@@ -4833,6 +4835,8 @@ link_listen(struct watch *w, const struct node *n)
 		path_copy(dir, at);
 		up = path_parent(dir);
 		notify_add(w, n->up, up, path_name(at), true);
+		if (missing && access(at, F_OK) == 0)	/* it came before */
+			dir_mark_alike(w, n->up);
 		if (len == -1)
 			return;
 		to[len] = '\0';
@@ -4894,7 +4898,6 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 	bool racy = regular && is_racy(&st->st_ctim, now);
 	bool built = is_built(w, &st->st_ctim);
 	uint64_t stamp = stat_stamp(st), content;
-	struct stat again;
 	bool changed;
 	int file;
 
@@ -4904,10 +4907,6 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 	changed = stamp != n->stamp;
 	if (S_ISLNK(link->st_mode) && (changed || S_ISLNK(st->st_mode)))
 		link_listen(w, n);
-	/* What it leads to may have come before we were told of that. */
-	if (S_ISLNK(st->st_mode) && fstatat(w->look.fd, n->name, &again, 0)
-	    == 0)
-		dir_mark_alike(w, n->up);
 	if (regular && (changed ? racy || built || n->content != 0 :
 	    n->racy)) {
 		file = openat(w->look.fd, n->name, O_RDONLY | O_NONBLOCK |
@@ -5104,9 +5103,7 @@ watch_interval(const struct watch *w)
 	int64_t ms = (w->cost + 1) * (told ? SLOW_SHARE : SCAN_SHARE);
 	int64_t min = told ? SLOW_MIN : SCAN_MIN;
 
-	if (w->opt->interval > 0)
-		return w->opt->interval;
-	return ms < min ? min : ms;
+	return w->opt->interval > 0 ? w->opt->interval : ms < min ? min : ms;
 }
 
 /* Arm the watch; the first scan is due. */
@@ -5117,6 +5114,7 @@ watch_open(struct watch *w, const struct options *opt)
 	struct node *root = must_alloc(sizeof(*root) + 1);
 
 	w->opt = opt;
+	table_add(&w->names, &root->item);
 	if (!dir_open_node(w, root, &nowhere))
 		say_why(FATAL, "memory");
 	w->top = root->dir;
