@@ -5535,13 +5535,6 @@ log_copy(struct build *b, size_t room, int64_t now)
 	}
 }
 
-/* A message about the build. */
-static void
-build_say(const struct build *b, enum level level, const char *text)
-{
-	say(level, "build %u: %s", b->record.number, text);
-}
-
 /* Say in record.what why the next build is. */
 static void
 build_explain(struct build *b)
@@ -5606,7 +5599,6 @@ change_tell(struct build *b)
 static bool
 build_setenv(struct build *b)
 {
-	const struct changes *ch = &b->changes;
 	struct buf *env = &b->env_changed;
 
 	snprintf(b->env_number, sizeof(b->env_number), "BLOGSERVE_BUILD=%u",
@@ -5614,8 +5606,9 @@ build_setenv(struct build *b)
 	snprintf(b->env_out, sizeof(b->env_out), "BLOGSERVE_OUT=%s",
 	    b->versions.out);
 	buf_clear(env);
-	buf_join(env, "BLOGSERVE_CHANGED=", ch->inexact || ch->paths.failed ||
-	    b->record.number == 1 ? "" : ch->paths.data, END);
+	buf_puts(env, "BLOGSERVE_CHANGED=");
+	if (!b->changes.inexact)
+		buf_add(env, b->changes.paths.data, b->changes.paths.len);
 	buf_add(env, "", 1);
 	return !env->failed && putenv(env->data) == 0 &&
 	    putenv(b->env_number) == 0 && (b->versions.work[0] == '\0' ||
@@ -5671,7 +5664,6 @@ static void
 build_start(struct build *b, int64_t now)
 {
 	struct versions *v = &b->versions;
-	bool room = true;
 
 	log_copy(b, ERR_MAX - CHUNK, now + TAKE_TIME);	/* all, if it can be */
 	if (b->line[0] != '\0')
@@ -5679,28 +5671,26 @@ build_start(struct build *b, int64_t now)
 	b->line[0] = '\0';
 	if (b->log != -1 && ftruncate(b->log, 0) == 0)
 		b->copied = 0;
-	buf_add(&b->changes.paths, "", 1);
 	if (v->work[0] != '\0') {
 		snprintf(v->out, PATH_LEN, "%s%ld-%u", v->work, (long)getpid(),
 		    b->record.number);
 		parents_make(v->root);
 		mkdir(v->work, 0777);	/* somebody may have tidied up */
-		if (!(room = mkdir(v->out, 0777) == 0))
-			say_why(WARNING, v->out);
 	}
-	if (room && !(room = build_setenv(b)))
-		say_why(WARNING, "environment");
 	clock_gettime(CLOCK_REALTIME, &b->ran.began);
-	if (room && fork_blocked(&b->pid))
+	b->pid = 0;
+	if (v->work[0] != '\0' && mkdir(v->out, 0777) == -1)
+		say_why(WARNING, v->out);
+	else if (!build_setenv(b))
+		say_why(WARNING, "environment");
+	else if (fork_blocked(&b->pid))
 		build_exec(b);
-	b->changes.paths.len -= b->changes.paths.len > 0;
 	if (b->pid == 0) {
-		if (v->work[0] != '\0')
-			rmdir(v->out);
+		rmdir(v->out);
 		b->due_at = now + RETRY_TIME;
 		return;
 	}
-	build_say(b, DETAIL, "starts");
+	say(DETAIL, "build %u: starts", b->record.number);
 	b->state = BUILD_RUNS;
 	b->styles = b->styles && b->changes.count > 0 && !b->changes.others;
 	b->ran.number = b->record.number;
@@ -5734,9 +5724,7 @@ build_finish(struct build *b, struct watch *w, int64_t now)
 	if (v->work[0] != '\0' && (r->status != 0 ||
 	    (why = version_switch(v)) != NULL))
 		version_trash(v, v->out);
-	b->pid = 0;
 	b->state = BUILD_NONE;
-	b->term_at = b->kill_at = b->show_at = b->long_at = 0;
 	r->took = now - r->started_at;
 	r->started_at = 0;
 	r->building = false;
@@ -5794,12 +5782,9 @@ build_stop(struct build *b, int64_t now)
 static void
 build_watch(struct build *b, struct watch *w, int64_t now, int64_t *until)
 {
-	char limit[64];
-
 	if (is_due(b->term_at, now, until)) {
-		snprintf(limit, sizeof(limit), "longer than %g s: stopping it",
-		    (double)b->opt->build_time / 1000);
-		build_say(b, WARNING, limit);
+		say(WARNING, "build %u: longer than %g s: stopping it",
+		    b->record.number, (double)b->opt->build_time / 1000);
 		build_stop(b, now);
 	}
 	if (is_due(b->show_at, now, until))
@@ -6254,6 +6239,7 @@ super_open(struct super *s, const struct options *opt)
 	s->build.record.took = -1;
 	s->build.styles = true;
 	s->build.changes.since = 1;
+	s->build.changes.inexact = true;	/* for the first build */
 	s->build.signals = &s->signals;
 	s->build.url = s->listeners.url;
 	s->build.log = opt->command != NULL ? log_open() : -1;
