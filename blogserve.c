@@ -5274,7 +5274,6 @@ struct build {
 	off_t copied;		/* bytes of it copied to standard error */
 	int64_t copy_at;
 	int64_t take_at;	/* nobody took any of it since long */
-	enum level level;	/* of line */
 	char line[WHAT_LEN + 200];	/* how it went, to be said; or "" */
 };
 
@@ -5493,39 +5492,37 @@ log_open(void)
 
 /*
  * Copy what the build printed to standard error, as long as that takes it;
- * once all is copied that an ended build printed, say how it went.  The log
- * may become shorter: a build's ">/dev/stderr" empties it.
+ * once all is copied that an ended build printed, or nobody takes any more,
+ * say how it went.  The log may become shorter: a build's ">/dev/stderr"
+ * empties it.
  */
 static void
-log_copy(struct build *b, size_t room, int64_t now)
+log_copy(struct build *b, int64_t now)
 {
 	char text[16 * 1024];
 	struct stat st;
-	ssize_t n = 1;
+	ssize_t n = b->log != -1 ? 1 : 0;	/* 0: there is no more */
 
-	if (b->log != -1 && fstat(b->log, &st) == 0 && st.st_size < b->copied)
+	b->copy_at = now + COPY_TIME;
+	if (n > 0 && fstat(b->log, &st) == 0 && st.st_size < b->copied)
 		b->copied = 0;
-	while (b->log != -1 && buf_left(&messages.waiting) < room &&
+	while (n > 0 && buf_left(&messages.waiting) < ERR_MAX - CHUNK &&
 	    (n = pread(b->log, text, sizeof(text), b->copied)) > 0) {
 		b->copied += n;
 		b->take_at = now + TAKE_TIME;
 		err_add(text, (size_t)n);
 		messages.midline = text[n - 1] != '\n';
 		err_drain(0);
-		if (clock_ms() >= now + SLICE_TIME)
+		if (clock_ms() >= now + SLICE_TIME) {
+			b->copy_at = now;
 			break;
+		}
 	}
-	b->copy_at = b->line[0] != '\0' || b->state >= BUILD_RUNS ?
-	    now + (n > 0 && buf_left(&messages.waiting) < room ? 0 :
-	    COPY_TIME) : 0;
-	/* At the end a reader that takes nothing misses the rest. */
-	if (b->line[0] == '\0' || (b->log != -1 && n > 0 &&
-	    buf_left(&messages.waiting) < ERR_MAX - CHUNK))
+	if (b->line[0] == '\0' || (n > 0 && now < b->take_at))
 		return;
-	say(b->level, "%s", b->line);
+	say(b->record.status != 0 ? WARNING : NOTICE, "%s", b->line);
 	b->line[0] = '\0';
-	if (b->state < BUILD_RUNS)
-		b->copy_at = 0;
+	b->copy_at = 0;
 	if (b->record.status != 0 || stat(b->opt->root, &st) == 0)
 		b->missing = false;
 	else if (!b->missing) {
@@ -5665,10 +5662,6 @@ build_start(struct build *b, int64_t now)
 {
 	struct versions *v = &b->versions;
 
-	log_copy(b, ERR_MAX - CHUNK, now + TAKE_TIME);	/* all, if it can be */
-	if (b->line[0] != '\0')
-		say(b->level, "%s", b->line);
-	b->line[0] = '\0';
 	if (b->log != -1 && ftruncate(b->log, 0) == 0)
 		b->copied = 0;
 	if (v->work[0] != '\0') {
@@ -5748,7 +5741,6 @@ build_finish(struct build *b, struct watch *w, int64_t now)
 	snprintf(b->line, sizeof(b->line), "build %u: %s: %s%s, %.2f s",
 	    r->number, r->what, *how != '\0' ? "FAILED, " : "",
 	    *how != '\0' ? how : "ok", (double)r->took / 1000);
-	b->level = *how != '\0' ? WARNING : NOTICE;
 	b->copy_at = now;
 	b->take_at = now + TAKE_TIME;
 }
@@ -5821,7 +5813,7 @@ build_step(struct build *b, struct watch *w, bool told, bool stopping,
 	if (b->state >= BUILD_RUNS)
 		build_watch(b, w, now, until);
 	if (is_due(b->copy_at, now, until))
-		log_copy(b, stopping ? ERR_MAX - CHUNK : 4 * CHUNK, now);
+		log_copy(b, now);
 	if (b->copy_at != 0)
 		*until = sooner(*until, b->copy_at);
 	if (b->state >= BUILD_RUNS)
@@ -5837,7 +5829,7 @@ build_step(struct build *b, struct watch *w, bool told, bool stopping,
 	}
 	if (!b->wanted || !is_due(b->due_at, now, until))
 		return;
-	if (b->line[0] != '\0' && !is_due(b->take_at, now, until))
+	if (b->line[0] != '\0')
 		return;		/* what the last one printed comes first */
 	if (b->state == BUILD_NONE && (looked || is_due(b->since +
 	    (b->record.number > 0 || b->opt->command == NULL ? QUIET_MAX :
@@ -6285,8 +6277,7 @@ supervise(struct super *s)
 		manager_tell(s, &orders);
 		if (s->stopping != 0 && b->state < BUILD_RUNS &&
 		    s->child.pid == 0 && b->versions.remover == 0 &&
-		    (b->line[0] == '\0' || is_due(b->take_at, now, &until)) &&
-		    versions_finish(&b->versions))
+		    b->line[0] == '\0' && versions_finish(&b->versions))
 			return s->insisting != 0 ? 128 + s->insisting : 0;
 		versions_step(&b->versions, &s->signals);
 		super_wait(s, told, now, until);
