@@ -5537,21 +5537,19 @@ static void
 build_explain(struct build *b)
 {
 	const struct changes *ch = &b->changes;
-	const char *path = ch->paths.len > 0 ? ch->paths.data : "a change";
-	size_t n = strcspn(path, "\n");	/* each path has its newline */
+	/* Each path has its newline; one may be too long for a line. */
+	const char *why = ch->paths.len > 0 && strcspn(ch->paths.data, "\n") <
+	    WHAT_LEN - 32 ? ch->paths.data : "a change";
+	char more[32] = "";
 
-	if (n >= WHAT_LEN - 32) {	/* not for a line */
-		path = "a change";
-		n = 8;
-	}
-	if (ch->count > 0)
-		snprintf(b->record.what, WHAT_LEN, ch->count == 1 ? "%.*s" :
-		    "%.*s and %zu more", (int)n, path, ch->count - 1);
-	else
-		snprintf(b->record.what, WHAT_LEN, "%s", b->confirming ?
-		    "once more" : "asked for");
 	if (b->record.number == 0 && b->opt->command != NULL)
-		snprintf(b->record.what, WHAT_LEN, "first build");
+		why = "first build";
+	else if (ch->count == 0)
+		why = b->confirming ? "once more" : "asked for";
+	else if (ch->count > 1)
+		snprintf(more, sizeof(more), " and %zu more", ch->count - 1);
+	snprintf(b->record.what, WHAT_LEN, "%.*s%s",
+	    (int)strcspn(why, "\n"), why, more);
 	text_clean(b->record.what);
 }
 
