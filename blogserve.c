@@ -5213,7 +5213,7 @@ watch_built(struct watch *w, const struct ran *ran)
 }
 
 /* ---------------------------------------------------------------------
- * 6  Building: wishes (wanted, ...) and facts (state, ...); build_step moves
+ * 6  Building: wishes (due_at, ...) and facts (state, ...); build_step moves
  *    the one to the other
  * ------------------------------------------------------------------ */
 
@@ -5248,9 +5248,9 @@ struct build {
 	const struct signals *signals;
 	const char *url;
 	/* Wishes. */
-	bool wanted;
+	int64_t due_at;		/* to be started; 0: not wanted */
+	int64_t since;		/* when it was first wanted */
 	bool confirming;	/* ... only because of a doubt */
-	int64_t since, due_at;	/* wanted since; to be started at */
 	int64_t term_at;	/* -k, or now: stop it */
 	int64_t kill_at;	/* after SIGTERM */
 	/* Facts. */
@@ -5559,9 +5559,8 @@ build_explain(struct build *b)
 static void
 build_want(struct build *b, int64_t now, int64_t quiet)
 {
-	if (!b->wanted)
+	if (b->due_at == 0)
 		b->since = now;
-	b->wanted = true;
 	b->due_at = sooner(now + quiet, b->since + QUIET_MAX);
 }
 
@@ -5584,7 +5583,7 @@ change_tell(struct build *b)
 	say(NOTICE, "changed: %s", b->record.what);
 	build_done(b);
 	changes_clear(&b->changes);
-	b->wanted = false;
+	b->due_at = 0;
 }
 
 /*
@@ -5650,7 +5649,6 @@ build_announce(struct build *b)
 {
 	build_explain(b);
 	b->record.number++;
-	b->record.building = true;
 	b->state = BUILD_ANNOUNCED;
 }
 
@@ -5688,8 +5686,8 @@ build_start(struct build *b, int64_t now)
 	b->ran.confirming = b->confirming && b->changes.count == 0;
 	b->ran.caused = b->record.number > 1 && !b->changes.foreign;
 	changes_clear(&b->changes);
-	b->wanted = b->confirming = b->stopped = b->killed = false;
-	b->kill_at = 0;
+	b->confirming = b->stopped = b->killed = false;
+	b->due_at = b->kill_at = 0;
 	b->record.started_at = now;
 	b->copy_at = b->log != -1 ? now + COPY_TIME : 0;
 	b->term_at = b->opt->build_time > 0 ? now + b->opt->build_time : 0;
@@ -5718,7 +5716,6 @@ build_finish(struct build *b, struct watch *w, int64_t now)
 	b->state = BUILD_NONE;
 	r->took = now - r->started_at;
 	r->started_at = 0;
-	r->building = false;
 	clock_gettime(CLOCK_REALTIME, &b->ran.ended);
 	/* Their clocks tick, and may be so much behind. */
 	b->ran.began.tv_nsec -= RACY_TIME * 1000000;
@@ -5818,14 +5815,13 @@ build_step(struct build *b, struct watch *w, bool told, bool stopping,
 		return;
 	if (stopping) {
 		b->state = BUILD_NONE;
-		b->record.building = b->wanted = false;
 		return;
 	}
-	if (!b->wanted && is_due(w->doubt_at, now, until)) {
+	if (b->due_at == 0 && is_due(w->doubt_at, now, until)) {
 		b->confirming = true;
 		build_want(b, now, 0);
 	}
-	if (!b->wanted || !is_due(b->due_at, now, until))
+	if (!is_due(b->due_at, now, until))
 		return;
 	if (b->line[0] != '\0')
 		return;		/* what the last one printed comes first */
@@ -5994,6 +5990,7 @@ orders_now(struct orders *o, const struct super *s)
 
 	memset(o, 0, sizeof(*o));
 	memcpy(&o->build, &b->record, sizeof(o->build));
+	o->build.building = b->state != BUILD_NONE;
 	o->hold = s->opt->command != NULL && !b->versions.site &&
 	    (b->state != BUILD_NONE || b->record.number == 0);
 	o->stopping = s->stopping != 0;
