@@ -445,7 +445,6 @@ enum {
 	PRODUCT_SAVE = 5,	/* one for a save is worth so many of them, */
 	PRODUCT_OTHER = -135,	/* and who else changed it, so many less */
 	DOUBTS_MAX = 5,		/* builds to be sure of that, at most */
-	STARTS_MAX = 10,	/* servers started in a second, at most */
 	ERR_MAX = 4 * 1024 * 1024	/* bytes that standard error may leave unread */
 };
 
@@ -473,6 +472,7 @@ enum {
 	COPY_TIME = 50,		/* between looks at what a build printed */
 	TAKE_TIME = 1000,	/* for a reader to take it, at the end */
 	REAP_TIME = 10,		/* between looks at a group being killed */
+	START_TIME = 100,	/* between starts of a server, at least */
 	RETRY_TIME = 1000,	/* after a fork that failed */
 	DOUBT_TIME = 2 * 1000,	/* before a build to see whose a change is */
 	SHOW_TIME = 1000,	/* between signs of life on a terminal */
@@ -5852,8 +5852,6 @@ struct child {
 	struct orders told;	/* the latest that it was told */
 	int64_t start_at;	/* another is started then, not before */
 	int64_t kill_at;	/* it had its time to drain, 0: never */
-	int64_t second_at;	/* since when starts are counted, and ... */
-	int starts;		/* ... how many there were */
 };
 
 struct super {
@@ -5922,6 +5920,7 @@ child_start(struct super *s, const struct orders *orders, int64_t now)
 	}
 	c->orders_fd = fd[1];
 	c->told = *orders;
+	c->start_at = now + START_TIME;
 }
 
 /*
@@ -5952,34 +5951,18 @@ child_step(struct super *s, const struct orders *orders, int64_t now,
 	return told;
 }
 
-/*
- * waitpid says that the server is gone: another at once, but STARTS_MAX of
- * them in a second are enough.
- */
+/* waitpid says that the server is gone: another at once, or soon. */
 static void
-child_reap(struct super *s, int status, int64_t now)
+child_reap(struct super *s, int status)
 {
-	struct child *c = &s->child;
 	char how[128];
 
-	c->pid = 0;
-	fd_close(&c->orders_fd);
-	c->start_at = now;
-	if (now - c->second_at >= 1000) {
-		c->second_at = now;
-		c->starts = 0;
-	}
-	/* Exit status 0 asks for another server, confined anew. */
-	if (s->stopping != 0 || (status == 0 && ++c->starts < STARTS_MAX))
-		return;
+	s->child.pid = 0;
+	fd_close(&s->child.orders_fd);
 	status_text(how, sizeof(how), status);
-	if (++c->starts < STARTS_MAX)
+	/* Exit status 0 asks for another server, confined anew. */
+	if (s->stopping == 0 && status != 0)
 		say(WARNING, "server: %s; started again", how);
-	else {
-		c->start_at = c->second_at + 1000;
-		say(WARNING, "server: %s, as %d were within a second; started "
-		    "again when that is over", how, c->starts);
-	}
 }
 
 /* What the server is to know now; every byte of it set, to be compared. */
@@ -6061,7 +6044,7 @@ signals_drain(struct super *s, int64_t now)
 
 /* The ended become facts (R5).  Others are orphans of builds. */
 static void
-super_reap(struct super *s, int64_t now)
+super_reap(struct super *s)
 {
 	pid_t pid;
 	int status;
@@ -6070,7 +6053,7 @@ super_reap(struct super *s, int64_t now)
 		if (pid == s->build.pid && s->build.state == BUILD_RUNS)
 			build_reap(&s->build, status);
 		else if (pid == s->child.pid)
-			child_reap(s, status, now);
+			child_reap(s, status);
 		else if (pid == s->build.versions.remover)
 			s->build.versions.remover = 0;
 }
@@ -6278,7 +6261,7 @@ supervise(struct super *s)
 		super_wait(s, told, now, until);
 		now = clock_ms();
 		signals_drain(s, now);
-		super_reap(s, now);
+		super_reap(s);
 	}
 }
 
