@@ -5872,18 +5872,25 @@ struct super {
 	int64_t stopping_at;
 };
 
-/* In the child: be the server.  What is the parent's alone is closed. */
+/* Close what is the parent's alone. */
+static void
+super_close(struct super *s)
+{
+	fd_close(&self_pipe[0]);
+	fd_close(&self_pipe[1]);
+	watch_close(&s->watch);
+	fd_close(&s->manager);
+	fd_close(&s->ready);
+}
+
+/* In the child: be the server. */
 static void
 child_run(struct super *s, const struct orders *orders, int orders_fd)
 {
 	struct server *sv;
 
 	signals_leave(NULL);	/* orders tell it to stop */
-	fd_close(&self_pipe[0]);
-	fd_close(&self_pipe[1]);
-	watch_close(&s->watch);
-	fd_close(&s->manager);
-	fd_close(&s->ready);
+	super_close(s);
 	buf_clear(&messages.waiting);	/* the parent says it */
 	messages.progress = false;
 	sv = must_alloc(sizeof(*sv));
@@ -6221,18 +6228,6 @@ super_open(struct super *s, const struct options *opt)
 	child_step(s, &orders, now, &until);
 	if (opt->command != NULL)
 		build_want(&s->build, now, 0);
-}
-
-static void
-super_close(struct super *s)
-{
-	watch_close(&s->watch);
-	fd_close(&s->build.log);
-	fd_close(&s->manager);
-	fd_close(&self_pipe[0]);
-	fd_close(&self_pipe[1]);
-	if (s->opt->log != -1)
-		close(s->opt->log);
 }
 
 /* The parent's life: wishes to facts, wait, events to wishes and facts. */
@@ -6925,6 +6920,8 @@ main(int argc, char **argv)
 		fd_close(&super.ready);
 		status = supervise(&super);
 		super_close(&super);
+		fd_close(&super.build.log);
+		fd_close(&options.log);
 	}
 	versions_close(&super.build.versions);
 	lock_close(options.pid, options.pidfile);
