@@ -6175,21 +6175,14 @@ super_tell(const struct options *o)
 	struct buf b = { 0 };
 	size_t i;
 
-	buf_printf(&b, "serving %.300s, ", o->docroot);
-	if (o->command == NULL)
-		buf_puts(&b, o->no_reload ? "watching nothing" :
-		    "reloading pages as files change");
-	else {
-		for (i = 0; o->watch[i] != NULL; i++) {
-			buf_puts(&b, i == 0 ? "watching " : ", ");
-			buf_puts(&b, o->watch[i]);
-		}
-		buf_puts(&b, ", building with:");
-		for (i = 0; o->command[i] != NULL; i++) {
-			buf_puts(&b, " ");
-			buf_puts(&b, o->command[i]);
-		}
-	}
+	buf_join(&b, "serving ", o->docroot, o->command != NULL ?
+	    ", watching " : o->no_reload ? ", watching nothing" :
+	    ", reloading pages as files change", END);
+	for (i = 0; o->command != NULL && o->watch[i] != NULL; i++)
+		buf_join(&b, i > 0 ? ", " : "", o->watch[i], END);
+	for (i = 0; o->command != NULL && o->command[i] != NULL; i++)
+		buf_join(&b, i > 0 ? " " : ", building with: ",
+		    o->command[i], END);
 	buf_add(&b, "", 1);
 	if (!b.failed)
 		say(NOTICE, "%s", b.data);
