@@ -6542,62 +6542,56 @@ options_check(struct options *o)
 		say(FATAL, "%s: not found", first);
 }
 
-/* Whether somebody else listens at this port on all addresses. */
-static bool
-port_is_taken(const struct addrinfo *ai)
+/*
+ * A socket at an address and a port, or at all addresses of its family, and
+ * with a backlog a listener; -1 with errno.
+ */
+static int
+socket_open(const struct addrinfo *ai, int port, bool all, int backlog)
 {
 	union {
+		struct sockaddr_storage any;
 		struct sockaddr sa;
 		struct sockaddr_in v4;
 		struct sockaddr_in6 v6;
-	} any;
-	int fd = socket(ai->ai_family, ai->ai_socktype, 0), on = 1;
-	bool taken;
+	} at;
+	int fd = socket(ai->ai_family, ai->ai_socktype, 0), on = 1, e;
 
 	if (fd == -1)
-		return false;
-	memcpy(&any, ai->ai_addr, ai->ai_addrlen);
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (ai->ai_family == AF_INET)
-		any.v4.sin_addr.s_addr = htonl(INADDR_ANY);
-	else {
-		any.v6.sin6_addr = in6addr_any;
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-	}
-	taken = bind(fd, &any.sa, ai->ai_addrlen) == -1 && errno == EADDRINUSE;
-	close(fd);
-	return taken;
-}
-
-/* A listener at an address; -1 with errno. */
-static int
-listener_open(const struct addrinfo *ai)
-{
-	int fd, on = 1, off = 0, e;
-
-	if (ai->ai_family != AF_INET && ai->ai_family != AF_INET6) {
-		errno = EAFNOSUPPORT;
 		return -1;
-	}
-	if (port_is_taken(ai)) {
-		errno = EADDRINUSE;
-		return -1;
-	}
-	if ((fd = socket(ai->ai_family, ai->ai_socktype, ai->ai_protocol))
-	    == -1)
-		return -1;
+	memcpy(&at, ai->ai_addr, ai->ai_addrlen);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	if (ai->ai_family == AF_INET6)
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
 	extra_defer(fd);
-	if (fd_prepare(fd) == 0 && bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 &&
-	    listen(fd, BACKLOG) == 0)
+	if (ai->ai_family == AF_INET6) {
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+		at.v6.sin6_port = htons((in_port_t)port);
+		if (all)
+			at.v6.sin6_addr = in6addr_any;
+	} else {
+		at.v4.sin_port = htons((in_port_t)port);
+		if (all)
+			at.v4.sin_addr.s_addr = htonl(INADDR_ANY);
+	}
+	if (fd_prepare(fd) == 0 && bind(fd, &at.sa, ai->ai_addrlen) == 0 &&
+	    (backlog == 0 || listen(fd, backlog) == 0))
 		return fd;
 	e = errno;
 	close(fd);
 	errno = e;
 	return -1;
+}
+
+/* A listener, if nobody else listens on all addresses; -1 with errno. */
+static int
+listener_open(const struct addrinfo *ai, int port)
+{
+	int fd = socket_open(ai, port, true, 0);
+
+	if (fd == -1 && errno == EADDRINUSE)
+		return -1;
+	fd_close(&fd);
+	return socket_open(ai, port, false, BACKLOG);
 }
 
 /* The port of a bound socket, its address as text in host; -1 with errno. */
@@ -6636,51 +6630,42 @@ listeners_add(struct listeners *l, const char *host, int port)
 	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
 	    .ai_flags = AI_PASSIVE };
 	struct addrinfo *all, *ai;
-	in_port_t net;
 	int fd, why;
 
 	if ((why = getaddrinfo(host, NULL, &hints, &all)) != 0)
 		option_fail('a', host, gai_strerror(why));
 	for (ai = all; ai != NULL && l->count < LISTEN_MAX; ai = ai->ai_next) {
-		net = htons((in_port_t)(l->port > 0 ? l->port : port));
-		if (ai->ai_family == AF_INET)
-			((struct sockaddr_in *)(void *)ai->ai_addr)->sin_port =
-			    net;
-		else if (ai->ai_family == AF_INET6)
-			((struct sockaddr_in6 *)(void *)ai->ai_addr)->
-			    sin6_port = net;
-		if ((fd = listener_open(ai)) == -1) {
-			if (errno == EAFNOSUPPORT || (errno == EADDRNOTAVAIL &&
-			    l->count > 0))
-				continue;
+		fd = listener_open(ai, l->port > 0 ? l->port : port);
+		if (fd != -1)
+			listener_add(l, fd);
+		else if (errno != EAFNOSUPPORT && (errno != EADDRNOTAVAIL ||
+		    l->count == 0)) {
 			why = errno;
 			break;
 		}
-		listener_add(l, fd);
 	}
 	freeaddrinfo(all);
 	return why;
 }
 
 /*
- * Listen at one port of -a's address or both loopbacks.  Returns 0 or an
- * errno; then nothing is left open.
+ * Listen at one port of -a's address, both loopbacks, or with "::", which is
+ * of IPv6 alone, both wildcards.  Returns 0 or an errno; then nothing is left
+ * open.
  */
 static int
 listeners_try(struct listeners *l, const char *address, int port)
 {
+	const char *second = address == NULL ? "::1" :
+	    strcmp(address, "::") == 0 ? "0.0.0.0" : NULL;
 	int why;
 
 	l->count = 0;
 	l->port = 0;
 	l->loopback = true;
 	why = listeners_add(l, address != NULL ? address : "127.0.0.1", port);
-	if (address == NULL && (why == 0 || why == EADDRNOTAVAIL))
-		why = listeners_add(l, "::1", port);
-	/* Where :: is IPv6 alone, both wildcards are listened to. */
-	if (why == 0 && address != NULL && strcmp(address, "::") == 0 &&
-	    listeners_add(l, "0.0.0.0", port) != 0 && l->count == 0)
-		why = EAFNOSUPPORT;
+	if (second != NULL && (why == 0 || why == EADDRNOTAVAIL))
+		why = listeners_add(l, second, port);
 	if (why == 0 && l->count == 0)
 		why = EAFNOSUPPORT;
 	if (why != 0)
