@@ -6307,71 +6307,59 @@ port_parse(const char *text)
 	return (int)port;
 }
 
+/* n bytes of a text behind another one. */
+static char *
+text_join(const char *before, const char *text, size_t n)
+{
+	size_t size = strlen(before) + n + 1;
+	char *both = must_alloc(size);
+
+	snprintf(both, size, "%s%.*s", before, (int)n, text);
+	return both;
+}
+
 /* The prefix: with a slash before and none after, or "". */
 static char *
 prefix_parse(const char *text)
 {
-	const char *p;
-	char *prefix;
 	size_t n;
 
 	text += strspn(text, "/");
-	for (p = text + span(text, "-._~"); p[0] == '/' && p[1] != '/';
-	    p += 1 + span(p + 1, "-._~"))
-		;
-	if (*p != '\0')
+	if (text[span(text, "/-._~")] != '\0' || strstr(text, "//") != NULL)
 		say(USAGE, "-r: %s: not a path", text);
 	n = strlen(text);
-	prefix = must_alloc(n + 2);
-	prefix[0] = '/';
-	memcpy(prefix + 1, text, n);
-	if (prefix[n] == '/')
-		prefix[n] = '\0';
-	return prefix;
-}
-
-/* A copy of n bytes of text. */
-static char *
-text_copy(const char *text, size_t n)
-{
-	char *copy = must_alloc(n + 1);
-
-	memcpy(copy, text, n);
-	return copy;
+	if (n > 0 && text[n - 1] == '/')
+		n--;
+	return text_join(n > 0 ? "/" : "", text, n);
 }
 
 /* A Host to answer to: a name, as it stands or as URLs and Hosts have it. */
 static char *
 host_parse(const char *text)
 {
-	const char *name = text;
+	const char *scheme = strstr(text, "://"), *end;
+	const char *name = scheme != NULL ? scheme + 3 : text;
 	struct in6_addr v6;
 	size_t n;
 
 	if (inet_pton(AF_INET6, text, &v6) == 1 || strcmp(text, "*") == 0)
-		return text_copy(text, strlen(text));
-	if (strncasecmp(name, "http://", 7) == 0)
-		name += 7;
-	else if (strncasecmp(name, "https://", 8) == 0)
-		name += 8;
-	name += *name == '[';
-	if (name > text && name[-1] == '[')
-		n = strspn(name, "0123456789abcdefABCDEF:.");
-	else
-		n = strncmp(name, "*.", 2) == 0 ? 2 + span(name + 2, "-._") :
-		    span(name, "-._");
-	if (n == 0 || n > 255 || (name[0] == '*' && n == 2))
-		say(USAGE, "-H %s: not a name", text);
-	text = name;
-	name += n + (name[n] == ']');
-	if (*name == ':')
-		name += 1 + strspn(name + 1, "0123456789");
-	if (*name != '\0' && strcmp(name, "/") != 0)
-		say(USAGE, "-H %s: not a name; a host alone, without a path",
+		return text_join("", text, strlen(text));
+	if (*name == '[')
+		n = strspn(++name, "0123456789abcdefABCDEF:.");
+	else {
+		n = strncmp(name, "*.", 2) == 0 ? 2 : 0;
+		n += span(name + n, "-._");
+	}
+	end = name + n + (name[n] == ']');
+	if (*end == ':')
+		end += 1 + strspn(end + 1, "0123456789");
+	if (n == 0 || (*name == '*' && n == 2) ||
+	    (*end != '\0' && strcmp(end, "/") != 0))
+		say(USAGE, "-H %s: not a name (a host alone, without a path)",
 		    text);
-	while (n > 1 && text[n - 1] == '.')
+	while (n > 1 && name[n - 1] == '.')
 		n--;
-	return text_copy(text, n);
+	return text_join("", name, n);
 }
 
 /* A path or pattern for -w and -x: without "./" before and slashes behind. */
@@ -6385,7 +6373,7 @@ path_parse(const char *text)
 	for (n = strlen(text); n > 1 && (text[n - 1] == '/' || (n > 2 &&
 	    text[n - 1] == '.' && text[n - 2] == '/')); n--)
 		;
-	return text_copy(text, n);
+	return text_join("", text, n);
 }
 
 /* Append to a list that has room, of lists that end with NULL. */
@@ -6464,15 +6452,14 @@ options_parse(struct options *o, int argc, char **argv)
 static char *
 path_absolute(const char *path)
 {
-	char cwd[PATH_LEN] = "", *full;
+	char cwd[PATH_LEN + 1] = "", *full;
 	size_t n;
 
-	if (path[0] != '/' && getcwd(cwd, sizeof(cwd)) == NULL)
+	if (path[0] != '/' && getcwd(cwd, PATH_LEN) == NULL)
 		say_why(FATAL, ".");
-	n = strlen(cwd) + strlen(path) + 2;
-	full = must_alloc(n);
-	snprintf(full, n, "%s/%s", cwd, strcmp(path, ".") == 0 ? "" :
-	    path + strspn(path, "/"));
+	strcat(cwd, "/");
+	path += strspn(path, "/");
+	full = text_join(cwd, path, strcmp(path, ".") == 0 ? 0 : strlen(path));
 	for (n = strlen(full); n > 1 && full[n - 1] == '/'; n--)
 		full[n - 1] = '\0';
 	return full;
@@ -6834,19 +6821,14 @@ log_first(const char *name)
 static bool
 files_open(struct options *o)
 {
-	char *err;
-	size_t n;
-
 	if (o->logfile != NULL) {
 		o->log = log_first(o->logfile);
 		/* The server has another directory. */
 		o->logfile = path_absolute(o->logfile);
 	}
 	if (o->logfile != NULL && o->background) {
-		n = strlen(o->logfile) + 5;
-		o->errfile = err = must_alloc(n);
-		snprintf(err, n, "%s.err", o->logfile);
-		o->err = log_first(err);
+		o->errfile = text_join(o->logfile, ".err", 4);
+		o->err = log_first(o->errfile);
 	}
 	return o->pidfile == NULL || (o->pid = pidfile_open(o->pidfile)) != -1;
 }
