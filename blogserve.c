@@ -6689,29 +6689,27 @@ listeners_open(struct listeners *l, const struct options *o)
 {
 	const char *host = o->address;
 	char text[INET6_ADDRSTRLEN];
-	int port = o->port == -1 ? PORT_FIRST : o->port, tries, why = 0;
+	int port = o->port == -1 ? PORT_FIRST : o->port, why = 0;
+	int tries = o->port > 0 ? 1 : PORT_TRIES;
 
-	for (tries = listeners_inherit(l) > 0 ? PORT_TRIES : 0;
-	    tries < PORT_TRIES; tries++) {
-		why = listeners_try(l, o->address, port);
-		if (why != EADDRINUSE || o->port > 0)
-			break;
-		port += o->port == -1;
-	}
+	if (listeners_inherit(l) == 0)
+		while ((why = listeners_try(l, host, port)) == EADDRINUSE &&
+		    --tries > 0)
+			port += o->port == -1;
 	if (why != 0)
 		say(FATAL, "%s%s%sport %d: %s%s", host != NULL ? "-a " : "",
 		    host != NULL ? host : "", host != NULL ? ": " : "", port,
-		    strerror(why),
-		    why == EACCES && port < 1024 ?
+		    strerror(why), why == EACCES && port < 1024 ?
 		    " (ports below 1024 need root)" : "");
-	if (o->port == -1 && l->port != PORT_FIRST && tries < PORT_TRIES)
-		say(NOTICE, "port %d is taken: %d instead", PORT_FIRST,
-		    l->port);
+	if (port != PORT_FIRST && o->port == -1)
+		say(NOTICE, "port %d is taken: %d instead", PORT_FIRST, port);
 	listener_name(l->fd[0], text);
-	if (host == NULL || strcmp(text, "0.0.0.0") == 0)
-		host = strcmp(text, "0.0.0.0") == 0 ? "127.0.0.1" : text;
+	if (strcmp(text, "0.0.0.0") == 0)
+		host = "127.0.0.1";
 	else if (strcmp(text, "::") == 0)
 		host = "::1";
+	else if (host == NULL)
+		host = text;
 	l->prefix = o->prefix;
 	url_format(l->url, l, host);
 }
@@ -6747,13 +6745,13 @@ listeners_tell(struct listeners *l)
 
 /*
  * Go on in a process of its own session, while the one that was called waits
- * until that serves.  Returns where to say so.
+ * until that serves; SA_RESTART goes on with its read.  Returns where to say
+ * so.
  */
 static int
 background_begin(void)
 {
 	char byte;
-	ssize_t n;
 	pid_t pid;
 	int fd[2];
 
@@ -6764,10 +6762,7 @@ background_begin(void)
 		say_why(FATAL, "fork");
 	if (pid != 0) {
 		close(fd[1]);
-		while ((n = read(fd[0], &byte, 1)) == -1 && errno == EINTR)
-			;
-		close(fd[0]);
-		_exit(n == 1 ? 0 : 1);
+		_exit(read(fd[0], &byte, 1) == 1 ? 0 : 1);
 	}
 	close(fd[0]);
 	setsid();
