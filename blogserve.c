@@ -5310,9 +5310,9 @@ version_marked(const char *path, bool from_now)
 }
 
 /*
- * A build made a version: have it for the docroot (R7).  Returns NULL, or why
- * that cannot be.  Where two steps are needed and we die between them, the
- * next start takes the second.
+ * A build made a version: have it for the docroot (R7); what then has its
+ * name is trash.  Returns NULL, or why that cannot be.  Where two steps are
+ * needed and we die between them, the next start takes the second.
  */
 static const char *
 version_switch(struct versions *v)
@@ -5322,10 +5322,8 @@ version_switch(struct versions *v)
 	if (!version_marked(v->out, true))
 		return strerror(errno);
 	v->site = version_marked(v->root, false);
-	if (v->site && extra_exchange(v->out, v->root) == 0) {
-		version_trash(v, v->out);
+	if (v->site && extra_exchange(v->out, v->root) == 0)
 		return NULL;
-	}
 	if ((v->site && version_trash(v, v->root) == -1) ||
 	    rename(v->out, v->root) == -1)
 		return errno == ENOTEMPTY || errno == EEXIST ?
@@ -5397,14 +5395,14 @@ versions_sweep(struct versions *v)
 static void
 parents_make(const char *path)
 {
-	char parent[PATH_LEN];
+	char parent[PATH_LEN], *slash = parent;
 
 	path_copy(parent, path);
-	if (strcmp(path_parent(parent), "/") == 0 ||
-	    (mkdir(parent, 0777) == -1 && errno != ENOENT))
-		return;
-	parents_make(parent);
-	mkdir(parent, 0777);
+	while ((slash = strchr(slash + 1, '/')) != NULL) {
+		*slash = '\0';
+		mkdir(parent, 0777);
+		*slash = '/';
+	}
 }
 
 /* Have a place for versions; clear up after a sudden end.  Or say why not. */
@@ -5415,57 +5413,40 @@ versions_open(struct versions *v)
 
 	snprintf(v->lock, PATH_LEN, "%slock", v->work);
 	parents_make(v->root);
-	if (mkdir(v->work, 0777) == -1 && errno != EEXIST) {
+	if (mkdir(v->work, 0777) == -1 && errno != EEXIST)
 		say_why(WARNING, v->work);
-		return false;
-	}
-	if ((v->lock_fd = lock_open(v->lock, &why)) == -1) {
+	else if ((v->lock_fd = lock_open(v->lock, &why)) == -1)
 		say(WARNING, "%s: %s", v->lock, why);
-		rmdir(v->work);
-		return false;
-	}
-	versions_sweep(v);
-	return true;
+	else
+		versions_sweep(v);
+	return v->lock_fd != -1;
 }
 
-/* Remove what is old, behind everyone's back. */
-static void
-versions_step(struct versions *v, const struct signals *signals)
+/*
+ * Remove what is old, behind everyone's back; at the end sweep once more.
+ * Returns whether nothing is left to remove.
+ */
+static bool
+versions_step(struct versions *v, const struct signals *signals, bool ending)
 {
 	char *rm[] = { (char *)"/bin/sh", (char *)"-c",
 	    (char *)"exec 2>/dev/null; rm -rf \"$0\"*.old || "
 	    "chmod -R u+rwx \"$0\"*.old && rm -rf \"$0\"*.old", v->work,
 	    NULL };
 
-	if (!v->litter || v->remover != 0)
-		return;
-	v->litter = false;
-	if (fork_blocked(&v->remover)) {
+	if (v->remover != 0)
+		return false;
+	if (ending && !v->swept)
+		versions_sweep(v);
+	v->swept = ending;
+	if (v->litter && fork_blocked(&v->remover)) {
 		setsid();
 		signals_leave(signals);
 		execvp(rm[0], rm);
 		_exit(127);
 	}
-}
-
-/* At the end: sweep once more.  Returns whether nothing is left to remove. */
-static bool
-versions_finish(struct versions *v)
-{
-	if (v->work[0] == '\0' || v->swept)
-		return true;
-	v->swept = true;
-	versions_sweep(v);
-	return !v->litter;
-}
-
-static void
-versions_close(struct versions *v)
-{
-	if (v->work[0] == '\0')
-		return;
-	lock_close(v->lock_fd, v->lock);
-	rmdir(v->work);
+	v->litter = false;
+	return v->remover == 0;
 }
 
 /* The file that builds write to: without a name, so that it ends with us. */
@@ -5710,9 +5691,10 @@ build_finish(struct build *b, struct watch *w, int64_t now)
 	/* What we stopped is not whole, whatever it says. */
 	if (b->stopped && r->status == 0)
 		r->status = STATUS_STOPPED;
-	if (v->work[0] != '\0' && (r->status != 0 ||
-	    (why = version_switch(v)) != NULL))
+	if (v->work[0] != '\0') {
+		why = r->status == 0 ? version_switch(v) : NULL;
 		version_trash(v, v->out);
+	}
 	b->state = BUILD_NONE;
 	r->took = now - r->started_at;
 	r->started_at = 0;
@@ -6230,7 +6212,7 @@ supervise(struct super *s)
 	struct build *b = &s->build;
 	struct orders orders;
 	int64_t now = clock_ms(), until;
-	bool told = false;
+	bool told = false, ending;
 
 	for (;;) {
 		until = 0;
@@ -6241,11 +6223,10 @@ supervise(struct super *s)
 		if (told && b->state == BUILD_ANNOUNCED)
 			until = now;
 		manager_tell(s, &orders);
-		if (s->stopping != 0 && b->state < BUILD_RUNS &&
-		    s->child.pid == 0 && b->versions.remover == 0 &&
-		    b->line[0] == '\0' && versions_finish(&b->versions))
+		ending = s->stopping != 0 && b->state < BUILD_RUNS &&
+		    s->child.pid == 0 && b->line[0] == '\0';
+		if (versions_step(&b->versions, &s->signals, ending) && ending)
 			return s->insisting != 0 ? 128 + s->insisting : 0;
-		versions_step(&b->versions, &s->signals);
 		super_wait(s, told, now, until);
 		now = clock_ms();
 		signals_drain(s, now);
@@ -6878,7 +6859,11 @@ main(int argc, char **argv)
 		fd_close(&super.build.log);
 		fd_close(&options.log);
 	}
-	versions_close(&super.build.versions);
+	if (options.atomic) {
+		lock_close(super.build.versions.lock_fd,
+		    super.build.versions.lock);
+		rmdir(super.build.versions.work);
+	}
 	lock_close(options.pid, options.pidfile);
 	err_drain(TAKE_TIME);
 	return status;
