@@ -6446,24 +6446,24 @@ path_absolute(const char *path)
 	return full;
 }
 
-/* The first file that name means to execvp, if mode has a bit of its mode. */
-static bool
-command_found(const char *name, mode_t mode)
+/* The mode of the file that name means to execvp; 0: there is none. */
+static mode_t
+command_mode(const char *name)
 {
 	const char *dir = strchr(name, '/') != NULL ? "" : getenv("PATH");
 	char path[PATH_LEN];
 	struct stat st;
+	mode_t mode = 0;
 	size_t n;
 
 	for (dir = dir != NULL ? dir : "/bin:/usr/bin";; dir += n + 1) {
 		n = strcspn(dir, ":");
 		snprintf(path, sizeof(path), "%.*s%s%s", (int)n, dir,
 		    n > 0 ? "/" : "", name);
-		if (stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
-		    (mode == 0 || (st.st_mode & mode) != 0))
-			return true;
-		if (dir[n] == '\0')
-			return false;
+		if (stat(path, &st) == 0 && S_ISREG(st.st_mode))
+			mode = st.st_mode;
+		if ((mode & 0111) != 0 || dir[n] == '\0')
+			return mode;
 	}
 }
 
@@ -6480,6 +6480,7 @@ options_check(struct options *o)
 {
 	const char **root, *first = o->command != NULL ? o->command[0] : NULL;
 	struct stat st;
+	mode_t mode;
 
 	if (first != NULL && stat(first, &st) == 0 && S_ISDIR(st.st_mode))
 		say(USAGE, "%s is a directory; to serve it: blogserve -d %s",
@@ -6498,16 +6499,14 @@ options_check(struct options *o)
 	for (root = o->watch; *root != NULL; root++)
 		if (stat(*root, &st) == -1)
 			option_fail('w', *root, strerror(errno));
-	if (first == NULL || (o->command[1] == NULL &&
-	    strpbrk(first, " \t\n;&|<>()$`\\\"'*?[#~=%{!") != NULL))
-		return;
-	if (command_found(first, 0111) || (o->command[1] == NULL &&
-	    strchr(first, '/') == NULL))
-		return;
-	if (command_found(first, 0))
-		say(FATAL, "%s: not executable (chmod +x %s)", first, first);
-	if (o->command[1] != NULL)
+	if (first == NULL || (o->command[1] == NULL && (strchr(first, '/') ==
+	    NULL || strpbrk(first, " \t\n;&|<>()$`\\\"'*?[#~=%{!") != NULL)))
+		return;		/* it is for sh */
+	mode = command_mode(first);
+	if (mode == 0 && o->command[1] != NULL)
 		say(FATAL, "%s: not found", first);
+	if (mode != 0 && (mode & 0111) == 0)
+		say(FATAL, "%s: not executable (chmod +x %s)", first, first);
 }
 
 /*
@@ -6801,10 +6800,10 @@ files_open(struct options *o)
 		o->log = log_first(o->logfile);
 		/* The server has another directory. */
 		o->logfile = path_absolute(o->logfile);
-	}
-	if (o->logfile != NULL && o->background) {
-		o->errfile = text_join(o->logfile, ".err", 4);
-		o->err = log_first(o->errfile);
+		if (o->background) {
+			o->errfile = text_join(o->logfile, ".err", 4);
+			o->err = log_first(o->errfile);
+		}
 	}
 	return o->pidfile == NULL || (o->pid = pidfile_open(o->pidfile)) != -1;
 }
