@@ -471,7 +471,6 @@ enum {
 				   without any trace in its stat */
 	COPY_TIME = 50,		/* between looks at what a build printed */
 	TAKE_TIME = 1000,	/* for a reader to take it, at the end */
-	REAP_TIME = 10,		/* between looks at a group being killed */
 	START_TIME = 100,	/* between starts of a server, at least */
 	RETRY_TIME = 1000,	/* after a fork that failed */
 	DOUBT_TIME = 2 * 1000,	/* before a build to see whose a change is */
@@ -5251,8 +5250,7 @@ struct build {
 	int64_t due_at;		/* to be started; 0: not wanted */
 	int64_t since;		/* when it was first wanted */
 	bool confirming;	/* ... only because of a doubt */
-	int64_t term_at;	/* -k, or now: stop it */
-	int64_t kill_at;	/* after SIGTERM */
+	int64_t stop_at;	/* SIGTERM, by -k; once stopped, SIGKILL */
 	/* Facts. */
 	enum build_state state;
 	struct record record;	/* what the server is told */
@@ -5555,18 +5553,6 @@ build_done(struct build *b)
 	b->styles = true;
 }
 
-/* Without a command a change is all there is to tell. */
-static void
-change_tell(struct build *b)
-{
-	b->styles = !b->changes.others;
-	build_explain(b);
-	say(NOTICE, "changed: %s", b->record.what);
-	build_done(b);
-	changes_clear(&b->changes);
-	b->due_at = 0;
-}
-
 /*
  * Make the environment of builds ours; false: there is no memory for it.  The
  * strings are ours, too, for setenv would keep a copy of each.
@@ -5624,13 +5610,24 @@ build_show(struct build *b, int64_t now)
 		    r->number, r->what, s, (int)(r->took / 1000));
 }
 
-/* Tell the server, before it begins, of a build that is due. */
+/*
+ * A build is due: tell the server before it begins.  Without a command a
+ * change is all there is to tell.
+ */
 static void
 build_announce(struct build *b)
 {
 	build_explain(b);
-	b->record.number++;
-	b->state = BUILD_ANNOUNCED;
+	if (b->opt->command != NULL) {
+		b->record.number++;
+		b->state = BUILD_ANNOUNCED;
+		return;
+	}
+	say(NOTICE, "changed: %s", b->record.what);
+	b->styles = !b->changes.others;
+	build_done(b);
+	changes_clear(&b->changes);
+	b->due_at = 0;
 }
 
 /* Start the build that was announced; try again later if that fails. */
@@ -5668,10 +5665,10 @@ build_start(struct build *b, int64_t now)
 	b->ran.caused = b->record.number > 1 && !b->changes.foreign;
 	changes_clear(&b->changes);
 	b->confirming = b->stopped = b->killed = false;
-	b->due_at = b->kill_at = 0;
+	b->due_at = 0;
 	b->record.started_at = now;
-	b->copy_at = b->log != -1 ? now + COPY_TIME : 0;
-	b->term_at = b->opt->build_time > 0 ? now + b->opt->build_time : 0;
+	b->copy_at = now + COPY_TIME;
+	b->stop_at = b->opt->build_time > 0 ? now + b->opt->build_time : 0;
 	b->show_at = messages.terminal ? now + SHOW_TIME : 0;
 	b->long_at = b->record.number == 1 ? now + LONG_TIME : 0;
 }
@@ -5716,8 +5713,8 @@ build_finish(struct build *b, struct watch *w, int64_t now)
 	else	/* the next one is to make what this one should have */
 		b->changes.inexact = true;
 	snprintf(b->line, sizeof(b->line), "build %u: %s: %s%s, %.2f s",
-	    r->number, r->what, *how != '\0' ? "FAILED, " : "",
-	    *how != '\0' ? how : "ok", (double)r->took / 1000);
+	    r->number, r->what, r->status == 0 ? "ok" : "FAILED, ", how,
+	    (double)r->took / 1000);
 	b->copy_at = now;
 	b->take_at = now + TAKE_TIME;
 }
@@ -5743,15 +5740,18 @@ build_stop(struct build *b, int64_t now)
 	if (kill(-b->pid, SIGTERM) == -1 && b->state == BUILD_RUNS)
 		kill(b->pid, SIGTERM);
 	b->stopped = true;
-	b->term_at = 0;
-	b->kill_at = now + KILL_TIME;
+	b->stop_at = now + KILL_TIME;
 }
 
 /* While a build runs: stop one that takes too long, end one that is over. */
 static void
 build_watch(struct build *b, struct watch *w, int64_t now, int64_t *until)
 {
-	if (is_due(b->term_at, now, until)) {
+	if (is_due(b->stop_at, now, until) && b->stopped) {
+		kill(-b->pid, SIGKILL);
+		b->killed = true;
+		b->stop_at = now + KILL_TIME;
+	} else if (is_due(b->stop_at, now, until)) {
 		say(WARNING, "build %u: longer than %g s: stopping it",
 		    b->record.number, (double)b->opt->build_time / 1000);
 		build_stop(b, now);
@@ -5763,17 +5763,11 @@ build_watch(struct build *b, struct watch *w, int64_t now, int64_t *until)
 		say(NOTICE, "build 1 still runs: a command should build once "
 		    "and end (-k bounds it)");
 	}
-	if (is_due(b->kill_at, now, until)) {
-		kill(-b->pid, SIGKILL);
-		b->killed = true;
-		b->kill_at = now + KILL_TIME;
-	}
 	if (b->state == BUILD_ENDED && (!b->stopped || b->killed ||
-	    kill(-b->pid, 0) == -1))
+	    kill(-b->pid, 0) == -1)) {
 		build_finish(b, w, now);
-	*until = sooner(*until, b->state == BUILD_NONE ? now :
-	    b->state == BUILD_ENDED ? now + REAP_TIME :
-	    sooner(b->show_at, b->kill_at));
+		*until = now;
+	}
 }
 
 /*
@@ -5791,8 +5785,7 @@ build_step(struct build *b, struct watch *w, bool told, bool stopping,
 		build_watch(b, w, now, until);
 	if (is_due(b->copy_at, now, until))
 		log_copy(b, now);
-	if (b->copy_at != 0)
-		*until = sooner(*until, b->copy_at);
+	*until = sooner(*until, b->copy_at);	/* the heartbeat of a build */
 	if (b->state >= BUILD_RUNS)
 		return;
 	if (stopping) {
@@ -5803,24 +5796,19 @@ build_step(struct build *b, struct watch *w, bool told, bool stopping,
 		b->confirming = true;
 		build_want(b, now, 0);
 	}
-	if (!is_due(b->due_at, now, until))
+	/* What the last one printed comes first. */
+	if (!is_due(b->due_at, now, until) || b->line[0] != '\0')
 		return;
-	if (b->line[0] != '\0')
-		return;		/* what the last one printed comes first */
 	if (b->state == BUILD_NONE && (looked || is_due(b->since +
 	    (b->record.number > 0 || b->opt->command == NULL ? QUIET_MAX :
-	    FIRST_TIME), now, until))) {
-		if (b->opt->command == NULL) {
-			change_tell(b);
-			return;
-		}
+	    FIRST_TIME), now, until)))
 		build_announce(b);
-		*until = now;
-	} else if (b->state == BUILD_ANNOUNCED && (told ||
-	    is_due(b->due_at + RETRY_TIME, now, until))) {
+	else if (b->state == BUILD_ANNOUNCED && (told ||
+	    is_due(b->due_at + RETRY_TIME, now, until)))
 		build_start(b, now);
-		*until = sooner(*until, b->copy_at);
-	}
+	else
+		return;
+	*until = now;
 }
 
 /* ---------------------------------------------------------------------
