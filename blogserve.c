@@ -4322,7 +4322,7 @@ struct ran {
 	unsigned number;	/* 0: none */
 	bool caused;		/* made for no save of anybody's, ... */
 	bool confirming;	/* ... but because of a doubt */
-	struct timespec began, ended;	/* by the clock of file systems */
+	int64_t began, ended;	/* ms by the clock of file systems */
 };
 
 struct watch {
@@ -4345,7 +4345,7 @@ struct watch {
 	bool overflowed;	/* that events were lost was said */
 	uint64_t own[4];	/* files that we write ourselves, 0: none */
 	struct changes *changes;	/* where what changed is noted */
-	struct ran ran;		/* the latest build that ended */
+	struct ran ran;		/* the latest build */
 	bool building;		/* another runs */
 	int64_t doubt_at;	/* when a build is to resolve one, 0: none */
 	char writes[PATH_LEN];	/* where builds write, "/": all over */
@@ -4444,10 +4444,11 @@ changes_clear(struct changes *ch)
 static bool
 is_built(const struct watch *w, const struct timespec *t)
 {
+	int64_t ms = (int64_t)t->tv_sec * 1000 + t->tv_nsec / 1000000;
+
 	if (w->notify != -1 && !w->look.scan)
 		return w->look.built;
-	return w->ran.number > 0 && !is_later(&w->ran.began, t) &&
-	    !is_later(t, &w->ran.ended);
+	return w->ran.number > 0 && w->ran.began <= ms && ms <= w->ran.ended;
 }
 
 /*
@@ -5196,10 +5197,11 @@ watch_step(struct watch *w, struct changes *ch, int64_t now, int64_t *until)
  * before it began is looked at again, from its begin.
  */
 static void
-watch_built(struct watch *w, const struct ran *ran)
+watch_built(struct watch *w)
 {
 	watch_hear(w);
-	w->ran = *ran;
+	w->ran.ended = clock_of(CLOCK_REALTIME);
+	w->building = false;
 	w->doubt_at = 0;
 	if (w->quiet_at != 0)	/* at once: it must be what the build saw */
 		w->heard_at = w->quiet_at = 1;
@@ -5262,7 +5264,6 @@ struct build {
 	bool misled;		/* that it writes elsewhere was said */
 	int64_t show_at;	/* progress, on a terminal */
 	int64_t long_at;	/* the first build takes too long for one */
-	struct ran ran;		/* the one under way, for the watch */
 	struct changes changes;	/* since the latest build began */
 	char env_number[32], env_out[PATH_LEN + 16];
 	struct buf env_changed;	/* of builds */
@@ -5632,7 +5633,7 @@ build_announce(struct build *b)
 
 /* Start the build that was announced; try again later if that fails. */
 static void
-build_start(struct build *b, int64_t now)
+build_start(struct build *b, struct watch *w, int64_t now)
 {
 	struct versions *v = &b->versions;
 
@@ -5644,7 +5645,8 @@ build_start(struct build *b, int64_t now)
 		parents_make(v->root);
 		mkdir(v->work, 0777);	/* somebody may have tidied up */
 	}
-	clock_gettime(CLOCK_REALTIME, &b->ran.began);
+	/* File systems' clocks tick, and may be so much behind. */
+	w->ran.began = clock_of(CLOCK_REALTIME) - RACY_TIME;
 	b->pid = 0;
 	if (v->work[0] != '\0' && mkdir(v->out, 0777) == -1)
 		say_why(WARNING, v->out);
@@ -5660,9 +5662,9 @@ build_start(struct build *b, int64_t now)
 	say(DETAIL, "build %u: starts", b->record.number);
 	b->state = BUILD_RUNS;
 	b->styles = b->styles && b->changes.count > 0 && !b->changes.others;
-	b->ran.number = b->record.number;
-	b->ran.confirming = b->confirming && b->changes.count == 0;
-	b->ran.caused = b->record.number > 1 && !b->changes.foreign;
+	w->ran.number = b->record.number;
+	w->ran.confirming = b->confirming && b->changes.count == 0;
+	w->ran.caused = b->record.number > 1 && !b->changes.foreign;
 	changes_clear(&b->changes);
 	b->confirming = b->stopped = b->killed = false;
 	b->due_at = 0;
@@ -5695,14 +5697,7 @@ build_finish(struct build *b, struct watch *w, int64_t now)
 	b->state = BUILD_NONE;
 	r->took = now - r->started_at;
 	r->started_at = 0;
-	clock_gettime(CLOCK_REALTIME, &b->ran.ended);
-	/* Their clocks tick, and may be so much behind. */
-	b->ran.began.tv_nsec -= RACY_TIME * 1000000;
-	if (b->ran.began.tv_nsec < 0) {
-		b->ran.began.tv_nsec += 1000000000;
-		b->ran.began.tv_sec--;
-	}
-	watch_built(w, &b->ran);
+	watch_built(w);
 	status_text(how, sizeof(how), r->status);
 	if (why != NULL) {
 		r->status = STATUS_FAILED;
@@ -5805,7 +5800,7 @@ build_step(struct build *b, struct watch *w, bool told, bool stopping,
 		build_announce(b);
 	else if (b->state == BUILD_ANNOUNCED && (told ||
 	    is_due(b->due_at + RETRY_TIME, now, until)))
-		build_start(b, now);
+		build_start(b, w, now);
 	else
 		return;
 	*until = now;
