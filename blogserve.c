@@ -5258,7 +5258,6 @@ struct build {
 	struct record record;	/* what the server is told */
 	pid_t pid;		/* its process group's number, too */
 	bool stopped;		/* SIGTERM was sent */
-	bool killed;		/* and SIGKILL */
 	bool styles;		/* the changes since record.other are no more */
 	bool missing;		/* that there is no docroot was said */
 	bool misled;		/* that it writes elsewhere was said */
@@ -5666,7 +5665,7 @@ build_start(struct build *b, struct watch *w, int64_t now)
 	w->ran.confirming = b->confirming && b->changes.count == 0;
 	w->ran.caused = b->record.number > 1 && !b->changes.foreign;
 	changes_clear(&b->changes);
-	b->confirming = b->stopped = b->killed = false;
+	b->confirming = b->stopped = false;
 	b->due_at = 0;
 	b->record.started_at = now;
 	b->copy_at = now + COPY_TIME;
@@ -5742,11 +5741,11 @@ build_stop(struct build *b, int64_t now)
 static void
 build_watch(struct build *b, struct watch *w, int64_t now, int64_t *until)
 {
-	if (is_due(b->stop_at, now, until) && b->stopped) {
+	bool due = is_due(b->stop_at, now, until);
+
+	if (due && b->stopped)
 		kill(-b->pid, SIGKILL);
-		b->killed = true;
-		b->stop_at = now + KILL_TIME;
-	} else if (is_due(b->stop_at, now, until)) {
+	else if (due) {
 		say(WARNING, "build %u: longer than %g s: stopping it",
 		    b->record.number, (double)b->opt->build_time / 1000);
 		build_stop(b, now);
@@ -5758,7 +5757,7 @@ build_watch(struct build *b, struct watch *w, int64_t now, int64_t *until)
 		say(NOTICE, "build 1 still runs: a command should build once "
 		    "and end (-k bounds it)");
 	}
-	if (b->state == BUILD_ENDED && (!b->stopped || b->killed ||
+	if (b->state == BUILD_ENDED && (!b->stopped || due ||
 	    kill(-b->pid, 0) == -1)) {
 		build_finish(b, w, now);
 		*until = now;
@@ -5916,10 +5915,8 @@ child_step(struct super *s, const struct orders *orders, int64_t now,
 		c->told = *orders;
 		told = true;
 	}
-	if (is_due(c->kill_at, now, until)) {
+	if (is_due(c->kill_at, now, until))
 		kill(c->pid, SIGKILL);
-		c->kill_at = now + KILL_TIME;
-	}
 	return told;
 }
 
