@@ -5600,14 +5600,14 @@ static void
 build_show(struct build *b, int64_t now)
 {
 	const struct record *r = &b->record;
-	int s = (int)((now - r->started_at) / 1000);
+	char about[32] = "";
 
 	b->show_at = now + SHOW_TIME;
-	if (r->took < SHOW_TIME)
-		say(PROGRESS, "blogserve: build %u: %.40s: %d s", r->number, r->what, s);
-	else
-		say(PROGRESS, "blogserve: build %u: %.40s: %d s of about %d",
-		    r->number, r->what, s, (int)(r->took / 1000));
+	if (r->took >= SHOW_TIME)
+		snprintf(about, sizeof(about), " of about %d",
+		    (int)(r->took / 1000));
+	say(PROGRESS, "blogserve: build %u: %.40s: %d s%s", r->number, r->what,
+	    (int)((now - r->started_at) / 1000), about);
 }
 
 /*
@@ -5987,28 +5987,20 @@ super_build(struct super *s, int64_t now)
 static void
 signals_drain(struct super *s, int64_t now)
 {
-	unsigned char got[64];
-	ssize_t i, n;
+	bool daemon = s->opt->background || s->manager != -1;
+	unsigned char sig;
 
-	while ((n = read(self_pipe[0], got, sizeof(got))) > 0)
-		for (i = 0; i < n; i++)
-			switch (got[i]) {
-			case SIGCHLD:
-				break;
-			case SIGHUP:
-				if (!s->opt->background && s->manager == -1) {
-					super_stop(s, SIGHUP, now);
-					break;
-				}
-				logs_reopen(s->opt);
-				s->reopen++;
-				/* FALLTHROUGH */
-			case SIGUSR1:
-				super_build(s, now);
-				break;
-			default:
-				super_stop(s, got[i], now);
-			}
+	while (read(self_pipe[0], &sig, 1) == 1) {
+		if (sig == SIGHUP && daemon) {
+			logs_reopen(s->opt);
+			s->reopen++;
+			sig = SIGUSR1;
+		}
+		if (sig == SIGUSR1)
+			super_build(s, now);
+		else if (sig != SIGCHLD)
+			super_stop(s, sig, now);
+	}
 }
 
 /* The ended become facts (R5).  Others are orphans of builds. */
@@ -6447,13 +6439,6 @@ command_mode(const char *name)
 	}
 }
 
-/* Starting fails because of what an option named. */
-static void
-option_fail(int option, const char *name, const char *why)
-{
-	say(FATAL, "-%c %s: %s", option, name, why);
-}
-
 /* Refuse what cannot work before anything is opened or forked. */
 static void
 options_check(struct options *o)
@@ -6473,12 +6458,12 @@ options_check(struct options *o)
 	o->root = path_absolute(o->docroot);
 	if (stat(o->root, &st) == -1) {
 		if (errno != ENOENT || o->command == NULL)
-			option_fail('d', o->docroot, strerror(errno));
+			say(FATAL, "-d %s: %s", o->docroot, strerror(errno));
 	} else if (!S_ISDIR(st.st_mode))
-		option_fail('d', o->docroot, strerror(ENOTDIR));
+		say(FATAL, "-d %s: %s", o->docroot, strerror(ENOTDIR));
 	for (root = o->watch; *root != NULL; root++)
 		if (stat(*root, &st) == -1)
-			option_fail('w', *root, strerror(errno));
+			say(FATAL, "-w %s: %s", *root, strerror(errno));
 	if (first == NULL || (o->command[1] == NULL && (strchr(first, '/') ==
 	    NULL || strpbrk(first, " \t\n;&|<>()$`\\\"'*?[#~=%{!") != NULL)))
 		return;		/* it is for sh */
@@ -6580,7 +6565,7 @@ listeners_add(struct listeners *l, const char *host, int port)
 	int fd, why;
 
 	if ((why = getaddrinfo(host, NULL, &hints, &all)) != 0)
-		option_fail('a', host, gai_strerror(why));
+		say(FATAL, "-a %s: %s", host, gai_strerror(why));
 	for (ai = all; ai != NULL && l->count < LISTEN_MAX; ai = ai->ai_next) {
 		fd = listener_open(ai, l->port > 0 ? l->port : port);
 		if (fd != -1)
@@ -6768,7 +6753,7 @@ log_first(const char *name)
 	int fd = log_reopen(-1, name);
 
 	if (fd == -1)
-		option_fail('l', name, strerror(errno));
+		say(FATAL, "-l %s: %s", name, strerror(errno));
 	return fd;
 }
 
