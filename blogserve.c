@@ -5282,11 +5282,9 @@ version_trash(struct versions *v, const char *path)
 	char to[PATH_LEN];
 	int r;
 
-	do {	/* another process of our number may have been here */
-		snprintf(to, sizeof(to), "%s%ld-%u.old", v->work,
-		    (long)getpid(), ++v->count);
-		r = rename(path, to);
-	} while (r == -1 && (errno == ENOTEMPTY || errno == EEXIST));
+	snprintf(to, sizeof(to), "%s%jx-%u.old", v->work,
+	    (uintmax_t)clock_of(CLOCK_REALTIME), ++v->count);
+	r = rename(path, to);
 	v->litter |= r == 0;
 	return r;
 }
@@ -5389,18 +5387,20 @@ versions_sweep(struct versions *v)
 		closedir(d);
 }
 
-/* Make the directories on the way to what path names. */
-static void
-parents_make(const char *path)
+/* Have the directory work, and those on the way to it; -1 with errno. */
+static int
+versions_make(const struct versions *v)
 {
-	char parent[PATH_LEN], *slash = parent;
+	char path[PATH_LEN], *slash = path;
+	int r = -1;
 
-	path_copy(parent, path);
+	path_copy(path, v->work);
 	while ((slash = strchr(slash + 1, '/')) != NULL) {
 		*slash = '\0';
-		mkdir(parent, 0777);
+		r = mkdir(path, 0777) == -1 && errno != EEXIST ? -1 : 0;
 		*slash = '/';
 	}
+	return r;
 }
 
 /* Have a place for versions; clear up after a sudden end.  Or say why not. */
@@ -5410,8 +5410,7 @@ versions_open(struct versions *v)
 	const char *why;
 
 	snprintf(v->lock, PATH_LEN, "%slock", v->work);
-	parents_make(v->root);
-	if (mkdir(v->work, 0777) == -1 && errno != EEXIST)
+	if (versions_make(v) == -1)
 		say_why(WARNING, v->work);
 	else if ((v->lock_fd = lock_open(v->lock, &why)) == -1)
 		say(WARNING, "%s: %s", v->lock, why);
@@ -5641,8 +5640,7 @@ build_start(struct build *b, struct watch *w, int64_t now)
 	if (v->work[0] != '\0') {
 		snprintf(v->out, PATH_LEN, "%s%ld-%u", v->work, (long)getpid(),
 		    b->record.number);
-		parents_make(v->root);
-		mkdir(v->work, 0777);	/* somebody may have tidied up */
+		versions_make(v);	/* somebody may have tidied up */
 	}
 	/* File systems' clocks tick, and may be so much behind. */
 	w->ran.began = clock_of(CLOCK_REALTIME) - RACY_TIME;
@@ -6151,13 +6149,11 @@ static void
 super_open(struct super *s, const struct options *opt)
 {
 	struct orders orders;
-	struct timespec t;
 	int64_t now = clock_ms(), until = 0;
 
 	s->opt = s->build.opt = opt;
-	clock_gettime(CLOCK_REALTIME, &t);
-	snprintf(s->start, sizeof(s->start), "%jx%08lx", (uintmax_t)t.tv_sec,
-	    (unsigned long)t.tv_nsec);
+	snprintf(s->start, sizeof(s->start), "%jx%lx",
+	    (uintmax_t)clock_of(CLOCK_REALTIME), (unsigned long)getpid());
 	s->started_at = s->child.start_at = now;
 	s->watch.notify = -1;
 	s->build.record.took = -1;
