@@ -5258,8 +5258,7 @@ struct build {
 	struct record record;	/* what the server is told */
 	pid_t pid;		/* its process group's number, too */
 	bool stopped;		/* SIGTERM was sent */
-	bool styles;		/* the changes since record.other are no more */
-	bool missing;		/* that there is no docroot was said */
+	bool others;		/* not styles alone changed since the latest */
 	bool misled;		/* that it writes elsewhere was said */
 	int64_t show_at;	/* progress, on a terminal */
 	int64_t long_at;	/* the first build takes too long for one */
@@ -5501,13 +5500,9 @@ log_copy(struct build *b, int64_t now)
 	say(b->record.status != 0 ? WARNING : NOTICE, "%s", b->line);
 	b->line[0] = '\0';
 	b->copy_at = 0;
-	if (b->record.status != 0 || stat(b->opt->root, &st) == 0)
-		b->missing = false;
-	else if (!b->missing) {
+	if (b->record.status == 0 && stat(b->opt->root, &st) == -1)
 		say(WARNING, "%s: is not there: the build did not make it",
 		    b->opt->docroot);
-		b->missing = true;
-	}
 }
 
 /* Say in record.what why the next build is. */
@@ -5547,9 +5542,9 @@ static void
 build_done(struct build *b)
 {
 	b->record.done++;
-	if (!b->styles)
+	if (b->others)
 		b->record.other = b->record.done;
-	b->styles = true;
+	b->others = false;
 }
 
 /*
@@ -5623,7 +5618,7 @@ build_announce(struct build *b)
 		return;
 	}
 	say(NOTICE, "changed: %s", b->record.what);
-	b->styles = !b->changes.others;
+	b->others = b->changes.others;
 	build_done(b);
 	changes_clear(&b->changes);
 	b->due_at = 0;
@@ -5658,7 +5653,7 @@ build_start(struct build *b, struct watch *w, int64_t now)
 	}
 	say(DETAIL, "build %u: starts", b->record.number);
 	b->state = BUILD_RUNS;
-	b->styles = b->styles && b->changes.count > 0 && !b->changes.others;
+	b->others = b->others || b->changes.count == 0 || b->changes.others;
 	w->ran.number = b->record.number;
 	w->ran.confirming = b->confirming && b->changes.count == 0;
 	w->ran.caused = b->record.number > 1 && !b->changes.foreign;
@@ -6157,7 +6152,6 @@ super_open(struct super *s, const struct options *opt)
 	s->started_at = s->child.start_at = now;
 	s->watch.notify = -1;
 	s->build.record.took = -1;
-	s->build.styles = true;
 	s->build.changes.since = 1;
 	s->build.changes.inexact = true;	/* for the first build */
 	s->build.signals = &s->signals;
@@ -6522,16 +6516,14 @@ listener_open(const struct addrinfo *ai, int port)
 	return socket_open(ai, port, false, BACKLOG);
 }
 
-/* The port of a bound socket, its address as text in host; -1 with errno. */
+/* The port of a bound socket; its address as text in host. */
 static int
 listener_name(int fd, char host[INET6_ADDRSTRLEN])
 {
-	struct sockaddr_storage ss;
+	struct sockaddr_storage ss = { 0 };
 	socklen_t len = sizeof(ss);
 
-	memset(&ss, 0, sizeof(ss));
-	if (getsockname(fd, (struct sockaddr *)&ss, &len) == -1)
-		say_why(FATAL, "getsockname");
+	getsockname(fd, (struct sockaddr *)&ss, &len);
 	return address_text((struct sockaddr *)&ss, host);
 }
 
@@ -6692,6 +6684,7 @@ listeners_tell(struct listeners *l)
 static int
 background_begin(void)
 {
+	struct sigaction act;
 	char byte;
 	pid_t pid;
 	int fd[2];
@@ -6707,6 +6700,9 @@ background_begin(void)
 	}
 	close(fd[0]);
 	setsid();
+	/* SIGHUP is ours, though init or nohup had it ignored. */
+	sigaction(SIGTERM, NULL, &act);
+	sigaction(SIGHUP, &act, NULL);
 	return fd[1];
 }
 
@@ -6785,7 +6781,6 @@ main(int argc, char **argv)
 {
 	static struct super super;
 	static struct options options;
-	struct sigaction act;
 	int status = 1;
 
 	fds_sanitize();
@@ -6799,11 +6794,6 @@ main(int argc, char **argv)
 	listeners_open(&super.listeners, &options);
 	super.manager = -1;
 	super.ready = options.background ? background_begin() : -1;
-	if (options.background) {
-		/* SIGHUP is ours, though init or nohup had it ignored. */
-		sigaction(SIGTERM, NULL, &act);
-		sigaction(SIGHUP, &act, NULL);
-	}
 	if (files_open(&options) &&
 	    (options.user == NULL || user_become(&options)) &&
 	    (!options.atomic || versions_open(&super.build.versions)) &&
