@@ -1442,30 +1442,32 @@ name_end(const char *path)
 	return dot != NULL && strchr(dot, '/') == NULL ? dot + 1 : "";
 }
 
-/* Whether a list of words, one blank between them, has this one (any case). */
-static bool
-word_listed(const char *list, const char *word, size_t n)
+/*
+ * What follows a word (any case) in a list, of ours or a field's value;
+ * NULL: it is not in the list, or there is none.
+ */
+static const char *
+word_find(const char *list, const char *word)
 {
-	for (; n > 0; list++) {
-		if (strncasecmp(list, word, n) == 0 &&
-		    (list[n] == ' ' || list[n] == '\0'))
-			return true;
-		list += strcspn(list, " ");
-		if (*list == '\0')
-			break;
+	size_t n = strlen(word);
+
+	for (; list != NULL && *list != '\0'; list += strcspn(list, " \t,")) {
+		list += strspn(list, " \t,");
+		if (n > 0 && strncasecmp(list, word, n) == 0 &&
+		    strchr(" \t,;", list[n]) != NULL)
+			return list + n;
 	}
-	return false;
+	return NULL;
 }
 
 /* The media type by the end of a file's name; NULL: none is known. */
 static const char *
 type_known(const char *path)
 {
-	const char *end = name_end(path);
-	size_t i, n = strlen(end);
+	size_t i;
 
 	for (i = 0; i < COUNT(types); i++)
-		if (word_listed(types[i].ends, end, n))
+		if (word_find(types[i].ends, name_end(path)) != NULL)
 			return types[i].name;
 	return NULL;
 }
@@ -1528,22 +1530,6 @@ static bool
 is_token(const char *s)
 {
 	return *s != '\0' && s[span(s, "!#$%&'*+-.^_`|~")] == '\0';
-}
-
-/* Whether a comma-separated field value lists a token (any case). */
-static bool
-token_listed(const char *value, const char *token)
-{
-	size_t n = strlen(token);
-
-	while (value != NULL && *value != '\0') {
-		value += strspn(value, " \t,");
-		if (strncasecmp(value, token, n) == 0 &&
-		    strchr(" \t,;", value[n]) != NULL)
-			return true;
-		value += strcspn(value, ",");
-	}
-	return false;
 }
 
 /* Cut the next line off *text: without its line end, NULL at the end. */
@@ -1653,7 +1639,7 @@ field_parse(struct request *rq, char *line)
 		return 400;
 	if (i == FIELD_TRANSFER_ENCODING && strcasecmp(value, "chunked") != 0)
 		return 501;
-	if (i == FIELD_CONNECTION && token_listed(value, "close"))
+	if (i == FIELD_CONNECTION && word_find(value, "close") != NULL)
 		rq->close = true;
 	if (rq->field[i] == NULL)
 		rq->field[i] = value;
@@ -1720,7 +1706,7 @@ request_parse(struct request *rq, char *head, size_t len)
 	    (rq->field[FIELD_CONTENT_LENGTH] != NULL &&
 	    strcmp(rq->field[FIELD_CONTENT_LENGTH], "0") != 0);
 	rq->keep = rq->minor > 0 || (rq->minor == 0 &&
-	    token_listed(rq->field[FIELD_CONNECTION], "keep-alive"));
+	    word_find(rq->field[FIELD_CONNECTION], "keep-alive") != NULL);
 	rq->keep = rq->keep && !rq->close && !rq->body;
 	return 0;
 }
@@ -2025,16 +2011,11 @@ range_wanted(const struct request *rq, const struct validators *v, time_t now)
 static bool
 gzip_accepted(const char *value)
 {
-	for (; value != NULL && *value != '\0'; value += strcspn(value, ",")) {
-		value += strspn(value, " \t,");
-		if (strncasecmp(value, "gzip", 4) != 0 ||
-		    strchr(" \t,;", value[4]) == NULL)
-			continue;
-		value += 4 + strspn(value + 4, " \t;");
-		return strncasecmp(value, "q=", 2) != 0 ||
-		    strcspn(value, "123456789") < strcspn(value, ",");
-	}
-	return false;
+	if ((value = word_find(value, "gzip")) == NULL)
+		return false;
+	value += strspn(value, " \t;");
+	return strncasecmp(value, "q=", 2) != 0 ||
+	    strcspn(value, "123456789") < strcspn(value, ",");
 }
 
 /* Whether text is a loopback address. */
@@ -2193,7 +2174,7 @@ attribute(const char *tag, const char *end, const char *name, size_t *n)
 static bool
 html_has_charset(const char *html, size_t len)
 {
-	char text[CHARSET_MAX + 1];
+	char text[CHARSET_MAX + 1], name[16];
 	const char *p = text, *end, *tag, *value;
 	size_t n;
 
@@ -2219,9 +2200,11 @@ html_has_charset(const char *html, size_t len)
 			value += 7 + strspn(value + 7, " =\"'");
 			n = strcspn(value, " ;\"'>");
 		}
-		if (value != NULL)
-			return !word_listed("utf-8 utf8 utf-16 utf-16le utf-16be",
-			    value, n);
+		if (value == NULL)
+			continue;
+		snprintf(name, sizeof(name), "%.*s", (int)n, value);
+		return word_find("utf-8 utf8 utf-16 utf-16le utf-16be",
+		    name) == NULL;
 	}
 	return false;
 }
@@ -2232,7 +2215,7 @@ is_document(const struct request *rq)
 {
 	const char *dest = rq->field[FIELD_SEC_FETCH_DEST];
 
-	return dest == NULL || token_listed("document,iframe,frame", dest);
+	return dest == NULL || word_find("document iframe frame", dest) != NULL;
 }
 
 /* ---------------------------------------------------------------------
@@ -4414,7 +4397,7 @@ change_add(struct watch *w, struct node *node)
 	char path[PATH_LEN];
 	size_t len;
 
-	if (!word_listed("css scss sass less styl", end, strlen(end)))
+	if (word_find("css scss sass less styl", end) == NULL)
 		ch->others = true;
 	if (node->noted == ch->since)
 		return;
