@@ -2080,59 +2080,47 @@ host_allowed(const char *host, const struct options *opt)
 	    host_matches("*.localhost", name);
 }
 
-/* By its byte order mark.  A script's tag would be in other characters. */
-static bool
-is_utf16(const char *html, size_t len)
-{
-	return len >= 2 && (memcmp(html, "\xfe\xff", 2) == 0 ||
-	    memcmp(html, "\xff\xfe", 2) == 0);
-}
-
-/* Where the comment, or what else is no tag, ends that begins at html. */
+/* Where the comment, or what else it is, ends that begins at html. */
 static const char *
-comment_end(const char *html, const char *end)
+markup_end(const char *html, const char *end)
 {
-	const char *p = html + 4;
+	bool comment = end - html > 4 && memcmp(html, "<!--", 4) == 0;
+	const char *p = html;
 
-	if (end - html < 4 || memcmp(html, "<!--", 4) != 0)
-		return memchr(html, '>', (size_t)(end - html));
-	if (p < end && *p == '>')
-		return p;
-	if (end - p > 1 && memcmp(p, "->", 2) == 0)
-		return p + 1;
-	for (; (p = memchr(p, '>', (size_t)(end - p))) != NULL; p++)
-		if (memcmp(p - 2, "--", 2) == 0 ||
-		    (p - html > 6 && memcmp(p - 3, "--!", 3) == 0))
-			return p;
-	return NULL;
+	while ((p = memchr(p, '>', (size_t)(end - p))) != NULL && comment &&
+	    memcmp(p - 2, "--", 2) != 0)
+		p++;
+	return p;
 }
 
 /*
  * Where the script goes into a page: behind its byte order mark and its
  * doctype, if there is one, before which there may be white space and
  * comments (HTML, "the initial insertion mode"); else to its begin.  Before
- * a doctype it would change the mode of the page.  -1: nowhere.
+ * a doctype it would change the mode of the page.  -1: nowhere, as in
+ * UTF-16, where the tag would be other characters.
  */
 static int
 html_front(const char *html, size_t len)
 {
 	const char *p = html, *end = html + len, *front;
+	bool doctype;
 
-	if (is_utf16(html, len))
+	if (len >= 2 && (memcmp(p, "\xfe\xff", 2) == 0 ||
+	    memcmp(p, "\xff\xfe", 2) == 0))
 		return -1;
 	if (len >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0)
 		p += 3;
 	for (front = p; p < end; p++) {
-		if (strchr(" \t\r\n\f", *p) != NULL && *p != '\0')
+		if (isspace((unsigned char)*p))
 			continue;
 		if (end - p < 2 || *p != '<' || (p[1] != '!' && p[1] != '?'))
 			break;
-		if (end - p > 9 && strncasecmp(p, "<!doctype", 9) == 0) {
-			p = memchr(p, '>', (size_t)(end - p));
-			return p == NULL ? -1 : (int)(p + 1 - html);
-		}
-		if ((p = comment_end(p, end)) == NULL)
+		doctype = end - p > 9 && strncasecmp(p, "<!doctype", 9) == 0;
+		if ((p = markup_end(p, end)) == NULL)
 			return -1;
+		if (doctype)
+			return (int)(p + 1 - html);
 	}
 	return (int)(front - html);
 }
@@ -2184,7 +2172,7 @@ html_has_charset(const char *html, size_t len)
 	memcpy(text, html, len);
 	text[len] = '\0';
 	for (; (tag = strchr(p, '<')) != NULL; p = end + 1) {
-		if ((end = comment_end(tag, text + len)) == NULL)
+		if ((end = markup_end(tag, text + len)) == NULL)
 			return false;
 		if (strncasecmp(tag, "<meta", 5) != 0 ||
 		    strchr(" \t\r\n\f/", tag[5]) == NULL)
