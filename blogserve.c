@@ -2125,74 +2125,39 @@ html_front(const char *html, size_t len)
 	return (int)(front - html);
 }
 
-/* The value of the attribute of this name in a tag, NULL: it has none. */
-static const char *
-attribute(const char *tag, const char *end, const char *name, size_t *n)
-{
-	const char *p = tag, *begin;
-	bool same;
-
-	while (p < end) {
-		p += strspn(p, " \t\r\n\f/");
-		begin = p;
-		p += strcspn(p, " \t\r\n\f/=>");
-		same = (size_t)(p - begin) == strlen(name) &&
-		    strncasecmp(begin, name, strlen(name)) == 0;
-		p += strspn(p, " \t\r\n\f");
-		if (*p != '=') {
-			p += begin == p;
-			continue;
-		}
-		p += 1 + strspn(p + 1, " \t\r\n\f");
-		*n = *p == '"' ? strcspn(++p, "\"") : *p == '\'' ?
-		    strcspn(++p, "'") : strcspn(p, " \t\r\n\f>");
-		if (same)
-			return p;
-		p += *n;
-		p += *p == '"' || *p == '\'';
-	}
-	return NULL;
-}
-
 /*
  * Whether a page declares another charset than UTF-8 in its first bytes
- * (HTML, "prescan a byte stream to determine its encoding"), by <meta
- * charset> or <meta http-equiv=content-type>.
+ * (HTML, "prescan a byte stream to determine its encoding"): in a <meta>
+ * with http-equiv, or in one without content, which could say anything.
  */
 static bool
 html_has_charset(const char *html, size_t len)
 {
-	char text[CHARSET_MAX + 1], name[16];
-	const char *p = text, *end, *tag, *value;
+	char text[CHARSET_MAX + 1], *tag, *name;
+	const char *p = text, *end;
 	size_t n;
 
 	if (len >= 3 && memcmp(html, "\xef\xbb\xbf", 3) == 0)
 		return false;
 	len = len < CHARSET_MAX ? len : CHARSET_MAX;
-	memcpy(text, html, len);
+	for (n = 0; n < len; n++)	/* words with blanks about them */
+		text[n] = strchr(" \t\r\n\f;\"'", html[n]) != NULL ? ' ' :
+		    (char)tolower((unsigned char)html[n]);
 	text[len] = '\0';
 	for (; (tag = strchr(p, '<')) != NULL; p = end + 1) {
 		if ((end = markup_end(tag, text + len)) == NULL)
 			return false;
-		if (strncasecmp(tag, "<meta", 5) != 0 ||
-		    strchr(" \t\r\n\f/", tag[5]) == NULL)
-			continue;
-		value = attribute(tag + 5, end, "charset", &n);
-		if (value == NULL && attribute(tag + 5, end, "http-equiv",
-		    &n) != NULL && (value = attribute(tag + 5, end, "content",
-		    &n)) != NULL) {
-			while (n > 7 && strncasecmp(value, "charset", 7) != 0)
-				value++, n--;
-			if (n <= 7)
-				continue;
-			value += 7 + strspn(value + 7, " =\"'");
-			n = strcspn(value, " ;\"'>");
+		text[end - text] = '\0';
+		if (strncmp(tag, "<meta ", 6) == 0 &&
+		    (strstr(tag, " http-equiv") != NULL ||
+		    strstr(tag, " content") == NULL) &&
+		    (name = strstr(tag, " charset")) != NULL &&
+		    (name = strchr(name, '=')) != NULL) {
+			name += strspn(name, "= ");
+			name[strcspn(name, " /")] = '\0';
+			return word_find("utf-8 utf8 utf-16 utf-16le utf-16be",
+			    name) == NULL;
 		}
-		if (value == NULL)
-			continue;
-		snprintf(name, sizeof(name), "%.*s", (int)n, value);
-		return word_find("utf-8 utf8 utf-16 utf-16le utf-16be",
-		    name) == NULL;
 	}
 	return false;
 }
