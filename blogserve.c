@@ -1889,11 +1889,9 @@ etag_listed(const char *list, const char *etag, bool weak)
 		return true;
 	for (;;) {
 		list += strspn(list, " \t,");
-		match = n > 0;
-		if (strncmp(list, "W/", 2) == 0) {
+		match = n > 0 && (weak || *list == '"');
+		if (strncmp(list, "W/", 2) == 0)
 			list += 2;
-			match = match && weak;
-		}
 		if (*list != '"')
 			return false;
 		if (match && strncmp(list, etag, n) == 0)
@@ -1963,7 +1961,7 @@ static int
 range_parse(const char *text, off_t size, off_t *first, off_t *length)
 {
 	off_t from, to;
-	bool suffix;
+	bool suffix, open;
 
 	if (strncasecmp(text, "bytes=", 6) != 0)
 		return 200;
@@ -1971,24 +1969,16 @@ range_parse(const char *text, off_t size, off_t *first, off_t *length)
 	suffix = !offset_parse(&text, &from);
 	if (*text++ != '-')
 		return 200;
-	if (!offset_parse(&text, &to)) {
-		if (suffix)
-			return 200;
-		to = size - 1;
-	} else if (suffix) {
-		if (size == 0 && to > 0)
-			return 200;
+	open = !offset_parse(&text, &to);
+	if (*text != '\0' || (suffix && (open || (size == 0 && to > 0))) ||
+	    (!suffix && !open && to < from))
+		return 200;
+	if (suffix)
 		from = to < size ? size - to : 0;
-		to = size - 1;
-	} else if (to < from)
-		return 200;
-	text += strspn(text, " \t");
-	if (*text != '\0')
-		return 200;
 	if (from >= size)
 		return 416;
 	*first = from;
-	*length = (to < size ? to + 1 : size) - from;
+	*length = (suffix || open || to >= size ? size : to + 1) - from;
 	return 206;
 }
 
@@ -2000,11 +1990,8 @@ range_wanted(const struct request *rq, const struct validators *v, time_t now)
 
 	if (rq->field[FIELD_RANGE] == NULL || rq->method != METHOD_GET)
 		return false;
-	if (condition == NULL)
-		return true;
-	if (condition[0] == '"')
-		return strcmp(condition, v->etag) == 0;
-	return is_settled(v, now) && date_compare(v->modified, condition) == 0;
+	return condition == NULL || strcmp(condition, v->etag) == 0 ||
+	    (is_settled(v, now) && date_compare(v->modified, condition) == 0);
 }
 
 /* Whether Accept-Encoding names gzip, and with no q-value that is 0. */
