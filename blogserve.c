@@ -1711,59 +1711,30 @@ request_parse(struct request *rq, char *head, size_t len)
 	return 0;
 }
 
-static int
-hex_value(char c)
-{
-	static const char digits[] = "0123456789abcdef";
-	const char *p = c == '\0' ? NULL :
-	    strchr(digits, tolower((unsigned char)c));
-
-	return p == NULL ? -1 : (int)(p - digits);
-}
-
-/*
- * Whether a decoded segment of a path may be served: nothing hidden, no way
- * up; ".well-known" is for the public (RFC 8615).
- */
-static bool
-segment_allowed(const char *seg, size_t n, bool first)
-{
-	if (n == 0 || seg[0] != '.')
-		return true;
-	return first && n == 11 && memcmp(seg, ".well-known", 11) == 0;
-}
-
 /*
  * The path that a target in origin-form names, built segment by segment, so
  * that no other can be expressed: decoded once, empty segments and "."
- * dropped, "..", hidden names, NUL and encoded slashes refused.  A last
- * slash stays, for it makes a difference; the first is not written.
- * Returns 0 or the status that refuses the target.
+ * dropped, "..", hidden names, NUL and encoded slashes refused; but
+ * ".well-known" is for the public (RFC 8615).  A last slash stays, for it
+ * makes a difference; the first is not written.  Returns 0 or the status
+ * that refuses the target.
  */
 static int
 target_path(const char *target, char *path, size_t size, const char **query)
 {
+	char c, hex[3] = "";
 	size_t at = 0, seg = 0;
-	int hi, lo;
-	char c;
 
 	if (*target != '/')
 		return 400;
 	do {
 		c = *++target;
-		if (c == '%') {
-			if ((hi = hex_value(target[1])) == -1 ||
-			    (lo = hex_value(target[2])) == -1)
-				return 400;
-			target += 2;
-			if (hi == 0 && lo == 0)
-				return 400;
-			if ((c = (char)(hi * 16 + lo)) == '/')
-				return 404;
-		} else if (c == '/' || c == '?' || c == '\0') {
+		if (c == '/' || c == '?' || c == '\0') {
 			if (at - seg == 1 && path[seg] == '.')
 				at = seg;
-			if (!segment_allowed(path + seg, at - seg, seg == 0))
+			path[at] = '\0';
+			if (path[seg] == '.' &&
+			    strcmp(path, ".well-known") != 0)
 				return 404;
 			if (c == '/' && at > seg) {
 				path[at++] = '/';
@@ -1771,11 +1742,20 @@ target_path(const char *target, char *path, size_t size, const char **query)
 			}
 			continue;
 		}
+		if (c == '%') {
+			if (!isxdigit((unsigned char)target[1]) ||
+			    !isxdigit((unsigned char)target[2]))
+				return 400;
+			memcpy(hex, target + 1, 2);
+			target += 2;
+			c = (char)strtol(hex, NULL, 16);
+			if (c == '\0' || c == '/')
+				return c == '\0' ? 400 : 404;
+		}
 		if (at + 2 >= size)
 			return 414;
 		path[at++] = c;
 	} while (*target != '?' && *target != '\0');
-	path[at] = '\0';
 	*query = target;
 	return 0;
 }
