@@ -1779,11 +1779,9 @@ escape_add(struct buf *b, enum escape how, const char *text, size_t n)
 
 	for (; n > 0; text++, n--) {
 		c = (unsigned char)*text;
-		if (how == URL)
-			plain = isalnum(c) || strchr("-._~/", c) != NULL;
-		else
-			plain = c >= ' ' && strchr(special[how], c) == NULL &&
-			    (how != LOG || c <= '~');
+		plain = how == URL ? isalnum(c) || strchr("-._~/", c) != NULL :
+		    c >= ' ' && strchr(special[how], c) == NULL &&
+		    (how != LOG || c <= '~');
 		if (plain || (how == HTML && (c == '\n' || c == '\t')))
 			buf_add(b, text, 1);
 		else if (how != HTML || c >= ' ')
@@ -1802,51 +1800,48 @@ static void
 html_put(struct buf *b, const char *text, ...)
 {
 	va_list ap;
-	size_t n;
 
 	va_start(ap, text);
-	for (;; text++) {
-		n = strcspn(text, "%");
-		buf_add(b, text, n);
-		text += n;
-		if (*text == '\0')
-			break;
-		escape_puts(b, HTML, va_arg(ap, const char *));
-	}
+	for (; *text != '\0'; text++)
+		if (*text == '%')
+			escape_puts(b, HTML, va_arg(ap, const char *));
+		else
+			buf_add(b, text, 1);
 	va_end(ap);
 }
 
-static const char date_imf[] = "%a, %d %b %Y %H:%M:%S GMT";
+/* RFC 9110, section 5.6.7: the first is what we write; the locale is C. */
+static const char date_forms[][28] = { "%a, %d %b %Y %H:%M:%S GMT",
+    "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y" };
 
-/* IMF-fixdate (RFC 9110, section 5.6.7); the locale is always C. */
 static void
 date_format(char text[32], time_t t)
 {
 	struct tm tm;
 
-	if (gmtime_r(&t, &tm) == NULL || strftime(text, 32, date_imf, &tm) == 0)
+	if (gmtime_r(&t, &tm) == NULL ||
+	    strftime(text, 32, date_forms[0], &tm) == 0)
 		text[0] = '\0';
 }
 
 /*
- * Whether a time is before (-1), at (0) or after (1) a date, in any of the
- * three forms that RFC 9110, section 5.6.7, has; 2 if it is in none.
+ * Whether a time is before (-1), at (0) or after (1) a date in any of the
+ * forms; 2 if it is in none.
  */
 static int
 date_compare(time_t t, const char *text)
 {
-	static const char forms[][28] = { "%A, %d-%b-%y %H:%M:%S GMT",
-	    "%a %b %d %H:%M:%S %Y" };
 	struct tm tm = { 0 };
-	const char *end = strptime(text, date_imf, &tm);
+	const char *end = NULL;
 	char date[32], ours[32];
 	size_t i;
 	int cmp;
 
-	for (i = 0; i < COUNT(forms) && (end == NULL || *end != '\0'); i++)
-		end = strptime(text, forms[i], &tm);
-	if (end == NULL || *end != '\0')
-		return 2;
+	for (i = 0; end == NULL || *end != '\0'; i++) {
+		if (i == COUNT(date_forms))
+			return 2;
+		end = strptime(text, date_forms[i], &tm);
+	}
 	strftime(date, sizeof(date), "%Y%m%d%H%M%S", &tm);
 	gmtime_r(&t, &tm);
 	strftime(ours, sizeof(ours), "%Y%m%d%H%M%S", &tm);
