@@ -1417,12 +1417,6 @@ static const struct type {
 	{ "gltf", "model/gltf+json" },
 };
 
-/* RFC 9110, section 9.1: the first two are served. */
-static const char methods[][8] = {
-	"GET", "HEAD",
-	"POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "CONNECT",
-};
-
 static const struct status *
 status_of(int code)
 {
@@ -1472,22 +1466,11 @@ type_known(const char *path)
 	return NULL;
 }
 
-/* Whether a request line of n bytes names its version. */
-static bool
-line_has_version(const char *line, size_t n)
-{
-	size_t i = n;
-
-	while (i > 0 && line[i - 1] != ' ')
-		i--;
-	return n - i >= 5 && memcmp(line + i, "HTTP/", 5) == 0;
-}
-
 /*
  * The length of the request head that data begins with, its empty line
  * included; 0 while it is not whole.  Empty lines before it belong to it
- * (RFC 9112, section 2.2).  A line without a version is a Simple-Request,
- * and all of the head (RFC 1945, section 4.1).
+ * (RFC 9112, section 2.2).  A line that does not end in a version, such as
+ * HTTP/1.0, is a Simple-Request, and all of the head (RFC 1945, 4.1).
  */
 static size_t
 head_length(const char *data, size_t len)
@@ -1503,7 +1486,8 @@ head_length(const char *data, size_t len)
 			n--;
 		if (n == 0 && first)
 			continue;
-		if (n == 0 || (first && !line_has_version(p, n)))
+		if (n == 0 || (first && (n < 9 ||
+		    memcmp(p + n - 9, " HTTP/", 6) != 0)))
 			return (size_t)(nl + 1 - data);
 		first = false;
 	}
@@ -1547,10 +1531,10 @@ line_cut(char **text)
 	return line;
 }
 
-/* What RFC 3986 has in a name beside letters and digits, but the comma. */
-#define NAME_OTHERS	"-._~!$&'()*+;="
-
-/* Host: a name or an address, perhaps a port (RFC 9110, section 7.2). */
+/*
+ * Host: a name, as RFC 3986 has it but for commas, or an address, perhaps a
+ * port (RFC 9110, section 7.2).
+ */
 static bool
 host_valid(const char *host)
 {
@@ -1561,21 +1545,10 @@ host_valid(const char *host)
 		if (host[n++] != ']')
 			return false;
 	} else
-		n = span(host, NAME_OTHERS);
+		n = span(host, "-._~!$&'()*+;=");
 	if (host[n] == ':')
 		n += 1 + strspn(host + n + 1, "0123456789");
 	return host[n] == '\0';
-}
-
-static enum method
-method_of(const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < COUNT(methods); i++)
-		if (strcmp(name, methods[i]) == 0)
-			return i < METHOD_KNOWN ? (enum method)i : METHOD_KNOWN;
-	return METHOD_UNKNOWN;
 }
 
 /*
@@ -1585,23 +1558,30 @@ method_of(const char *name)
 static int
 request_line_parse(struct request *rq, char *line)
 {
+	/* RFC 9110, section 9.1: the first two are served. */
+	static const char methods[][8] = { "GET", "HEAD", "POST", "PUT",
+	    "DELETE", "OPTIONS", "TRACE", "PATCH", "CONNECT" };
 	char *target, *version;
+	size_t i;
 
 	for (target = line; *target != '\0'; target++)
-		if ((unsigned char)*target < ' ' || *target == 0x7f)
+		if (iscntrl((unsigned char)*target))
 			return 400;
 	if ((target = strchr(line, ' ')) == NULL)
 		return 400;
 	*target++ = '\0';
-	if ((rq->method = method_of(line)) == METHOD_UNKNOWN && !is_token(line))
+	if (!is_token(line))
 		return 400;
+	for (i = 0; i < COUNT(methods) && strcmp(line, methods[i]) != 0; i++)
+		;
+	rq->method = i == COUNT(methods) ? METHOD_UNKNOWN :
+	    i < METHOD_KNOWN ? (enum method)i : METHOD_KNOWN;
 	rq->target = target;
 	rq->minor = -1;
 	if ((version = strchr(target, ' ')) == NULL)
 		return rq->method == METHOD_GET && *target == '/' ? 0 : 400;
 	*version++ = '\0';
-	if (strcmp(version, "HTTP/1.1") != 0 &&
-	    fnmatch("HTTP/[0-9].[0-9]", version, 0) != 0)
+	if (fnmatch("HTTP/[0-9].[0-9]", version, 0) != 0)
 		return 400;
 	rq->minor = version[5] == '0' ? 0 : version[7] - '0';
 	return version[5] > '1' ? 505 : 0;
