@@ -1310,7 +1310,6 @@ struct request {
 	enum method method;
 	int minor;			/* of HTTP/1; -1: Simple-Request */
 	bool keep;			/* the client wants to go on */
-	bool close;			/* ... or, in any field, not */
 	bool body;			/* bytes follow that we do not read */
 	char *target;
 	const char *own;		/* NULL, or what of ours it names */
@@ -1587,7 +1586,10 @@ request_line_parse(struct request *rq, char *line)
 	return version[5] > '1' ? 505 : 0;
 }
 
-/* name ":" value, RFC 9112, section 5; the first of equal names counts. */
+/*
+ * name ":" value, RFC 9112, section 5; the first of equal names counts, but
+ * the wish to close in any.
+ */
 static int
 field_parse(struct request *rq, char *line)
 {
@@ -1604,24 +1606,21 @@ field_parse(struct request *rq, char *line)
 	    (end[-1] == ' ' || end[-1] == '\t'); end--)
 		;
 	*end = '\0';
-	/* Most are none of ours, which their first letter shows. */
-	for (i = 0; ((*line ^ *field_names[i]) & ~('a' ^ 'A')) != 0 ||
-	    strcasecmp(line, field_names[i]) != 0;)
-		if (++i == FIELDS)
-			return is_token(line) ? 0 : 400;
+	for (i = 0; i < FIELDS && strcasecmp(line, field_names[i]) != 0; i++)
+		;
+	if (i == FIELDS)
+		return is_token(line) ? 0 : 400;
 	if (rq->field[i] != NULL && (i == FIELD_HOST ||
 	    i == FIELD_CONTENT_LENGTH))
 		return 400;
-	if (i == FIELD_HOST && !host_valid(value))
-		return 400;
-	if (i == FIELD_CONTENT_LENGTH && (*value == '\0' ||
-	    value[strspn(value, "0123456789")] != '\0'))
+	if ((i == FIELD_HOST && !host_valid(value)) ||
+	    (i == FIELD_CONTENT_LENGTH && (*value == '\0' ||
+	    value[strspn(value, "0123456789")] != '\0')))
 		return 400;
 	if (i == FIELD_TRANSFER_ENCODING && strcasecmp(value, "chunked") != 0)
 		return 501;
-	if (i == FIELD_CONNECTION && word_find(value, "close") != NULL)
-		rq->close = true;
-	if (rq->field[i] == NULL)
+	if (rq->field[i] == NULL || (i == FIELD_CONNECTION &&
+	    word_find(value, "close") != NULL))
 		rq->field[i] = value;
 	return 0;
 }
@@ -1658,36 +1657,32 @@ target_split(struct request *rq)
 static int
 request_parse(struct request *rq, char *head, size_t len)
 {
+	const char *const *f = rq->field;
 	char *line;
-	int status, fields = 0;
+	int status;
 
-	memset(rq, 0, offsetof(struct request, path));
-	rq->query = "";
-	rq->path[0] = '\0';
+	memset(rq, 0, sizeof(*rq));
 	if (memchr(head, '\0', len) != NULL)
 		return 400;
-	while ((line = line_cut(&head)) != NULL && *line == '\0')
-		;
-	if (line == NULL)
+	head += strspn(head, "\r\n");
+	if ((line = line_cut(&head)) == NULL)
 		return 400;
 	if ((status = request_line_parse(rq, line)) != 0)
 		return status;
-	while ((line = line_cut(&head)) != NULL && *line != '\0') {
-		if (++fields > FIELDS_MAX)
-			return 431;
+	while ((line = line_cut(&head)) != NULL && *line != '\0')
 		if ((status = field_parse(rq, line)) != 0)
 			return status;
-	}
-	if (rq->minor > 0 && rq->field[FIELD_HOST] == NULL)
+	if (rq->minor > 0 && f[FIELD_HOST] == NULL)
 		return 400;
 	if ((status = target_split(rq)) != 0)
 		return status;
-	rq->body = rq->field[FIELD_TRANSFER_ENCODING] != NULL ||
-	    (rq->field[FIELD_CONTENT_LENGTH] != NULL &&
-	    strcmp(rq->field[FIELD_CONTENT_LENGTH], "0") != 0);
-	rq->keep = rq->minor > 0 || (rq->minor == 0 &&
-	    word_find(rq->field[FIELD_CONNECTION], "keep-alive") != NULL);
-	rq->keep = rq->keep && !rq->close && !rq->body;
+	rq->body = f[FIELD_TRANSFER_ENCODING] != NULL ||
+	    (f[FIELD_CONTENT_LENGTH] != NULL &&
+	    strcmp(f[FIELD_CONTENT_LENGTH], "0") != 0);
+	rq->keep = !rq->body &&
+	    word_find(f[FIELD_CONNECTION], "close") == NULL &&
+	    (rq->minor > 0 || (rq->minor == 0 &&
+	    word_find(f[FIELD_CONNECTION], "keep-alive") != NULL));
 	return 0;
 }
 
