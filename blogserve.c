@@ -1357,33 +1357,19 @@ static const struct status {
 
 /* Types of media by the ends of names.  All text is in UTF-8. */
 static const struct type {
-	char ends[44];
-	const char *name;
+	const char *ends, *name;
 } types[] = {
-	{ "html htm shtml", "text/html" },
-	{ "css", "text/css" }, { "js mjs cjs", "text/javascript" },
-	{ "json map", "application/json" },
+	{ "html htm shtml", "text/html" }, { "css", "text/css" },
+	{ "js mjs cjs", "text/javascript" }, { "md markdown", "text/markdown" },
+	{ "csv", "text/csv" }, { "tsv", "text/tab-separated-values" },
+	{ "ics", "text/calendar" }, { "vcf", "text/vcard" },
+	{ "vtt", "text/vtt" }, { "json map", "application/json" },
 	{ "jsonld", "application/ld+json" },
 	{ "geojson", "application/geo+json" },
 	{ "webmanifest", "application/manifest+json" },
-	{ "xml xsd rng opml", "application/xml" },
-	{ "xsl xslt", "application/xslt+xml" },
+	{ "xml xsd rng opml xsl xslt rdf gpx kml", "application/xml" },
 	{ "atom", "application/atom+xml" }, { "rss", "application/rss+xml" },
-	{ "rdf", "application/rdf+xml" }, { "gpx", "application/gpx+xml" },
 	{ "xhtml xht", "application/xhtml+xml" },
-	{ "kml", "application/vnd.google-earth.kml+xml" },
-	/* What is to be read, and not downloaded. */
-	{ "txt text asc log yml yaml toml ini conf cfg", "text/plain" },
-	{ "properties env c h cc cpp cxx hh hpp cs m", "text/plain" },
-	{ "java kt scala swift go rs d zig nim py rb", "text/plain" },
-	{ "pl pm php lua tcl r jl hs ml clj el lisp", "text/plain" },
-	{ "scm erl ex exs sql awk sed sh bash zsh fish", "text/plain" },
-	{ "bat ps1 diff patch tex bib rst org adoc", "text/plain" },
-	{ "textile scss sass less styl jsx tsx vue vim", "text/plain" },
-	{ "mk cmake gradle srt nfo lock sum svelte", "text/plain" },
-	{ "md markdown", "text/markdown" }, { "csv", "text/csv" },
-	{ "tsv", "text/tab-separated-values" }, { "ics", "text/calendar" },
-	{ "vcf", "text/vcard" }, { "vtt", "text/vtt" },
 	{ "svg svgz", "image/svg+xml" }, { "png", "image/png" },
 	{ "apng", "image/apng" }, { "jpg jpeg jpe jfif", "image/jpeg" },
 	{ "gif", "image/gif" }, { "webp", "image/webp" },
@@ -1392,28 +1378,26 @@ static const struct type {
 	{ "heic", "image/heic" }, { "ico cur", "image/x-icon" },
 	{ "woff", "font/woff" }, { "woff2", "font/woff2" },
 	{ "ttf", "font/ttf" }, { "otf", "font/otf" },
-	{ "ttc", "font/collection" },
-	{ "eot", "application/vnd.ms-fontobject" },
-	{ "mp3", "audio/mpeg" }, { "m4a", "audio/mp4" },
-	{ "aac", "audio/aac" }, { "ogg oga opus", "audio/ogg" },
-	{ "wav", "audio/wav" }, { "flac", "audio/flac" },
-	{ "weba", "audio/webm" }, { "mid midi", "audio/midi" },
+	{ "eot", "application/vnd.ms-fontobject" }, { "mp3", "audio/mpeg" },
+	{ "m4a", "audio/mp4" }, { "aac", "audio/aac" },
+	{ "ogg oga opus", "audio/ogg" }, { "wav", "audio/wav" },
+	{ "flac", "audio/flac" }, { "weba", "audio/webm" },
 	{ "mp4", "video/mp4" }, { "m4v", "video/x-m4v" },
 	{ "mov", "video/quicktime" }, { "webm", "video/webm" },
 	{ "ogv", "video/ogg" }, { "mkv", "video/x-matroska" },
-	{ "avi", "video/x-msvideo" }, { "mpg mpeg", "video/mpeg" },
 	{ "ts", "video/mp2t" }, { "m3u8", "application/vnd.apple.mpegurl" },
-	{ "pdf", "application/pdf" }, { "ps eps", "application/postscript" },
-	{ "epub", "application/epub+zip" }, { "rtf", "application/rtf" },
-	{ "doc", "application/msword" },
-	{ "odt", "application/vnd.oasis.opendocument.text" },
-	{ "zip", "application/zip" }, { "gz tgz", "application/gzip" },
-	{ "bz2", "application/x-bzip2" }, { "xz", "application/x-xz" },
-	{ "zst", "application/zstd" }, { "tar", "application/x-tar" },
+	{ "pdf", "application/pdf" }, { "epub", "application/epub+zip" },
+	{ "wasm", "application/wasm" }, { "zip", "application/zip" },
+	{ "gz tgz", "application/gzip" }, { "bz2", "application/x-bzip2" },
+	{ "xz", "application/x-xz" }, { "tar", "application/x-tar" },
 	{ "7z", "application/x-7z-compressed" },
-	{ "rar", "application/vnd.rar" }, { "jar", "application/java-archive" },
-	{ "wasm", "application/wasm" }, { "glb", "model/gltf-binary" },
-	{ "gltf", "model/gltf+json" },
+	/* What is to be read, and not downloaded. */
+	{ "txt text asc log yml yaml toml ini conf cfg properties env c h "
+	    "cc cpp cxx hh hpp cs m java kt scala swift go rs d zig nim py "
+	    "rb pl pm php lua tcl r jl hs ml clj el lisp scm erl ex exs sql "
+	    "awk sed sh bash zsh fish bat ps1 diff patch tex bib rst org "
+	    "adoc textile scss sass less styl jsx tsx vue svelte vim mk "
+	    "cmake gradle srt nfo lock sum", "text/plain" },
 };
 
 static const struct status *
