@@ -1348,11 +1348,10 @@ static const struct status {
 	    "up, whatever their ports: delete those of <code>localhost</code> "
 	    "in the browser's settings, or open this site by another name: "
 	    "<code>127.0.0.1</code> or <code>name.localhost</code>." },
-	{ 500, "500 Internal Server Error", NULL },
 	{ 501, "501 Not Implemented", "Only GET and HEAD are answered." },
 	{ 503, "503 Service Unavailable", NULL },
 	{ 505, "505 HTTP Version Not Supported", NULL },
-	{ 0, "500 ", NULL }
+	{ 500, "500 Internal Server Error", NULL }	/* and all else */
 };
 
 /* Types of media by the ends of names.  All text is in UTF-8. */
@@ -1405,7 +1404,7 @@ status_of(int code)
 {
 	const struct status *s;
 
-	for (s = statuses; s->code != code && s->code != 0; s++)
+	for (s = statuses; s->code != code && s->code != 500; s++)
 		;
 	return s;
 }
@@ -1465,8 +1464,7 @@ head_length(const char *data, size_t len)
 	for (p = data; (nl = memchr(p, '\n', (size_t)(end - p))) != NULL;
 	    p = nl + 1) {
 		n = (size_t)(nl - p);
-		if (n > 0 && p[n - 1] == '\r')
-			n--;
+		n -= n > 0 && p[n - 1] == '\r';
 		if (n == 0 && first)
 			continue;
 		if (n == 0 || (first && (n < 9 ||
@@ -1503,13 +1501,12 @@ is_token(const char *s)
 static char *
 line_cut(char **text)
 {
-	char *line = *text, *nl;
+	char *line = *text, *nl = strchr(line, '\n');
 
-	if ((nl = strchr(line, '\n')) == NULL)
+	if (nl == NULL)
 		return NULL;
 	*text = nl + 1;
-	if (nl > line && nl[-1] == '\r')
-		nl--;
+	nl -= nl > line && nl[-1] == '\r';
 	*nl = '\0';
 	return line;
 }
@@ -1861,18 +1858,17 @@ preconditions(const struct request *rq, const struct validators *v, time_t now)
 {
 	const char *const *f = rq->field;
 
-	if (f[FIELD_IF_MATCH] != NULL) {
-		if (!etag_listed(f[FIELD_IF_MATCH], v->etag, false))
-			return 412;
-	} else if (f[FIELD_IF_UNMODIFIED_SINCE] != NULL &&
+	if (f[FIELD_IF_MATCH] != NULL ?
+	    !etag_listed(f[FIELD_IF_MATCH], v->etag, false) :
+	    f[FIELD_IF_UNMODIFIED_SINCE] != NULL &&
 	    date_compare(v->modified, f[FIELD_IF_UNMODIFIED_SINCE]) == 1)
 		return 412;
-	if (f[FIELD_IF_NONE_MATCH] != NULL)
-		return etag_listed(f[FIELD_IF_NONE_MATCH], v->etag, true) ?
-		    304 : 0;
-	return f[FIELD_IF_MODIFIED_SINCE] != NULL && is_settled(v, now) &&
-	    date_compare(v->modified, f[FIELD_IF_MODIFIED_SINCE]) <= 0 ?
-	    304 : 0;
+	if (f[FIELD_IF_NONE_MATCH] != NULL ?
+	    etag_listed(f[FIELD_IF_NONE_MATCH], v->etag, true) :
+	    f[FIELD_IF_MODIFIED_SINCE] != NULL && is_settled(v, now) &&
+	    date_compare(v->modified, f[FIELD_IF_MODIFIED_SINCE]) <= 0)
+		return 304;
+	return 0;
 }
 
 /* The number at *text, INT64_MAX if it is larger; false if there is none. */
@@ -1960,24 +1956,19 @@ host_name(const char *host, char name[256])
 	size_t n;
 
 	n = host[0] == '[' ? strcspn(++host, "]") : strcspn(host, ":");
-	if (n == 0 || n >= 256)
-		return false;
-	memcpy(name, host, n);
-	if (n > 1 && name[n - 1] == '.')
-		n--;
-	name[n] = '\0';
-	return true;
+	n -= n > 0 && host[n - 1] == '.';
+	return n > 0 && snprintf(name, 256, "%.*s", (int)n, host) < 256;
 }
 
 /* Whether a name is in the domain that a pattern "*.domain" names. */
 static bool
 host_matches(const char *pattern, const char *name)
 {
-	size_t n = strlen(name), p = strlen(pattern);
+	size_t n = strlen(name), p = strlen(pattern) - 1;
 
 	if (pattern[0] != '*')
 		return strcasecmp(pattern, name) == 0;
-	return p == 1 || (n >= p && strcasecmp(name + n - p + 1, pattern + 1) == 0);
+	return n > p && strcasecmp(name + n - p, pattern + 1) == 0;
 }
 
 /*
