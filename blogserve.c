@@ -1584,19 +1584,15 @@ field_parse(struct request *rq, char *line)
 		return 400;
 	value += strspn(value, " \t");
 	for (end = value + strlen(value); end > value &&
-	    (end[-1] == ' ' || end[-1] == '\t'); end--)
-		;
-	*end = '\0';
+	    (end[-1] == ' ' || end[-1] == '\t');)
+		*--end = '\0';
 	for (i = 0; i < FIELDS && strcasecmp(line, field_names[i]) != 0; i++)
 		;
 	if (i == FIELDS)
 		return is_token(line) ? 0 : 400;
-	if (rq->field[i] != NULL && (i == FIELD_HOST ||
-	    i == FIELD_CONTENT_LENGTH))
-		return 400;
-	if ((i == FIELD_HOST && !host_valid(value)) ||
-	    (i == FIELD_CONTENT_LENGTH && (*value == '\0' ||
-	    value[strspn(value, "0123456789")] != '\0')))
+	if (i == FIELD_HOST ? rq->field[i] != NULL || !host_valid(value) :
+	    i == FIELD_CONTENT_LENGTH && (rq->field[i] != NULL ||
+	    *value == '\0' || value[strspn(value, "0123456789")] != '\0'))
 		return 400;
 	if (i == FIELD_TRANSFER_ENCODING && strcasecmp(value, "chunked") != 0)
 		return 501;
@@ -1662,8 +1658,8 @@ request_parse(struct request *rq, char *head, size_t len)
 	    strcmp(f[FIELD_CONTENT_LENGTH], "0") != 0);
 	rq->keep = !rq->body &&
 	    word_find(f[FIELD_CONNECTION], "close") == NULL &&
-	    (rq->minor > 0 || (rq->minor == 0 &&
-	    word_find(f[FIELD_CONNECTION], "keep-alive") != NULL));
+	    (rq->minor > 0 ||
+	    word_find(f[FIELD_CONNECTION], "keep-alive") != NULL);
 	return 0;
 }
 
@@ -2049,8 +2045,6 @@ html_has_charset(const char *html, size_t len)
 	const char *p = text, *end;
 	size_t n;
 
-	if (len >= 3 && memcmp(html, "\xef\xbb\xbf", 3) == 0)
-		return false;
 	len = len < CHARSET_MAX ? len : CHARSET_MAX;
 	for (n = 0; n < len; n++)	/* words with blanks about them */
 		text[n] = strchr(" \t\r\n\f;\"'", html[n]) != NULL ? ' ' :
