@@ -412,7 +412,6 @@ extra_notify_drain(int fd, void (*fn)(void *, int, const char *), void *arg)
 
 enum {
 	HEAD_MAX = 16 * 1024,	/* bytes of a request's head */
-	FIELDS_MAX = 200,	/* fields in it */
 	PATH_LEN = 4096,	/* bytes of a path that a client may name */
 	PRINT_MAX = 1024,	/* bytes that are formatted at a time */
 	URL_LEN = 1024,		/* and of the site's own URL */
