@@ -2067,15 +2067,6 @@ html_has_charset(const char *html, size_t len)
 	return false;
 }
 
-/* Whether this page is one of the browser's, which a script can reload. */
-static bool
-is_document(const struct request *rq)
-{
-	const char *dest = rq->field[FIELD_SEC_FETCH_DEST];
-
-	return dest == NULL || word_find("document iframe frame", dest) != NULL;
-}
-
 /* ---------------------------------------------------------------------
  * 3b  In the browser: the script of every page
  * ------------------------------------------------------------------ */
@@ -2822,8 +2813,11 @@ file_packed(struct server *sv, struct file *f)
 static bool
 tag_make(struct server *sv, const char *more)
 {
+	const char *dest = sv->request.field[FIELD_SEC_FETCH_DEST];
+
 	buf_clear(&sv->tag);
-	if (sv->opt->no_reload || !is_document(&sv->request))
+	if (sv->opt->no_reload || (dest != NULL &&
+	    word_find("document iframe frame", dest) == NULL))
 		return false;
 	buf_puts(&sv->tag, "<script defer src=\"");
 	escape_puts(&sv->tag, URL, sv->opt->prefix);
