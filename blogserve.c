@@ -1496,20 +1496,6 @@ is_token(const char *s)
 	return *s != '\0' && s[span(s, "!#$%&'*+-.^_`|~")] == '\0';
 }
 
-/* Cut the next line off *text: without its line end, NULL at the end. */
-static char *
-line_cut(char **text)
-{
-	char *line = *text, *nl = strchr(line, '\n');
-
-	if (nl == NULL)
-		return NULL;
-	*text = nl + 1;
-	nl -= nl > line && nl[-1] == '\r';
-	*nl = '\0';
-	return line;
-}
-
 /*
  * Host: a name, as RFC 3986 has it but for commas, or an address, perhaps a
  * port (RFC 9110, section 7.2).
@@ -1579,8 +1565,6 @@ field_parse(struct request *rq, char *line)
 	if ((value = strchr(line, ':')) == NULL)
 		return 400;
 	*value++ = '\0';
-	if (strchr(value, '\r') != NULL)
-		return 400;
 	value += strspn(value, " \t");
 	for (end = value + strlen(value); end > value &&
 	    (end[-1] == ' ' || end[-1] == '\t');)
@@ -1634,20 +1618,22 @@ static int
 request_parse(struct request *rq, char *head, size_t len)
 {
 	const char *const *f = rq->field;
-	char *line;
+	char *line, *rest;
 	int status;
 
 	memset(rq, 0, sizeof(*rq));
 	if (memchr(head, '\0', len) != NULL)
 		return 400;
-	head += strspn(head, "\r\n");
-	if ((line = line_cut(&head)) == NULL)
+	for (line = head; (line = strchr(line, '\r')) != NULL;)
+		if (*++line != '\n')
+			return 400;
+	if ((line = strtok_r(head, "\r\n", &rest)) == NULL)
 		return 400;
-	if ((status = request_line_parse(rq, line)) != 0)
+	status = request_line_parse(rq, line);
+	while (status == 0 && (line = strtok_r(NULL, "\r\n", &rest)) != NULL)
+		status = field_parse(rq, line);
+	if (status != 0)
 		return status;
-	while ((line = line_cut(&head)) != NULL && *line != '\0')
-		if ((status = field_parse(rq, line)) != 0)
-			return status;
 	if (rq->minor > 0 && f[FIELD_HOST] == NULL)
 		return 400;
 	if ((status = target_split(rq)) != 0)
