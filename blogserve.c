@@ -1365,7 +1365,10 @@ static const struct type {
 	{ "jsonld", "application/ld+json" },
 	{ "geojson", "application/geo+json" },
 	{ "webmanifest", "application/manifest+json" },
-	{ "xml xsd rng opml xsl xslt rdf gpx kml", "application/xml" },
+	{ "xml xsd rng opml", "application/xml" },
+	{ "xsl xslt", "application/xslt+xml" },
+	{ "rdf", "application/rdf+xml" }, { "gpx", "application/gpx+xml" },
+	{ "kml", "application/vnd.google-earth.kml+xml" },
 	{ "atom", "application/atom+xml" }, { "rss", "application/rss+xml" },
 	{ "xhtml xht", "application/xhtml+xml" },
 	{ "svg svgz", "image/svg+xml" }, { "png", "image/png" },
@@ -1389,6 +1392,13 @@ static const struct type {
 	{ "gz tgz", "application/gzip" }, { "bz2", "application/x-bzip2" },
 	{ "xz", "application/x-xz" }, { "tar", "application/x-tar" },
 	{ "7z", "application/x-7z-compressed" },
+	{ "rar", "application/vnd.rar" }, { "zst", "application/zstd" },
+	{ "jar", "application/java-archive" }, { "rtf", "application/rtf" },
+	{ "doc", "application/msword" }, { "ps eps", "application/postscript" },
+	{ "odt", "application/vnd.oasis.opendocument.text" },
+	{ "glb", "model/gltf-binary" }, { "gltf", "model/gltf+json" },
+	{ "ttc", "font/collection" }, { "mid midi", "audio/midi" },
+	{ "avi", "video/x-msvideo" }, { "mpg mpeg", "video/mpeg" },
 	/* What is to be read, and not downloaded. */
 	{ "txt text asc log yml yaml toml ini conf cfg properties env c h "
 	    "cc cpp cxx hh hpp cs m java kt scala swift go rs d zig nim py "
@@ -1439,10 +1449,11 @@ word_find(const char *list, const char *word)
 static const char *
 type_known(const char *path)
 {
+	const char *end = name_end(path);
 	size_t i;
 
 	for (i = 0; i < COUNT(types); i++)
-		if (word_find(types[i].ends, name_end(path)) != NULL)
+		if (word_find(types[i].ends, end) != NULL)
 			return types[i].name;
 	return NULL;
 }
