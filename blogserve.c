@@ -48,7 +48,7 @@
  * R7  Only builds write into the docroot; with -A the parent renames what
  *     a build made to be the docroot.  Only the server reads from clients.
  * R8  Bytes from a client reach the file system through site_open alone; a
- *     name that it opened may be looked at again, in file_kept.
+ *     name that it opened may be looked at again, in file_verify.
  * R9  An order that announces a build is in the pipe before the build
  *     exists.  So a file that was read before the pipe was found empty was
  *     read before any byte that the build writes.
@@ -431,8 +431,8 @@ enum {
 	FRONT_MAX = 64 * 1024,	/* the doctype of a page ends before this */
 	CHARSET_MAX = 1024,	/* and what declares its charset before this */
 	STREAM_MAX = 64 * 1024,	/* events that a client may leave unread */
-	CACHE_MAX = 6500 * 1024,		/* bytes of files kept in memory */
-	CACHE_OPEN = 8,		/* larger ones that are kept open */
+	KEPT_MAX = 16 * 1024,	/* files that are kept, ... */
+	CACHE_MAX = 4 * 1024 * 1024,	/* ... with their bytes up to these */
 	LISTEN_MAX = 16,	/* listeners */
 	TABLE_SLOTS = 32 * 1024,	/* of what is found by hash, each a list */
 	PORT_FIRST = 8000,	/* the port, if nobody names one, ... */
@@ -452,7 +452,7 @@ enum {
 	HEAD_TIME = 10 * 1000,	/* for a request's head, from its first byte */
 	IDLE_TIME = 60 * 1000,	/* between requests, or without progress */
 	HOLD_TIME = 10 * 1000,	/* a request waits for a build, at most */
-	CACHE_TIME = 1000,	/* that a file is kept, at most */
+	CACHE_TIME = 5 * 1000,	/* that a file is kept, at most */
 	PING_TIME = 50 * 1000,	/* between signs of life in an event stream */
 	LINGER_TIME = 2 * 1000,	/* for a client to read our last words */
 	DRAIN_TIME = 5 * 1000,	/* for responses in flight when stopping */
@@ -691,6 +691,17 @@ buf_printf(struct buf *b, const char *fmt, ...)
 	va_end(ap);
 	b->failed = n < 0 || n >= PRINT_MAX;
 	b->len += b->failed ? 0 : (size_t)n;
+}
+
+/* Put n bytes in at a place. */
+static void
+buf_insert(struct buf *b, size_t at, const char *data, size_t n)
+{
+	if (n > 0 && buf_room(b, n)) {
+		memmove(b->data + at + n, b->data + at, b->len - at);
+		memcpy(b->data + at, data, n);
+		b->len += n;
+	}
 }
 
 static size_t
@@ -2353,23 +2364,23 @@ enum conn_state {
 };
 
 /*
- * A file as it was when it was opened: its bytes or, of a large one, its
- * descriptor.  It lives while somebody refers to it: a connection that
- * sends it, and the server, which keeps files and forgets all of them every
- * CACHE_TIME.  A kept file is sent only if a stat of its name, later than
- * all of the request, has the same stamp; and only those are kept that had
- * not changed lately, when a stamp may miss a change.
+ * A file as it was when it was opened.  It lives while somebody refers to
+ * it: a connection that sends it, and the server, which keeps files and
+ * forgets all of them every CACHE_TIME.  Only those are kept that had not
+ * changed lately, when a stamp may miss a change.  A reply with a file goes
+ * out only if a stat of its name, later than all of the request and than
+ * what was read of it, has the same stamp.
  */
 struct file {
 	struct item item;	/* by name, among those that are kept */
 	unsigned refs;
-	int fd;			/* -1: the bytes are in data */
+	int fd;			/* -1: its bytes are in data */
 	bool growing;		/* the log of a build: it may grow */
 	bool other_charset;	/* a page that declares it */
 	int front;		/* of a page: where the script goes, or -1 */
 	unsigned long looked;	/* server.reads when the name still meant it */
 	unsigned long unpacked;	/* and when no ".gz" was beside it */
-	uint64_t stamp;		/* stat_stamp's */
+	uint64_t stamp;		/* stat_stamp's; 0: it is another now */
 	off_t size;
 	struct timespec mtime;
 	struct validators validators;
@@ -2423,7 +2434,7 @@ struct server {
 	int builds_log;		/* what builds print, or -1 */
 	unsigned long reads;	/* that were made, of clients, orders, poll */
 	struct table kept;	/* files, by their names */
-	size_t kept_bytes, kept_open;	/* since all were forgotten */
+	size_t kept_count, kept_bytes, kept_max;
 	int64_t forget_at;	/* when they will be again */
 	struct buf page;	/* a body that is made here */
 	struct buf tag;		/* of the script, as it is now */
@@ -2635,7 +2646,7 @@ read_all(int fd, char *data, size_t n, off_t at)
 
 /*
  * The file that is open at fd, which is the file's from now on, with all of
- * its bytes if they are few.  NULL with errno; EAGAIN: it changed meanwhile.
+ * its bytes if they are few and there is room to keep them.  NULL with errno.
  */
 static struct file *
 file_make(struct server *sv, int fd, const char *name, const struct stat *st)
@@ -2643,31 +2654,29 @@ file_make(struct server *sv, int fd, const char *name, const struct stat *st)
 	/* All of the file, if it is whole: INLINE_MAX is less. */
 	size_t n = strlen(name) + 1, front = st->st_size < FRONT_MAX ?
 	    (size_t)st->st_size : FRONT_MAX;
-	bool page, whole = st->st_size <= INLINE_MAX && *name != '\0';
+	bool page, whole = st->st_size <= INLINE_MAX && *name != '\0' &&
+	    sv->kept_bytes + front < CACHE_MAX;
 	struct file *f = malloc(sizeof(*f) + n + (whole ? front : 0));
-	struct stat after;
 	char *text;
-	int why;
 
 	if (f == NULL) {
 		close(fd);
 		return NULL;
 	}
 	*f = (struct file){ .refs = 1, .fd = fd, .data = f->name + n,
-	    .growing = *name == '\0', .front = -1, .looked = sv->reads,
-	    .stamp = stat_stamp(st), .size = st->st_size,
-	    .mtime = st->st_mtim };
+	    .growing = *name == '\0', .front = -1, .stamp = stat_stamp(st),
+	    .size = st->st_size, .mtime = st->st_mtim };
 	memcpy(f->name, name, n);
 	f->type = f->growing ? "text/plain" : type_known(name);
 	page = f->type != NULL && strcmp(f->type, "text/html") == 0;
 	text = whole ? f->data : sv->front;
-	errno = EAGAIN;		/* if no call fails, but there is less */
-	if (((whole || page) && !read_all(fd, text, front, 0)) || (whole &&
-	    (fstat(fd, &after) == -1 || stat_stamp(&after) != f->stamp))) {
-		why = errno;
-		file_drop(&f);
-		errno = why;
-		return NULL;
+	errno = 0;
+	if ((whole || page) && !read_all(fd, text, front, 0)) {
+		if (errno != 0) {
+			file_drop(&f);
+			return NULL;
+		}
+		f->stamp = 0;		/* it is shorter now */
 	}
 	if (whole)
 		fd_close(&f->fd);
@@ -2689,18 +2698,13 @@ file_make(struct server *sv, int fd, const char *name, const struct stat *st)
 static void
 file_keep(struct server *sv, struct file *f)
 {
-	size_t n = sizeof(*f) + strlen(f->name) + (f->fd == -1 ?
-	    (size_t)f->size : 0);
-
-	if (f->validators.etag[0] == '\0' || (f->fd == -1 ?
-	    sv->kept_bytes + n > CACHE_MAX : sv->kept_open == CACHE_OPEN ||
-	    sv->max < CACHE_OPEN * FD_SPARE))
+	if (f->validators.etag[0] == '\0' || sv->kept_count == sv->kept_max)
 		return;
 	f->item.hash = text_hash(0, f->name);
 	table_add(&sv->kept, &f->item);
 	f->refs++;
-	sv->kept_bytes += n;
-	sv->kept_open += f->fd != -1;
+	sv->kept_count++;
+	sv->kept_bytes += f->fd == -1 ? (size_t)f->size : 0;
 	if (sv->forget_at == 0)
 		sv->forget_at = sv->now + CACHE_TIME;
 }
@@ -2717,58 +2721,50 @@ files_forget(struct server *sv)
 			table_cut(&sv->kept, &f->item);
 			file_drop(&f);
 		}
-	sv->kept_bytes = sv->kept_open = 0;
+	sv->kept_bytes = sv->kept_count = 0;
 	sv->forget_at = 0;
 }
 
-/*
- * A reference to the file of that name, or NULL, if it is not kept or the
- * name means another one now, which will be found before it.
- */
-static struct file *
-file_kept(struct server *sv, const char *name)
+/* Whether the name of a file still means it, as it was. */
+static bool
+file_verify(struct server *sv, struct file *f)
 {
-	struct file *f = (struct file *)table_first(&sv->kept,
-	    text_hash(0, name));
 	struct stat st;
 
-	if (f == NULL || strcmp(f->name, name) != 0 || (f->looked !=
-	    sv->reads && (fstatat(sv->site.fd, name, &st, 0) == -1 ||
-	    stat_stamp(&st) != f->stamp)))
-		return NULL;
+	if (f->growing || f->looked == sv->reads)
+		return true;
 	f->looked = sv->reads;
-	f->refs++;
-	return f;
+	if (fstatat(sv->site.fd, f->name, &st, 0) == -1 ||
+	    stat_stamp(&st) != f->stamp)
+		f->looked = f->stamp = 0;
+	return f->stamp != 0;
 }
 
 /*
- * A reference to the file of that name below the docroot.  NULL with errno;
- * EISDIR: it is a directory.  That one may not be read is said.
+ * A reference to the file of that name below the docroot, to be verified.
+ * NULL with errno; EISDIR: it is a directory.  That one may not be read is
+ * said.
  */
 static struct file *
 file_get(struct server *sv, const char *name)
 {
-	struct file *f;
-	uint64_t hash;
+	uint64_t hash = text_hash(0, name);
+	struct file *f = (struct file *)table_first(&sv->kept, hash);
 	struct stat st;
-	int fd, tries = 0;
+	int fd;
 
 	site_enter(sv);
-	if ((f = file_kept(sv, name)) != NULL)
+	if (f != NULL && f->stamp != 0 && strcmp(f->name, name) == 0) {
+		f->refs++;
 		return f;
-	do {
-		if ((fd = site_open(sv, name, &st)) == -1)
-			break;
-		if (S_ISDIR(st.st_mode)) {
-			close(fd);
-			errno = EISDIR;
-			break;
-		}
-		if ((f = file_make(sv, fd, name, &st)) != NULL)
-			file_keep(sv, f);
-	} while (f == NULL && errno == EAGAIN && ++tries < TRIES_MAX);
-	if (f == NULL && errno == EACCES &&
-	    (hash = text_hash(1, name)) != sv->denied) {
+	}
+	f = NULL;
+	if ((fd = site_open(sv, name, &st)) != -1 && S_ISDIR(st.st_mode)) {
+		close(fd);
+		errno = EISDIR;
+	} else if (fd != -1 && (f = file_make(sv, fd, name, &st)) != NULL)
+		file_keep(sv, f);
+	if (f == NULL && errno == EACCES && hash != sv->denied) {
 		sv->denied = hash;
 		say(WARNING, "%s/%s: %s", sv->opt->docroot, name,
 		    strerror(EACCES));
@@ -2791,7 +2787,8 @@ file_packed(struct server *sv, struct file *f)
 		return NULL;
 	snprintf(name, sizeof(name), "%s.gz", f->name);
 	packed = file_get(sv, name);
-	if (packed != NULL && is_later(&f->mtime, &packed->mtime))
+	if (packed != NULL && (!file_verify(sv, f) ||
+	    is_later(&f->mtime, &packed->mtime)))
 		file_drop(&packed);
 	if (packed == NULL)
 		f->unpacked = sv->reads;
@@ -3442,9 +3439,11 @@ conn_fill(struct conn *c, size_t n)
 		return;
 	if (c->file->fd == -1)
 		memcpy(out->data + out->len, c->file->data + c->at, n);
-	else
+	else {
 		out->failed = !read_all(c->file->fd, out->data + out->len, n,
 		    c->at);
+		c->file->looked = 0;
+	}
 	out->len += n;
 	c->at += (off_t)n;
 	c->left -= (off_t)n;
@@ -3452,14 +3451,16 @@ conn_fill(struct conn *c, size_t n)
 
 /*
  * Compose the reply in conn.out: its head, and its body but for a large
- * file.  What is left is sent from that.
+ * file.  What is left is sent from that.  False: the file is another by now,
+ * and so is the reply.
  */
-static void
+static bool
 conn_compose(struct server *sv, struct conn *c, struct reply *r)
 {
 	struct buf *out = &c->out, *page = &sv->page;
 	bool body = sv->request.method != METHOD_HEAD && r->status != 304;
 	off_t length = r->file != NULL ? r->length : (off_t)page->len;
+	size_t n;
 
 	buf_free(out);
 	if (!r->simple)
@@ -3473,16 +3474,22 @@ conn_compose(struct server *sv, struct conn *c, struct reply *r)
 	c->state = CONN_SEND;
 	if (body && r->file == NULL)
 		buf_add(out, page->data, page->len);
-	if (body && r->script) {
-		conn_fill(c, (size_t)r->file->front);
-		buf_add(out, sv->tag.data, sv->tag.len);
+	n = c->left <= INLINE_MAX ? (size_t)c->left : r->script ?
+	    (size_t)r->file->front : 0;
+	if (n > 0)
+		conn_fill(c, n);
+	if (body && r->script)
+		buf_insert(out, out->len - n + (size_t)r->file->front,
+		    sv->tag.data, sv->tag.len);
+	if (r->file != NULL && !file_verify(sv, r->file)) {
+		file_drop(&c->file);
+		return false;
 	}
-	if (c->left > 0 && r->file->fd == -1)
-		conn_fill(c, (size_t)c->left);
 	conn_bear(sv, c, IDLE_TIME);
 	if (out->failed || page->failed || sv->tag.failed)
 		c->state = CONN_CLOSED;
 	buf_free(page);
+	return true;
 }
 
 /*
@@ -3510,8 +3517,9 @@ static void
 conn_answer(struct server *sv, struct conn *c, size_t len, int status)
 {
 	struct request *rq = &sv->request;
-	struct reply r = { .status = 200 };
+	struct reply r;
 	bool parsed, site;
+	int tries = 0;
 
 	clock_gettime(CLOCK_REALTIME, &sv->clock);
 	if (status == 0)
@@ -3519,8 +3527,6 @@ conn_answer(struct server *sv, struct conn *c, size_t len, int status)
 	else
 		memset(rq, 0, sizeof(*rq));
 	parsed = status == 0;
-	r.simple = parsed && rq->minor == -1;
-	r.keep = parsed && rq->keep && !sv->draining;
 	if (parsed)
 		status = request_route(sv);
 	site = parsed && rq->own == NULL && (status == 0 || status == 404);
@@ -3529,15 +3535,21 @@ conn_answer(struct server *sv, struct conn *c, size_t len, int status)
 			return;
 		status = 503;
 	}
-	if (status == 301)
-		redirect_reply(sv, &r, "");
-	else if (status != 0)
-		error_reply(sv, &r, status);
-	else if (rq->own != NULL)
-		own_reply(sv, &r);
-	else
-		path_reply(sv, &r);
-	conn_compose(sv, c, &r);
+	do {
+		r = (struct reply){ .status = 200, .simple = parsed &&
+		    rq->minor == -1, .keep = parsed && rq->keep &&
+		    !sv->draining };
+		if (tries++ == TRIES_MAX)
+			status = 503;
+		if (status == 301)
+			redirect_reply(sv, &r, "");
+		else if (status != 0)
+			error_reply(sv, &r, status);
+		else if (rq->own != NULL)
+			own_reply(sv, &r);
+		else
+			path_reply(sv, &r);
+	} while (!conn_compose(sv, c, &r));
 	c->next = r.stream && rq->method == METHOD_GET ? CONN_STREAM :
 	    r.keep ? CONN_READ : !parsed || rq->body || c->left > 0 ||
 	    buf_left(&c->in) > len ? CONN_LINGER : CONN_CLOSED;
@@ -3867,6 +3879,7 @@ server_obey(struct server *sv)
 	if (sv->orders.reopen != sv->reopened)
 		logs_reopen(sv->opt);
 	sv->reopened = sv->orders.reopen;
+	files_forget(sv);	/* NFS keeps what is open, if a build removes it */
 	if (stop) {
 		sv->draining = true;
 		sv->drain_until = sv->now + DRAIN_TIME;
@@ -3890,22 +3903,25 @@ server_obey(struct server *sv)
 
 /*
  * How many connections there may be: as many as descriptors, less those for
- * files.  The soft limit is set to that, if it can be.
+ * files that are sent; and how many files may be kept.  The soft limit is
+ * set to that, if it can be.
  */
-static size_t
-conn_limit(void)
+static void
+server_limits(struct server *sv)
 {
 	const rlim_t want = CONN_MAX + CONN_MAX / 8 + FD_SPARE;
 	struct rlimit lim = { want, want };
 
 	getrlimit(RLIMIT_NOFILE, &lim);
-	lim.rlim_cur = lim.rlim_max < want ? lim.rlim_max : want;
+	lim.rlim_cur = lim.rlim_max < want + KEPT_MAX ? lim.rlim_max :
+	    want + KEPT_MAX;
 	if (setrlimit(RLIMIT_NOFILE, &lim) == -1)
 		getrlimit(RLIMIT_NOFILE, &lim);
-	if (lim.rlim_cur >= want)
-		return CONN_MAX;
-	return lim.rlim_cur < 2 * FD_SPARE ? FD_SPARE / 4 :
+	sv->max = lim.rlim_cur >= want ? CONN_MAX :
+	    lim.rlim_cur < 2 * FD_SPARE ? FD_SPARE / 4 :
 	    (size_t)(lim.rlim_cur - FD_SPARE) / 9 * 8;
+	sv->kept_max = lim.rlim_cur > want ? (size_t)(lim.rlim_cur - want) :
+	    sv->max / 16;
 }
 
 /* The last name in a path, which may be "". */
@@ -3963,7 +3979,7 @@ server_open(struct server *sv)
 {
 	const size_t first = 1 + sv->listeners->count;
 
-	sv->max = conn_limit();
+	server_limits(sv);
 	sv->conns = must_alloc(sv->max * sizeof(*sv->conns));
 	sv->all = must_alloc((first + sv->max) * sizeof(*sv->all));
 	sv->all[0].events = POLLIN;
