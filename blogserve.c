@@ -5432,21 +5432,6 @@ build_exec(struct build *b)
 	_exit(127);
 }
 
-/* Show how long the build takes, and by the last one, how long it will. */
-static void
-build_show(struct build *b, int64_t now)
-{
-	const struct record *r = &b->record;
-	char about[32] = "";
-
-	b->show_at = now + SHOW_TIME;
-	if (r->took >= SHOW_TIME)
-		snprintf(about, sizeof(about), " of about %d",
-		    (int)(r->took / 1000));
-	say(PROGRESS, "blogserve: build %u: %.40s: %d s%s", r->number, r->what,
-	    (int)((now - r->started_at) / 1000), about);
-}
-
 /*
  * A build is due: tell the server before it begins.  Without a command a
  * change is all there is to tell.
@@ -5577,17 +5562,25 @@ build_stop(struct build *b, int64_t now)
 static void
 build_watch(struct build *b, struct watch *w, int64_t now, int64_t *until)
 {
+	const struct record *r = &b->record;
 	bool due = is_due(b->stop_at, now, until);
+	char about[32] = "";	/* how long it will take, by the last one */
 
 	if (due && b->stopped)
 		kill(-b->pid, SIGKILL);
 	else if (due) {
 		say(WARNING, "build %u: longer than %g s: stopping it",
-		    b->record.number, (double)b->opt->build_time / 1000);
+		    r->number, (double)b->opt->build_time / 1000);
 		build_stop(b, now);
 	}
-	if (is_due(b->show_at, now, until))
-		build_show(b, now);
+	if (is_due(b->show_at, now, until)) {
+		b->show_at = now + SHOW_TIME;
+		if (r->took >= SHOW_TIME)
+			snprintf(about, sizeof(about), " of about %d",
+			    (int)(r->took / 1000));
+		say(PROGRESS, "blogserve: build %u: %.40s: %d s%s", r->number,
+		    r->what, (int)((now - r->started_at) / 1000), about);
+	}
 	if (is_due(b->long_at, now, until)) {
 		b->long_at = 0;
 		say(NOTICE, "build 1 still runs: a command should build once "
