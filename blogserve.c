@@ -5268,11 +5268,6 @@ versions_open(struct versions *v)
 static bool
 versions_step(struct versions *v, const struct signals *signals, bool ending)
 {
-	char *rm[] = { (char *)"/bin/sh", (char *)"-c",
-	    (char *)"exec 2>/dev/null; rm -rf \"$0\"*.old || "
-	    "chmod -R u+rwx \"$0\"*.old && rm -rf \"$0\"*.old", v->work,
-	    NULL };
-
 	if (v->remover != 0)
 		return false;
 	if (ending && !v->swept)
@@ -5281,7 +5276,9 @@ versions_step(struct versions *v, const struct signals *signals, bool ending)
 	if (v->litter && fork_blocked(&v->remover)) {
 		setsid();
 		signals_leave(signals);
-		execvp(rm[0], rm);
+		execl("/bin/sh", "sh", "-c", "exec 2>/dev/null; rm -rf "
+		    "\"$0\"*.old || chmod -R u+rwx \"$0\"*.old && rm -rf "
+		    "\"$0\"*.old", v->work, (char *)NULL);
 		_exit(127);
 	}
 	v->litter = false;
@@ -5417,18 +5414,18 @@ build_setenv(struct build *b)
 static void
 build_exec(struct build *b)
 {
-	const struct options *opt = b->opt;
-	char *shell[] = { (char *)"/bin/sh", (char *)"-c", opt->command[0],
-	    NULL };
-	char *const *argv = opt->command[1] == NULL ? shell : opt->command;
+	char *const *command = b->opt->command;
 	int out = b->log != -1 ? b->log : STDERR_FILENO;
 
 	setsid();
 	stdio_set(out, out);
 	memset(&messages, 0, sizeof(messages));
 	signals_leave(b->signals);
-	execvp(argv[0], argv);
-	say_why(WARNING, argv[0]);
+	if (command[1] == NULL)
+		execl("/bin/sh", "/bin/sh", "-c", command[0], (char *)NULL);
+	else
+		execvp(command[0], command);
+	say_why(WARNING, command[0]);
 	_exit(127);
 }
 
