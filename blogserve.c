@@ -6635,7 +6635,8 @@ main(int argc, char **argv)
 		if (options.background)
 			background_detach(&options);
 		super_open(&super, &options);
-		dprintf(super.ready, "!");
+		if (super.ready != -1)
+			dprintf(super.ready, "!");
 		fd_close(&super.ready);
 		status = supervise(&super);
 		super_close(&super);
