@@ -7,83 +7,25 @@
  *	STORM_INPLACE set two files gen-* in SOURCE are written too.
  * storm run SOURCE OUTSIDE SEED OPERATIONS WRITERS
  *	So many processes do random things to SOURCE, and to OUTSIDE unless that is "-".
- *	With STORM_RESTORE set some files and directories get back what they had.
  */
-#define _GNU_SOURCE
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
+#include "tools.h"
+#include <fts.h>
+#include <ftw.h>
 
-static uint64_t seed;
-
-static uint32_t
-below(uint32_t n)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return (uint32_t)((seed >> 20) % n);
-}
-
-static void
-pause_ms(uint32_t ms)
-{
-	struct timespec t = { ms / 1000, (long)(ms % 1000) * 1000000 };
-
-	nanosleep(&t, NULL);
-}
-
-static void
-die(const char *what)
-{
-	fprintf(stderr, "storm: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
+static int incremental;
 
 /* --- what a build makes of the sources --- */
 
-struct lines {
-	char **line;
-	size_t count, cap;
-};
-
-static void
-add(struct lines *l, char *line)
-{
-	if (l->count == l->cap) {
-		l->cap = l->cap * 2 + 64;
-		if ((l->line = realloc(l->line, l->cap * sizeof(*l->line))) == NULL)
-			die("memory");
-	}
-	l->line[l->count++] = line;
-}
-
-/* Up to the tab stands the path. */
-static int
-by_path(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 /* Without bytes that a line, or its reader, would take for something else. */
 static char *
-escaped(const char *s)
+escaped(const char *s, char but)
 {
 	char *out = malloc(strlen(s) * 3 + 1), *p = out;
 
 	if (out == NULL)
-		die("memory");
+		fail("no memory");
 	for (; *s != '\0'; s++)
-		if (*s > ' ' && *s != '%' && *s != 127)
+		if (*s == but || (*s > ' ' && *s != '%' && *s != 127))
 			*p++ = *s;
 		else
 			p += sprintf(p, "%%%02x", (unsigned)(unsigned char)*s);
@@ -101,17 +43,13 @@ no_source(const char *s)
 	    strncmp(s, "gen-", 4) == 0;
 }
 
-static int following;	/* 1: links out of SOURCE, too; 2: below one */
-
-static void walk(struct lines *, int, const char *);
-
-static uint64_t
-sum(int dir, const char *name)
+static unsigned long long
+sum(const char *path)
 {
 	static char buf[65536];
 	uint64_t h = 14695981039346656037U;
 	ssize_t i, n;
-	int fd = openat(dir, name, O_RDONLY | O_NONBLOCK);
+	int fd = open(path, O_RDONLY | O_NONBLOCK);
 
 	if (fd == -1)
 		return 0;
@@ -122,103 +60,84 @@ sum(int dir, const char *name)
 	return h;
 }
 
+/*
+ * The line of an entry; whether it is a link that is to be followed: out of SOURCE, but not
+ * below another one.  Only where all is looked at a line depends on what a link leads to.
+ */
+static int
+describe(FILE *to, const FTSENT *e)
+{
+	char target[4096] = "", *text = escaped(e->fts_path, '\0');
+	int link = S_ISLNK(e->fts_statp->st_mode);
+	struct stat st = { 0 };
+
+	fprintf(to, "%s\t", text);
+	free(text);
+	if (S_ISREG(e->fts_statp->st_mode))
+		fprintf(to, "file %lld %016llx\n", (long long)e->fts_statp->st_size, sum(e->fts_path));
+	else if (link) {
+		if (readlink(e->fts_path, target, sizeof(target) - 1) != -1)
+			stat(e->fts_path, &st);
+		text = escaped(target, '\0');
+		fprintf(to, "link %s %016llx\n", text, !incremental && S_ISREG(st.st_mode) ? sum(e->fts_path) : 0);
+		free(text);
+	} else
+		fprintf(to, "%s\n", S_ISDIR(e->fts_statp->st_mode) ? "directory" : "other");
+	return link && !incremental && S_ISDIR(st.st_mode) && target[0] == '/' && e->fts_number == 0;
+}
+
 /* One entry; of a directory, if so told, also what is in it. */
 static void
-look(struct lines *l, int dir, const char *name, const char *path, int deep)
+look(FILE *to, char *path, int deep)
 {
-	static char target[4096];
-	char *text, *line, *what;
-	struct stat st, to;
-	ssize_t n;
-	int fd, was, rc = 0;
+	char *paths[] = { path, NULL };
+	FTS *tree = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+	FTSENT *e;
 
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
-		return;
-	text = escaped(path);
-	if (S_ISREG(st.st_mode))
-		rc = asprintf(&line, "%s\tfile %lld %016llx", text, (long long)st.st_size,
-		    (unsigned long long)sum(dir, name));
-	else if (S_ISLNK(st.st_mode)) {
-		if ((n = readlinkat(dir, name, target, sizeof(target) - 1)) == -1)
-			n = 0;
-		target[n] = '\0';
-		what = escaped(target);
-		to.st_mode = 0;
-		fstatat(dir, name, &to, 0);
-		rc = asprintf(&line, "%s\tlink %s %016llx", text, what,
-		    following && S_ISREG(to.st_mode) ? (unsigned long long)sum(dir, name) : 0);
-		free(what);
-	} else
-		rc = asprintf(&line, "%s\t%s", text, S_ISDIR(st.st_mode) ? "directory" : "other");
-	if (rc == -1)
-		die("memory");
-	add(l, line);
-	free(text);
-	was = following;
-	if (S_ISLNK(st.st_mode) && following == 1 && S_ISDIR(to.st_mode) && target[0] == '/')
-		following = 2;
-	if (deep && (S_ISDIR(st.st_mode) || was != following) &&
-	    (fd = openat(dir, name, O_RDONLY | O_DIRECTORY)) != -1) {
-		walk(l, fd, path);
-		close(fd);
-	}
-	following = was;
-}
-
-static void
-walk(struct lines *l, int fd, const char *path)
-{
-	struct dirent *e;
-	DIR *d = fdopendir(dup(fd));
-	char *sub;
-
-	while (d != NULL && (e = readdir(d)) != NULL) {
-		if (no_source(e->d_name))
+	while (tree != NULL && (e = fts_read(tree)) != NULL) {
+		if (e->fts_info == FTS_DP || e->fts_info == FTS_DNR || e->fts_info == FTS_NS || e->fts_number == 2)
 			continue;
-		if (asprintf(&sub, "%s/%s", path, e->d_name) == -1)
-			die("memory");
-		look(l, fd, e->d_name, sub, 1);
-		free(sub);
+		if (e->fts_level > 0 && no_source(e->fts_name)) {
+			fts_set(tree, e, FTS_SKIP);
+			continue;
+		}
+		e->fts_number = e->fts_parent->fts_number;
+		if (describe(to, e)) {
+			e->fts_number = 2;	/* it comes again as the directory that it leads to */
+			fts_set(tree, e, FTS_FOLLOW);
+		} else if (!deep)
+			fts_set(tree, e, FTS_SKIP);
 	}
-	if (d != NULL)
-		closedir(d);
+	if (tree != NULL)
+		fts_close(tree);
 }
 
+/* What was known of other paths than these, and what these are now. */
 static void
-load(struct lines *l, const char *path)
+look_again(FILE *to, const char *out, const char *changed)
 {
-	FILE *f = fopen(path, "r");
-	char *line = NULL;
+	char *all, *paths, *key, *line = NULL;
+	FILE *f = fopen(out, "r");
 	size_t cap = 0;
-	ssize_t n;
 
-	while (f != NULL && (n = getline(&line, &cap, f)) > 0) {
-		line[n - 1] = '\0';
-		add(l, strdup(line));
+	if (f == NULL || asprintf(&paths, "\n%s\n", changed) == -1)
+		fail("%s: %s", out, strerror(errno));
+	all = escaped(paths, '\n');
+	while (getline(&line, &cap, f) > 0) {
+		if (asprintf(&key, "\n%.*s\n", (int)strcspn(line, "\t"), line) == -1)
+			fail("no memory");
+		if (strstr(all, key) == NULL)
+			fputs(line, to);
+		free(key);
 	}
-	free(line);
-	if (f != NULL)
-		fclose(f);
+	fclose(f);
+	for (key = strtok(paths, "\n"); key != NULL; key = strtok(NULL, "\n"))
+		look(to, key, 0);
 }
 
-/* Take what was known of a path away. */
+/* A file among the sources that a build writes in place. */
 static void
-forget(struct lines *l, const char *path)
-{
-	char *text = escaped(path);
-	size_t i, at = 0, n = strlen(text);
-
-	for (i = 0; i < l->count; i++)
-		if (strncmp(l->line[i], text, n) == 0 && l->line[i][n] == '\t')
-			free(l->line[i]);
-		else
-			l->line[at++] = l->line[i];
-	l->count = at;
-	free(text);
-}
-
-static void
-generate(const char *source, const char *name, const char *text)
+generate(const char *source, const char *name, unsigned long long value)
 {
 	char path[4096];
 	FILE *f;
@@ -226,59 +145,36 @@ generate(const char *source, const char *name, const char *text)
 	snprintf(path, sizeof(path), "%s/%s", source, name);
 	if ((f = fopen(path, "w")) == NULL)
 		return;
-	fputs(text, f);
+	fprintf(f, "%016llx\n", value);
 	fclose(f);
 }
 
 static int
-site(const char *source, const char *out, uint32_t ms)
+site(char *source, const char *out, long ms)
 {
 	const char *changed = getenv("BLOGSERVE_CHANGED");
-	int some = getenv("STORM_INCREMENTAL") != NULL && changed != NULL && *changed != '\0';
-	struct lines l = { NULL, 0, 0 };
-	uint32_t longer, begin;
-	uint64_t h = 0;
-	char *tmp, *copy, *p, text[64];
-	struct rlimit lim;
-	struct timespec t;
-	size_t i;
-	FILE *f;
+	long longer, begin;
+	char *tmp, *sort;
+	FILE *to;
 
-	/* Each level of the tree takes two. */
-	getrlimit(RLIMIT_NOFILE, &lim);
-	lim.rlim_cur = lim.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &lim);
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	seed = (uint64_t)t.tv_nsec * 2654435761U + (uint64_t)getpid() + 1;
-	longer = ms > 0 ? below(ms) : 0;
-	begin = longer > 0 ? below(longer) : 0;
-	following = getenv("STORM_INCREMENTAL") == NULL;
-	pause_ms(begin);
-	if (some) {
-		load(&l, out);
-		copy = strdup(changed);
-		for (p = strtok(copy, "\n"); p != NULL; p = strtok(NULL, "\n")) {
-			forget(&l, p);
-			look(&l, AT_FDCWD, p, p, 0);
-		}
-		free(copy);
-	} else
-		look(&l, AT_FDCWD, source, source, 1);
-	pause_ms(longer - begin);
-	qsort(l.line, l.count, sizeof(*l.line), by_path);
-	if (asprintf(&tmp, "%s.%ld", out, (long)getpid()) == -1 || (f = fopen(tmp, "w")) == NULL)
-		die(out);
-	for (i = 0; i < l.count; i++) {
-		fprintf(f, "%s\n", l.line[i]);
-		for (p = l.line[i]; *p != '\0'; p++)
-			h = (h ^ (unsigned char)*p) * 1099511628211U;
-	}
-	if (fclose(f) != 0 || rename(tmp, out) != 0)
-		die(out);
+	seed_set((unsigned long)now() + (unsigned long)getpid());
+	longer = ms > 0 ? chance(ms) : 0;
+	begin = chance(longer + 1);
+	incremental = getenv("STORM_INCREMENTAL") != NULL;
+	nap(begin * 1000);
+	if (asprintf(&tmp, "%s.%ld", out, (long)getpid()) == -1 || asprintf(&sort, "exec sort -o '%s'", tmp) == -1 ||
+	    (to = popen(sort, "w")) == NULL)
+		fail("%s: %s", out, strerror(errno));
+	if (incremental && changed != NULL && *changed != '\0')
+		look_again(to, out, changed);
+	else
+		look(to, source, 1);
+	nap((longer - begin) * 1000);
+	if (pclose(to) != 0 || rename(tmp, out) != 0)
+		fail("%s: %s", out, strerror(errno));
 	if (getenv("STORM_INPLACE") != NULL) {
-		generate(source, "gen-same", "always the same\n");
-		snprintf(text, sizeof(text), "%016llx\n", (unsigned long long)h);
-		generate(source, "gen-sum", text);
+		generate(source, "gen-same", 0);
+		generate(source, "gen-sum", sum(out));
 	}
 	return 0;
 }
@@ -290,15 +186,12 @@ enum { PATH = 512 };
 static const char *base[2];
 
 static void
-random_dir(char *path, int bare)
+random_dir(char *path, long depth)
 {
-	int depth = (int)below(4), at;
+	int at = snprintf(path, PATH, "%s", base[base[1] != NULL && chance(8) == 0]);
 
-	at = snprintf(path, PATH, "%s", base[base[1] != NULL && below(8) == 0]);
-	if (bare && depth == 0)
-		depth = 1;
 	while (depth-- > 0)
-		at += snprintf(path + at, (size_t)(PATH - at), "/d%u", (unsigned)below(4));
+		at += snprintf(path + at, (size_t)(PATH - at), "/d%ld", chance(4));
 }
 
 static void
@@ -307,65 +200,54 @@ random_file(char *path)
 	static const char *const odd[] = { "/with space", "/\xe4\xff", "/with\nnewline", "/%s" };
 	size_t n;
 
-	random_dir(path, 0);
+	random_dir(path, chance(4));
 	n = strlen(path);
-	if (below(50) == 0)
-		snprintf(path + n, PATH - n, "%s", odd[below(4)]);
+	if (chance(50) == 0)
+		snprintf(path + n, PATH - n, "%s", odd[chance(4)]);
 	else
-		snprintf(path + n, PATH - n, "/f%u", (unsigned)below(8));
+		snprintf(path + n, PATH - n, "/f%ld", chance(8));
 }
 
 static void
-put(const char *path, int flags, size_t n)
+put(const char *path, int flags)
 {
+	size_t i, n = (size_t)(chance(10) == 0 ? chance(32768) : chance(3) == 0 ? 8 : chance(100));
 	char buf[32768];
-	size_t i;
 	int fd = open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | flags, 0644);
 
 	if (fd == -1)
 		return;
 	for (i = 0; i < n; i++)
-		buf[i] = (char)('a' + below(26));
-	while (n > 0) {
-		i = below(4) == 0 ? n / 2 + 1 : n;
+		buf[i] = (char)('a' + chance(26));
+	for (; n > 0; n -= i) {
+		i = chance(4) == 0 ? n / 2 + 1 : n;
 		if (write(fd, buf, i) == -1)
 			break;
-		n -= i;
 	}
 	close(fd);
 }
 
-static size_t
-random_size(void)
+static int
+remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
 {
-	return below(10) == 0 ? below(32768) : below(3) == 0 ? 8 : below(100);
+	(void)st, (void)type, (void)at;
+	remove(path);
+	return 0;
 }
 
-/* As rm -r does, but never through a link; keeps path itself if so told. */
+/* As rm -r does. */
 static void
-remove_all(const char *path, int keep)
+remove_all(const char *path)
 {
-	char sub[PATH * 2];
-	struct dirent *e;
-	struct stat st;
-	DIR *d;
-
-	if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && (d = opendir(path)) != NULL) {
-		while ((e = readdir(d)) != NULL)
-			if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
-			    snprintf(sub, sizeof(sub), "%s/%s", path, e->d_name) < (int)sizeof(sub))
-				remove_all(sub, 0);
-		closedir(d);
-		if (!keep)
-			rmdir(path);
-	} else
-		unlink(path);
+	nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
+/* As mkdir -p does; and some files in it. */
 static void
 make_all(char *path)
 {
-	char *p;
+	char *p, file[PATH + 8];
+	long n;
 
 	for (p = path + 1; *p != '\0'; p++)
 		if (*p == '/') {
@@ -374,17 +256,9 @@ make_all(char *path)
 			*p = '/';
 		}
 	mkdir(path, 0755);
-}
-
-static void
-fill(const char *dir)
-{
-	char path[PATH * 2];
-	uint32_t n = below(4);
-
-	while (n-- > 0) {
-		snprintf(path, sizeof(path), "%s/f%u", dir, (unsigned)below(8));
-		put(path, O_CREAT | O_TRUNC, random_size());
+	for (n = chance(4); n > 0; n--) {
+		snprintf(file, sizeof(file), "%s/f%ld", path, chance(8));
+		put(file, O_CREAT | O_TRUNC);
 	}
 }
 
@@ -396,66 +270,42 @@ link_somewhere(const char *path)
 	char to[PATH + 8];
 
 	unlink(path);
-	if (base[1] != NULL && below(3) == 0)
-		snprintf(to, sizeof(to), "%s/d%u", base[1], (unsigned)below(4));
+	if (base[1] != NULL && chance(3) == 0)
+		snprintf(to, sizeof(to), "%s/d%ld", base[1], chance(4));
 	else
-		snprintf(to, sizeof(to), "%s", near[below(9)]);
+		snprintf(to, sizeof(to), "%s", near[chance(9)]);
 	if (symlink(to, path) == -1)
 		return;
-}
-
-/* What is there becomes something else, and after a while what it was. */
-static void
-restore(const char *path)
-{
-	char buf[32768], away[PATH + 8];
-	ssize_t n;
-	int fd;
-
-	if (below(2) == 0) {
-		snprintf(away, sizeof(away), "%s~", path);
-		if (rename(path, away) == -1)
-			return;
-		pause_ms(below(120));
-		if (rename(away, path) == -1)
-			remove_all(away, 0);
-		return;
-	}
-	if ((fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK)) == -1)
-		return;
-	n = read(fd, buf, sizeof(buf));
-	if (n > 0 && pwrite(fd, "other", n < 5 ? (size_t)n : 5, 0) > 0) {
-		pause_ms(below(120));
-		if (pwrite(fd, buf, n < 5 ? (size_t)n : 5, 0) == -1)
-			die(path);
-	}
-	close(fd);
 }
 
 static void
 operate(void)
 {
 	char a[PATH], b[PATH], tmp[PATH + 32];
+	long what = chance(20);
 
-	random_file(a);
-	switch (below(getenv("STORM_RESTORE") != NULL ? 22 : 20)) {
+	if (what < 12 || what > 17)
+		random_file(a);
+	else
+		random_dir(a, 1 + chance(3));
+	switch (what) {
 	case 0: case 1: case 2: case 3:
-		put(a, O_CREAT | O_TRUNC, random_size());
+		put(a, O_CREAT | O_TRUNC);
 		break;
 	case 4: case 5:
-		put(a, 0, random_size());
+		put(a, 0);
 		break;
 	case 6:
-		put(a, O_APPEND, random_size());
+		put(a, O_APPEND);
 		break;
 	case 7:
-		if (truncate(a, (off_t)below(64)) == -1)
+		if (truncate(a, (off_t)chance(64)) == -1)
 			break;
 		break;
 	case 8: case 9:
-		random_dir(b, 0);
-		snprintf(tmp, sizeof(tmp), "%s/%st%ld", b, below(2) ? "." : "", (long)getpid());
-		put(tmp, O_CREAT | O_TRUNC, random_size());
+		random_dir(b, chance(4));
+		snprintf(tmp, sizeof(tmp), "%s/%st%ld", b, chance(2) ? "." : "", (long)getpid());
+		put(tmp, O_CREAT | O_TRUNC);
 		if (rename(tmp, a) == -1)
 			unlink(tmp);
 		break;
@@ -467,62 +317,48 @@ operate(void)
 		unlink(a);
 		break;
 	case 12: case 13:
-		random_dir(a, 1);
 		make_all(a);
-		fill(a);
 		break;
 	case 14:
-		random_dir(a, 1);
-		remove_all(a, 1);
-		rmdir(a);
+		remove_all(a);
 		break;
 	case 15:
-		random_dir(a, 1);
-		remove_all(a, 0);
+		remove_all(a);
 		make_all(a);
-		fill(a);
 		break;
 	case 16: case 17:
-		random_dir(a, 1);
-		random_dir(b, 1);
+		random_dir(b, 1 + chance(3));
 		rename(a, b);
 		break;
 	case 18:
 		link_somewhere(a);
 		break;
 	case 19:
-		if (below(8) == 0)
+		if (chance(8) == 0)
 			mkfifo(a, 0644);	/* to be opened by nobody who would wait */
-		else if (below(2) == 0)
-			chmod(a, below(2) ? 0600 : 0644);
+		else if (chance(2) == 0)
+			chmod(a, chance(2) ? 0600 : 0644);
 		else {
 			random_file(b);
 			if (link(a, b) == -1)
 				unlink(b);
 		}
 		break;
-	case 20:
-		restore(a);
-		break;
-	case 21:
-		random_dir(a, 1);
-		restore(a);
-		break;
 	}
 }
 
 static int
-run(uint64_t first, uint32_t operations, uint32_t writers)
+run(unsigned long first, long operations, long writers)
 {
-	uint32_t i, j;
+	long i, j;
 
 	for (i = 0; i < writers; i++)
 		if (fork() == 0) {
-			seed = (first * 1000003 + i + 1) * 0x9e3779b97f4a7c15U;
+			seed_set(first * 1000003 + (unsigned long)i);
 			for (j = i; j < operations; j += writers) {
 				operate();
-				if (below(3) == 0)
-					pause_ms(below(20) == 0 ? below(100) : below(4));
+				if (chance(3) == 0)
+					nap(1000 * (chance(20) == 0 ? chance(100) : chance(4)));
 			}
 			_exit(0);
 		}
@@ -535,12 +371,11 @@ int
 main(int argc, char **argv)
 {
 	if (argc == 5 && strcmp(argv[1], "site") == 0)
-		return site(argv[2], argv[3], (uint32_t)atoi(argv[4]));
+		return site(argv[2], argv[3], atol(argv[4]));
 	if (argc == 7 && strcmp(argv[1], "run") == 0) {
 		base[0] = argv[2];
 		base[1] = strcmp(argv[3], "-") == 0 ? NULL : argv[3];
-		return run((uint64_t)atoll(argv[4]), (uint32_t)atoi(argv[5]),
-		    (uint32_t)atoi(argv[6]));
+		return run(strtoul(argv[4], NULL, 10), atol(argv[5]), atol(argv[6]));
 	}
 	fprintf(stderr, "usage: storm site | run ...\n");
 	return 2;
