@@ -1,11 +1,10 @@
 /*
- * faults MODE PID PORT ERR ORDERS FORM SEED PATH:LINES ...: has calls of a running blogserve
- * refused by .ci/refuse.c, one after the other: of each kind the first, the second, ...
- * of the parent and of its children, with each error that the kind has.  While it is so,
- * a source is saved and everything asked for: an answer may be an error of the server (5xx)
- * or cut off, but no lie.  When it is over, the site must be that of the sources, soon,
- * without another save.  MODE is "inplace", "atomic" or "serve" (no command); FORM "short"
- * (fewer and fewer calls, an error each) or "full".
+ * faults MODE PID PORT ERR ORDERS SEED PATH:LINES ...: has calls of a running blogserve
+ * refused by .ci/refuse.c, one after the other: of each kind the first, the second, the
+ * fourth, ... of the parent and of its children, with one of the errors that the kind has.
+ * While it is so, a source is saved and everything asked for: an answer may be an error of
+ * the server (5xx) or cut off, but no lie.  When it is over, the site must be that of the
+ * sources, soon, without another save.  MODE is "inplace", "atomic" or "serve" (no command).
  *
  * faults order ORDERS KIND N: the call of that kind after N ones is refused, by anyone.
  * faults over ORDERS [FOLLOW]: no more; prints how many were.
@@ -13,10 +12,7 @@
 #define main soak_main
 #include "soak.c"
 #undef main
-#include <sys/mman.h>
 #include "refuse.h"
-
-enum { SOON = 5000 };	/* ms */
 
 static const struct { int kind, error[5]; } refusals[] = {
 	{ OPEN, { EMFILE, EIO, ENOMEM, EINTR } }, { STAT, { EIO, ENOMEM } },
@@ -84,35 +80,35 @@ version_save(void)
 static int
 ask(const struct check *c, int calm)
 {
-	const char *body, *length, *why = NULL;
-	int fd = dial(0), status;
+	const char *body, *why = NULL;
+	int fd = dial(), status;
 	long v = 0, b = 0;
 	char line[200];
+	size_t size;
 	ssize_t n;
 
 	dprintf(fd, "GET %s HTTP/1.0\r\n%s\r\n", c->path, c->fields);
-	n = exchange(fd, got, sizeof got, now() + SOON * 1000L);
+	n = answer_read(fd, got, sizeof got);
 	close(fd);
 	if (n < 0) {
-		wrong("%s: no answer for %d ms", c->path, SOON);
+		wrong("%s: no answer for %ld s", c->path, patience / SECOND);
 		return -1;
 	}
-	body = strstr(got, "\r\n\r\n");
-	status = n > 12 && body != NULL ? atoi(got + 9) : 0;
-	length = strstr(got, "\r\nContent-Length: ");
-	if (status == 0 || length == NULL || (body += 4) - got + atol(length + 18) > n)
+	body = body_find(got, &size);
+	if (body == NULL || body + size > got + n)
 		return 0;
-	if (body - got + atol(length + 18) < n)
+	status = atoi(got + 9);
+	if (body + size < got + n)
 		why = "longer than it says";
 	/* Of a file that is very young there are no ranges. */
 	else if (status != c->want && (status < 500 || calm) && (c->want != 206 || status != 200))
 		why = "another status";
 	else if (status == 200 && c->page >= 0)
-		why = page_check(&pages[c->page], body, (size_t)(got + n - body), &v, &b);
+		why = page_check(&pages[c->page], body, size, &v, &b);
 	else if (status == 206) {
 		if (sscanf(body, "%ld.%ld ", &v, &b) == 2)
 			snprintf(line, sizeof line, "%ld.%ld %s 1 of %d xxxxxxxxxx", v, b, c->path, pages[2].lines);
-		if (got + n - body != 100 || strncmp(body, line, strlen(line)) != 0)
+		if (size != 100 || strncmp(body, line, strlen(line)) != 0)
 			why = "other bytes";
 	} else if (status == c->want && c->holds != NULL && strstr(body, c->holds) == NULL)
 		why = "not what is there";
@@ -128,15 +124,14 @@ ask(const struct check *c, int calm)
 static void
 well_again(void)
 {
-	long until = now() + SOON * 1000L;
-	static int fallen;
+	long until = now() + patience;
+	char line[1000];
 	int i, status;
-	FILE *f;
 
 	while ((status = ask(&checks[0], 0)) != 200 || (status = ask(&checks[0], 1)) != 200) {
 		if (now() > until || status == -1) {
-			wrong("not well after %d ms: status %d, wanted version %ld: %.*s", SOON, status, version,
-			    (int)strcspn(got, "\r\n"), got);
+			wrong("not well after %ld s: status %d, wanted version %ld: %.*s", patience / SECOND, status,
+			    version, (int)strcspn(got, "\r\n"), got);
 			version_save();		/* to go on with the next */
 			nap(700000);
 			return;
@@ -148,13 +143,9 @@ well_again(void)
 			wrong("%s: cut off, though all is well again", checks[i].path);
 	if (kill(pid, 0) != 0)
 		fail("%s: the parent died", now_on);
-	if ((f = popen("grep -c '^blogserve: server: ' \"$err\"", "r")) != NULL) {
-		if (fscanf(f, "%d", &i) == 1 && i > fallen) {
+	for (clearerr(said); fgets(line, sizeof line, said) != NULL; )
+		if (strncmp(line, "blogserve: server: ", 19) == 0)
 			wrong("the server fell");
-			fallen = i;
-		}
-		pclose(f);
-	}
 }
 
 static int
@@ -174,13 +165,13 @@ order(int kind, int error, int who, long skip, long times)
 	__atomic_store_n(&orders->times, times, __ATOMIC_SEQ_CST);
 	version_save();
 	if (times > 1) {		/* all that can be done is wait till it is over */
-		i = dial(0);
+		i = dial();
 		dprintf(i, "GET /index.html HTTP/1.0\r\n\r\n");
 		nap(100000);
 		orders->times = 0;
 		if (orders->refused > 3000 && kind != READ && kind != WRITE)
 			wrong("it spins: %ld calls within 100 ms", orders->refused);
-		if (exchange(i, got, sizeof got, now() + SOON * 1000L) < 0)
+		if (answer_read(i, got, sizeof got) < 0)
 			wrong("no answer, though it is over");
 		close(i);
 	} else
@@ -197,23 +188,17 @@ order(int kind, int error, int who, long skip, long times)
 }
 
 static void
-kind_refuse(int which, int who, int full)
+kind_refuse(int which, int who)
 {
 	const int *error = refusals[which].error;
-	int n = 0, i, any = 1;
+	int n = 0, i, kind = refusals[which].kind;
 	long k, files[2] = { descriptors(pid), descriptors(server_find()) };
 
 	while (n < 5 && error[n] != 0)
 		n++;
-	for (k = 0; any && k < 400; k += full ? 1 : 1 + k)
-		if (full)
-			for (any = i = 0; i < n; i++)
-				any |= order(refusals[which].kind, error[i], who, k, 1);
-		else
-			any = order(refusals[which].kind, error[(k + (long)seed) % n], who, k, 1);
-	for (i = 0; i < (full ? n : 1); i++)
-		if (error[i] != SHORT)
-			order(refusals[which].kind, error[i], who, 0, 1000000000);
+	for (k = 0; k < 400 && order(kind, error[(k + (long)seed) % n], who, k, 1); k += 1 + k)
+		;
+	order(kind, error[0], who, 0, 1000000000);
 	for (i = 0; i < 100 && (descriptors(pid) > files[0] || descriptors(server_find()) > files[1] + 8); i++)
 		nap(20000);
 	if (i == 100)
@@ -224,10 +209,10 @@ kind_refuse(int which, int who, int full)
 int
 main(int argc, char **argv)
 {
-	int fd, i, full;
+	int fd, i;
 
 	mode = argv[1];
-	if (argc < 3 || (fd = open(argv[argc < 9 ? 2 : 5], O_RDWR)) == -1)
+	if (argc < 3 || (fd = open(argv[argc < 8 ? 2 : 5], O_RDWR)) == -1)
 		return 2;
 	orders = mmap(NULL, sizeof *orders, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (strcmp(mode, "order") == 0 && argc == 5) {
@@ -251,17 +236,16 @@ main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	pid = (pid_t)atol(argv[2]);
 	port = atoi(argv[3]);
-	setenv("err", argv[4], 1);
-	full = strcmp(argv[6], "full") == 0;
-	seed = strtoul(argv[7], NULL, 10);
-	pages_add(argv + 8);
+	if ((said = fopen(argv[4], "r")) == NULL)
+		fail("%s: %s", argv[4], strerror(errno));
+	seed = strtoul(argv[6], NULL, 10);
+	pages_add(argv + 7);
+	patience = 5L * SECOND;
 	snprintf(now_on, sizeof now_on, "at first");
 	well_again();
 	for (i = 0; i < REFUSALS; i++) {
-		if (getenv("ONLY") != NULL && strcmp(getenv("ONLY"), kind_name[refusals[i].kind]) != 0)
-			continue;
-		kind_refuse(i, PARENT, full);
-		kind_refuse(i, OTHERS, full);
+		kind_refuse(i, PARENT);
+		kind_refuse(i, OTHERS);
 	}
 	printf("note: %s: %ld rounds, %ld calls refused, %d wrong\n", mode, rounds, refusals_done, wrongs);
 	return wrongs > 0;

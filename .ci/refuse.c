@@ -5,9 +5,10 @@
  *	REFUSE=FILE		as the struct orders in FILE says, which may change at any time
  *	REFUSE=ENOSYS:kind,...	these, always; or EPERM, ENOSPC, EMFILE
  *
- * It knows the calls by the names that are linked on Linux with glibc.
+ * It knows the calls by the names that are linked on Linux with glibc, for the same _FILE_OFFSET_BITS.
  */
 #define _GNU_SOURCE
+#define _FILE_OFFSET_BITS 64
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -96,6 +97,17 @@ type name parameters									\
 	return real arguments;								\
 }
 
+/* All that is given with a call, whatever that takes of it. */
+#define GIVEN(a, last)									\
+	long a[6];									\
+	va_list ap;									\
+	int i;										\
+											\
+	va_start(ap, last);								\
+	for (i = 0; i < 6; i++)								\
+		a[i] = va_arg(ap, long);						\
+	va_end(ap)
+
 static int
 open_at(int dir, const char *path, int flags, mode_t mode)
 {
@@ -110,68 +122,47 @@ open_at(int dir, const char *path, int flags, mode_t mode)
 	return (int)syscall(SYS_openat, dir, path, flags, mode);
 }
 
-#define OPENS(name, dir, parameters)							\
-int name parameters									\
-{											\
-	va_list ap;									\
-	mode_t mode;									\
-											\
-	va_start(ap, flags);								\
-	mode = flags & O_CREAT ? va_arg(ap, mode_t) : 0;				\
-	va_end(ap);									\
-	return open_at(dir, path, flags, mode);						\
+int
+open(const char *path, int flags, ...)
+{
+	GIVEN(a, flags);
+	return open_at(AT_FDCWD, path, flags, (mode_t)a[0]);
 }
 
-OPENS(open, AT_FDCWD, (const char *path, int flags, ...))
-OPENS(open64, AT_FDCWD, (const char *path, int flags, ...))
-OPENS(openat, dir, (int dir, const char *path, int flags, ...))
-OPENS(openat64, dir, (int dir, const char *path, int flags, ...))
+int
+openat(int dir, const char *path, int flags, ...)
+{
+	GIVEN(a, flags);
+	return open_at(dir, path, flags, (mode_t)a[0]);
+}
+
 CALL(STAT, int, -1, fstat, (int fd, struct stat *st), (fd, st), )
-CALL(STAT, int, -1, fstat64, (int fd, struct stat64 *st), (fd, st), )
 CALL(STAT, int, -1, stat, (const char *p, struct stat *st), (p, st), )
-CALL(STAT, int, -1, stat64, (const char *p, struct stat64 *st), (p, st), )
 CALL(STAT, int, -1, lstat, (const char *p, struct stat *st), (p, st), )
-CALL(STAT, int, -1, lstat64, (const char *p, struct stat64 *st), (p, st), )
 CALL(STAT, int, -1, fstatat, (int d, const char *p, struct stat *st, int f), (d, p, st, f), )
-CALL(STAT, int, -1, fstatat64, (int d, const char *p, struct stat64 *st, int f), (d, p, st, f), )
 CALL(READ, ssize_t, -1, read, (int fd, void *p, size_t n), (fd, p, n), n -= n / 2)
-CALL(READ, ssize_t, -1, recv, (int fd, void *p, size_t n, int f), (fd, p, n, f), n -= n / 2)
 CALL(PREAD, ssize_t, -1, pread, (int fd, void *p, size_t n, off_t at), (fd, p, n, at), n -= n / 2)
-CALL(PREAD, ssize_t, -1, pread64, (int fd, void *p, size_t n, off64_t at), (fd, p, n, at), n -= n / 2)
 CALL(WRITE, ssize_t, -1, write, (int fd, const void *p, size_t n), (fd, p, n), n -= n / 2)
 CALL(WRITE, ssize_t, -1, send, (int fd, const void *p, size_t n, int f), (fd, p, n, f), n -= n / 2)
 CALL(WRITEV, ssize_t, -1, writev, (int fd, const struct iovec *v, int n), (fd, v, n), n = 1)
-CALL(OPENDIR, DIR *, NULL, opendir, (const char *p), (p), )
 CALL(OPENDIR, DIR *, NULL, fdopendir, (int fd), (fd), )
 CALL(READDIR, struct dirent *, NULL, readdir, (DIR *d), (d), )
-CALL(READDIR, struct dirent64 *, NULL, readdir64, (DIR *d), (d), )
 CALL(FORK, pid_t, -1, fork, (void), (), )
 CALL(PIPE, int, -1, pipe, (int p[2]), (p), )
-CALL(PIPE, int, -1, pipe2, (int p[2], int f), (p, f), )
-CALL(PIPE, int, -1, socketpair, (int d, int t, int r, int p[2]), (d, t, r, p), )
 CALL(POLL, int, -1, poll, (struct pollfd *p, nfds_t n, int ms), (p, n, ms), )
 CALL(ACCEPT, int, -1, accept, (int fd, struct sockaddr *a, socklen_t *n), (fd, a, n), )
-CALL(ACCEPT, int, -1, accept4, (int fd, struct sockaddr *a, socklen_t *n, int f), (fd, a, n, f), )
 CALL(SENDFILE, ssize_t, -1, sendfile, (int to, int from, off_t *at, size_t n), (to, from, at, n), n -= n / 2)
-CALL(SENDFILE, ssize_t, -1, sendfile64, (int to, int from, off64_t *at, size_t n), (to, from, at, n), n -= n / 2)
 CALL(RENAME, int, -1, rename, (const char *a, const char *b), (a, b), )
-CALL(RENAME, int, -1, renameat, (int c, const char *a, int d, const char *b), (c, a, d, b), )
 CALL(MKDIR, int, -1, mkdir, (const char *p, mode_t m), (p, m), )
-CALL(MKDIR, int, -1, mkdirat, (int d, const char *p, mode_t m), (d, p, m), )
 CALL(NOTIFY, int, -1, inotify_init1, (int f), (f), )
 CALL(WATCH, int, -1, inotify_add_watch, (int fd, const char *p, uint32_t m), (fd, p, m), )
-CALL(CLOSE_RANGE, int, -1, close_range, (unsigned a, unsigned b, int f), (a, b, f), )
 
 int
 prctl(int option, ...)
 {
 	int e = refused(PRCTL);
-	long a[4];
-	va_list ap;
+	GIVEN(a, option);
 
-	va_start(ap, option);
-	a[0] = va_arg(ap, long), a[1] = va_arg(ap, long), a[2] = va_arg(ap, long), a[3] = va_arg(ap, long);
-	va_end(ap);
 	if (e == 0)
 		return (int)syscall(SYS_prctl, option, a[0], a[1], a[2], a[3]);
 	errno = e;
@@ -184,14 +175,8 @@ syscall(long number, ...)
 {
 	static long (*real)(long, ...);
 	int e = refused(number >= 444 && number <= 446 ? LANDLOCK : number == 436 ? CLOSE_RANGE : NONE);
-	long a[6];
-	va_list ap;
-	int i;
+	GIVEN(a, number);
 
-	va_start(ap, number);
-	for (i = 0; i < 6; i++)
-		a[i] = va_arg(ap, long);
-	va_end(ap);
 	if (real == NULL)
 		*(void **)&real = dlsym(RTLD_NEXT, "syscall");
 	if (e == 0)
@@ -200,33 +185,19 @@ syscall(long number, ...)
 	return -1;
 }
 
-/* dlsym itself may ask for memory. */
-void *__libc_malloc(size_t);
-void *__libc_calloc(size_t, size_t);
-void *__libc_realloc(void *, size_t);
-
-static void *
-given(void *p)
-{
-	if (p == NULL)
-		errno = ENOMEM;
-	return p;
+/* Not by CALL: dlsym itself may ask for memory. */
+#define MEMORY_CALL(name, parameters, arguments)					\
+void *__libc_##name parameters;								\
+											\
+void *											\
+name parameters										\
+{											\
+	if (refused(MEMORY) == 0)							\
+		return __libc_##name arguments;						\
+	errno = ENOMEM;									\
+	return NULL;									\
 }
 
-void *
-malloc(size_t n)
-{
-	return given(refused(MEMORY) ? NULL : __libc_malloc(n));
-}
-
-void *
-calloc(size_t n, size_t size)
-{
-	return given(refused(MEMORY) ? NULL : __libc_calloc(n, size));
-}
-
-void *
-realloc(void *p, size_t n)
-{
-	return given(refused(MEMORY) ? NULL : __libc_realloc(p, n));
-}
+MEMORY_CALL(malloc, (size_t n), (n))
+MEMORY_CALL(calloc, (size_t n, size_t size), (n, size))
+MEMORY_CALL(realloc, (void *p, size_t n), (p, n))

@@ -6,124 +6,60 @@
  *	and the server, builds and their children are killed, until the blogserve PID,
  *	which says on the file ERR what it does, has built BUILDS times.  MODE is
  *	"inplace" or "atomic".
- * soak throw PORT SECONDS SEED PATH:LINES ...
- *	Throws requests at it, right ones and broken ones, in pieces, and often more than
- *	one; every answer must be one, every page whole, and no answer may hold SECRET.
+ * soak throw PORT SECONDS SEED CORPUS PATH:LINES ...
+ *	Throws requests at it, those in the files of the directory CORPUS, in pieces, often
+ *	more than one or with another byte; every answer must be one, every page whole, and no
+ *	answer may hold SECRET.
  * soak check PATH:LINES FILE
  *	Whether the file is a whole page; prints its version.
  *
  * A page is so many lines of "VERSION.BUILD PATH LINE of LINES" and 60 times x; blogserve
  * may have put its script in front.
  */
-#define _GNU_SOURCE
+#include "tools.h"
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
+#include <glob.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 enum {
 	CLIENTS = 6,
 	PAGES = 16,
 	MARKS = 50,		/* looks at memory and descriptors, over all builds */
 	BUILDS_MAX = 100000,
+	CHILDREN = 100,
 	NOTES = 20,		/* sources beside src/version */
-	PATIENCE = 20 * 1000	/* ms for an answer */
+	SECOND = 1000000
 };
 
-struct page {
-	char path[64];
-	int lines;
-	long seen;		/* its latest version */
-};
+static struct page { char path[64]; int lines; } pages[PAGES];
 
-struct client {
-	int fd;			/* -1: none */
-	int keep, slow;
-	int losable;		/* in flight when the server was killed */
-	struct page *page;
-	long floor;		/* no older version may come */
-	char *answer;
-	size_t len, cap;
-	size_t head, all;	/* bytes of the head, and with the body; 0: not known */
-	long begun, read_at;
-};
+/* What is measured at one moment of quiet: of parent and server memory and descriptors. */
+static struct mark { int build; pid_t server; long held[2][2]; } marks[MARKS + 1];
 
-/* What is measured at one moment of quiet. */
-struct mark {
-	int build;
-	pid_t server;
-	long memory[2], files[2];	/* of parent and server */
-};
-
-struct process {
-	pid_t pid, parent, session;
-	char state;
-};
+/* What the clients, each a process, are told and tell. */
+static struct {
+	int stopped;		/* no new requests */
+	int idle;		/* so many clients obey */
+	long kills;		/* of servers, twice; odd while it is done */
+	long newest, seen[PAGES];	/* the latest version of all pages and of each */
+	long answers, busy, lost, slowest, bytes;
+	char served[BUILDS_MAX];
+} *all;
 
 static const char *mode;
-static int atomic, port, err_fd;
+static int atomic, port, npages, nmarks, builds, failed;
+static int keep, slow;		/* of a client: its connection, and reading */
+static FILE *said;		/* by blogserve */
 static pid_t pid;
-static struct page pages[PAGES];
-static struct client clients[CLIENTS];
-static struct mark marks[MARKS + 1];
-static struct process processes[10000];
-static int npages, nmarks, nprocesses;
-static char good[BUILDS_MAX], served[BUILDS_MAX];
-static int builds, failed;
-static long newest, version = 1000000, saves, answers, busy, lost, slowest, back_after;
-static double bytes;
+static char good[BUILDS_MAX];
+static long version = 1000000, saves, back_after, patience = 20L * SECOND;
 static int killed_leaders, killed_groups, killed_children, killed_servers;
-static int stopped;		/* no new requests */
-static unsigned long seed;
-
-static void
-fail(const char *fmt, ...)
-{
-	va_list ap;
-
-	fprintf(stderr, "soak: %s, build %d: ", mode, builds);
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fputc('\n', stderr);
-	exit(1);
-}
-
-/* Microseconds. */
-static long
-now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (long)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
-static void
-nap(long us)
-{
-	struct timespec t = { us / 1000000, us % 1000000 * 1000 };
-
-	nanosleep(&t, NULL);
-}
-
-static long
-chance(long n)
-{
-	seed = (seed * 1103515245u + 12345u) & 0x7fffffffu;
-	return (long)(seed >> 8) % n;
-}
 
 /* --- processes --- */
 
@@ -135,7 +71,7 @@ proc(pid_t which, const char *name, char *text, size_t size)
 	ssize_t n, len = 0;
 	int fd;
 
-	snprintf(path, sizeof path, "/proc/%ld/%s", (long)which, name);
+	snprintf(path, sizeof path, "/proc/%d/%s", which, name);
 	if ((fd = open(path, O_RDONLY)) < 0)
 		return -1;
 	while ((n = read(fd, text + len, size - 1 - (size_t)len)) > 0)
@@ -145,71 +81,43 @@ proc(pid_t which, const char *name, char *text, size_t size)
 	return len;
 }
 
+/* The processes that one has begun; how many. */
 static int
-process_read(struct process *q, pid_t which)
+children(pid_t of, pid_t *list)
 {
-	char text[1024], *p;
-	int parent, group, session;
+	char name[64], text[2000], *at = text;
+	int n = 0;
 
-	if (proc(which, "stat", text, sizeof text) < 0 || (p = strrchr(text, ')')) == NULL ||
-	    sscanf(p + 1, " %c %d %d %d", &q->state, &parent, &group, &session) != 4 ||
-	    q->state == 'Z' || q->state == 'X')
+	snprintf(name, sizeof name, "task/%d/children", of);
+	if (proc(of, name, text, sizeof text) <= 0)
 		return 0;
-	q->pid = which;
-	q->parent = parent;
-	q->session = session;
-	return 1;
-}
-
-/* Everything in /proc that lives. */
-static void
-look(void)
-{
-	struct dirent *e;
-	DIR *d = opendir("/proc");
-
-	nprocesses = 0;
-	while (d != NULL && (e = readdir(d)) != NULL && nprocesses < 10000)
-		if (e->d_name[0] >= '1' && e->d_name[0] <= '9')
-			nprocesses += process_read(&processes[nprocesses], (pid_t)atol(e->d_name));
-	if (d != NULL)
-		closedir(d);
+	while (n < CHILDREN && (list[n] = (pid_t)strtol(at, &at, 10)) > 0)
+		n++;
+	return n;
 }
 
 /*
  * The server is the child in the parent's own session; a build or a remover is that
- * only from its fork to its setsid.  0 when there is none.
+ * only from its fork to its setsid, so it must be found twice.
  */
-static pid_t
-server_once(void)
-{
-	struct process parent;
-	int i;
-
-	if (!process_read(&parent, pid))
-		fail("the parent is gone");
-	look();
-	for (i = 0; i < nprocesses; i++)
-		if (processes[i].parent == pid && processes[i].session == parent.session)
-			return processes[i].pid;
-	return 0;
-}
-
 static pid_t
 server_find(void)
 {
-	long until = now() + 10 * 1000000L;
-	pid_t one, two;
+	long until = now() + 10 * SECOND;
+	pid_t list[CHILDREN], found = 0;
+	int i, n;
 
-	do {
-		one = server_once();
-		nap(1000);
-		two = server_once();
-		if (one != 0 && one == two)
-			return one;
-	} while (now() < until);
+	for (; now() < until; nap(1000)) {
+		if (kill(pid, 0) != 0)
+			fail("the parent is gone");
+		n = children(pid, list);
+		for (i = 0; i < n && getsid(list[i]) != getsid(pid); i++)
+			;
+		if (i < n && list[i] == found)
+			return found;
+		found = i < n ? list[i] : 0;
+	}
 	fail("no server for 10 s");
-	return 0;
 }
 
 /* The first process of the build under way, known by its environment; or 0. */
@@ -217,15 +125,14 @@ static pid_t
 leader_find(void)
 {
 	static char text[65536];
-	const struct process *q;
-	ssize_t n;
+	pid_t list[CHILDREN];
+	ssize_t len;
+	int n = children(pid, list);
 
-	look();
-	for (q = processes; q < processes + nprocesses; q++)
-		if (q->parent == pid && q->session == q->pid &&
-		    (n = proc(q->pid, "environ", text, sizeof text)) > 0 &&
-		    memmem(text, (size_t)n, "\0BLOGSERVE_BUILD=", 17) != NULL)
-			return q->pid;
+	while (n-- > 0)
+		if (getsid(list[n]) == list[n] && (len = proc(list[n], "environ", text, sizeof text)) > 0 &&
+		    memmem(text, (size_t)len, "\0BLOGSERVE_BUILD=", 17) != NULL)
+			return list[n];
 	return 0;
 }
 
@@ -237,8 +144,8 @@ leader_find(void)
 static int
 kill_build(void)
 {
-	pid_t leader = leader_find(), victim = 0;
-	int i, n = 0;
+	pid_t list[CHILDREN], leader = leader_find(), victim = leader;
+	int n;
 
 	if (leader == 0)
 		return 0;
@@ -250,12 +157,10 @@ kill_build(void)
 		killed_leaders += kill(leader, SIGKILL) == 0;
 		return 1;
 	}
-	for (i = 0; i < nprocesses; i++)
-		if (processes[i].session == leader && processes[i].pid != leader &&
-		    chance(++n) == 0)
-			victim = processes[i].pid;
-	killed_children += victim != 0 && kill(victim, SIGKILL) == 0;
-	return victim != 0;
+	while ((victim == leader || chance(2) == 0) && (n = children(victim, list)) > 0)
+		victim = list[chance(n)];
+	killed_children += victim != leader && kill(victim, SIGKILL) == 0;
+	return victim != leader;
 }
 
 static long
@@ -276,7 +181,7 @@ descriptors(pid_t which)
 	long n = 0;
 	DIR *d;
 
-	snprintf(name, sizeof name, "/proc/%ld/fd", (long)which);
+	snprintf(name, sizeof name, "/proc/%d/fd", which);
 	if ((d = opendir(name)) == NULL)
 		return -1;
 	while (readdir(d) != NULL)
@@ -290,17 +195,9 @@ descriptors(pid_t which)
 static void
 pages_add(char **text)
 {
-	struct page *p;
-	char *colon;
-
-	for (; *text != NULL; text++) {
-		p = &pages[npages++];
-		colon = strrchr(*text, ':');
-		if (npages > PAGES || colon == NULL || (size_t)(colon - *text) >= sizeof p->path)
+	for (; *text != NULL; text++, npages++)
+		if (npages == PAGES || sscanf(*text, "%63[^:]:%d", pages[npages].path, &pages[npages].lines) != 2)
 			fail("%s: no page", *text);
-		memcpy(p->path, *text, (size_t)(colon - *text));
-		p->lines = atoi(colon + 1);
-	}
 }
 
 static const char filling[] = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
@@ -338,181 +235,153 @@ page_check(const struct page *p, const char *body, size_t len, long *v, long *b)
 /* --- clients --- */
 
 static int
-dial(int small)
+dial(void)
 {
-	struct sockaddr_in to;
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((unsigned short)port),
+	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int fd = socket(AF_INET, SOCK_STREAM, 0), size = 4096;
 
-	memset(&to, 0, sizeof to);
-	to.sin_family = AF_INET;
-	to.sin_port = htons((unsigned short)port);
-	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (small)
+	if (slow)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) != 0)
 		fail("connect: %s", strerror(errno));
-	fcntl(fd, F_SETFL, O_NONBLOCK);
 	return fd;
 }
 
-static void
-hang_up(struct client *c)
+/* The body of an answer whose head is there, and how long it is to be; or NULL. */
+static const char *
+body_find(const char *answer, size_t *size)
 {
-	if (c->fd >= 0)
-		close(c->fd);
-	c->fd = -1;
-	c->page = NULL;
-	c->losable = 0;
+	const char *end = strstr(answer, "\r\n\r\n"), *length = strstr(answer, "\r\nContent-Length: ");
+
+	if (end == NULL || length == NULL || length > end)
+		return NULL;
+	*size = strtoul(length + 18, NULL, 10);
+	return end + 4;
 }
 
-static void
-cut(struct client *c, const char *how)
-{
-	if (!c->losable)
-		fail("%s: %s after %lu bytes of %lu, though no server was killed\n%.600s",
-		    c->page->path, how, (unsigned long)c->len, (unsigned long)c->all, c->answer);
-	lost++;
-	hang_up(c);
-}
-
-static void
-request(struct client *c)
-{
-	char text[200];
-	int n;
-
-	c->page = &pages[chance(npages)];
-	c->floor = atomic ? newest : c->page->seen;
-	c->len = c->head = c->all = 0;
-	c->answer[0] = '\0';
-	c->begun = c->read_at = now();
-	if (c->fd < 0)
-		c->fd = dial(c->slow);
-	n = snprintf(text, sizeof text, "GET %s HTTP/1.%d\r\nHost: localhost\r\n\r\n",
-	    c->page->path, c->keep);
-	if (write(c->fd, text, (size_t)n) != n)
-		cut(c, strerror(errno));
-}
-
-/* The head is there: what is to come. */
-static void
-head(struct client *c)
-{
-	char *end = strstr(c->answer, "\r\n\r\n"), *length;
-	int status = atoi(c->answer + 9);
-
-	if (end == NULL)
-		return;
-	length = strstr(c->answer, "\r\nContent-Length: ");
-	if ((status != 200 && status != 503) || length == NULL || length > end)
-		fail("%s: not what was asked for:\n%.600s", c->page->path, c->answer);
-	c->head = (size_t)(end + 4 - c->answer);
-	c->all = c->head + strtoul(length + 18, NULL, 10);
-}
-
-static void
-answered(struct client *c)
-{
-	const char *why = NULL, *body = c->answer + c->head, *closes;
-	size_t len = c->all - c->head;
-	long took = (now() - c->begun) / 1000, v = 0, b = 0;
-
-	if (c->len > c->all)
-		why = "longer than it says";
-	else if (atoi(c->answer + 9) == 503) {
-		busy++;
-		if (len < 8 || strcmp(body + len - 8, "</html>\n") != 0)
-			why = "not the whole page of 503";
-	} else if ((why = page_check(c->page, body, len, &v, &b)) == NULL) {
-		if (v < c->floor || b < 1 || b >= BUILDS_MAX)
-			fail("%s: version %ld of build %ld, after %ld was served", c->page->path,
-			    v, b, c->floor);
-		if (v > newest)
-			newest = v;
-		if (v > c->page->seen)
-			c->page->seen = v;
-		served[b] = 1;
-	}
-	if (why != NULL)
-		fail("%s: %s", c->page->path, why);
-	answers++;
-	bytes += (double)c->all;
-	if (took > slowest)
-		slowest = took;
-	closes = strstr(c->answer, "\r\nConnection: close\r\n");
-	if (!c->keep || (closes != NULL && closes < body))
-		hang_up(c);
-	c->page = NULL;
-}
-
-static void
-receive(struct client *c)
-{
-	ssize_t n;
-
-	if (c->cap - c->len < 65536 && (c->cap = c->cap * 2) > 0 &&
-	    (c->answer = realloc(c->answer, c->cap + 1)) == NULL)
-		fail("no memory");
-	n = read(c->fd, c->answer + c->len, c->slow ? 8192 : c->cap - c->len);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	c->read_at = now() + (c->slow ? 2000 : 0);
-	if (n <= 0) {
-		cut(c, n == 0 ? "closed" : strerror(errno));
-		return;
-	}
-	c->answer[c->len += (size_t)n] = '\0';
-	if (c->head == 0)
-		head(c);
-	if (c->head > 0 && c->len >= c->all)
-		answered(c);
-}
-
-/* What the clients can do within some time. */
-static void
-turn(long us)
-{
-	struct pollfd p[CLIENTS];
-	long t = now();
-	int i;
-
-	for (i = 0; i < CLIENTS; i++) {
-		struct client *c = &clients[i];
-
-		if (c->page == NULL && !stopped)
-			request(c);
-		p[i].fd = c->page != NULL && c->read_at <= t ? c->fd : -1;
-		p[i].events = POLLIN;
-		if (c->page != NULL && c->slow && c->read_at > t && us > 1000)
-			us = 1000;
-		if (c->page != NULL && t - c->begun > PATIENCE * 1000L)
-			fail("%s: no answer for %d s, %lu bytes", c->page->path,
-			    PATIENCE / 1000, (unsigned long)c->len);
-	}
-	if (poll(p, CLIENTS, (int)(us / 1000)) <= 0)
-		return;
-	for (i = 0; i < CLIENTS; i++)
-		if (p[i].fd >= 0 && p[i].revents != 0 && clients[i].page != NULL)
-			receive(&clients[i]);
-}
-
-/* Reads what comes until the other side closes; its length, -1: too late. */
+/* An answer, or, unless the connection is kept, what comes until its end; the length, -1: too late. */
 static ssize_t
-exchange(int fd, char *text, size_t size, long until)
+answer_read(int fd, char *text, size_t size)
 {
 	struct pollfd p = { fd, POLLIN, 0 };
-	size_t len = 0;
+	long until = now() + patience, left;
+	const char *body = NULL;
+	size_t len = 0, want = 0;
 	ssize_t n = 1;
-	long left;
 
-	while (n > 0 && len < size - 1) {
+	text[0] = '\0';
+	while (n > 0 && len < size - 1 && (body == NULL || (size_t)(body - text) + want > len)) {
 		if ((left = (until - now()) / 1000) <= 0 || poll(&p, 1, (int)left) <= 0)
 			return -1;
-		if ((n = read(fd, text + len, size - 1 - len)) > 0)
+		if ((n = read(fd, text + len, slow ? 8192 : size - 1 - len)) > 0)
 			len += (size_t)n;
+		text[len] = '\0';
+		if (keep && body == NULL)
+			body = body_find(text, &want);
+		if (slow)
+			nap(2000);
 	}
-	text[len] = '\0';
 	return (ssize_t)len;
+}
+
+static void
+at_least(long *what, long n)
+{
+	long was = *what;
+
+	while (was < n && !__atomic_compare_exchange_n(what, &was, n, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		;
+}
+
+static void
+count(long *what, long n)
+{
+	__atomic_fetch_add(what, n, __ATOMIC_SEQ_CST);
+}
+
+/* Gets a page; whether the connection goes on. */
+static int
+page_get(int fd, long kills)
+{
+	static char text[1 << 21];
+	long which = chance(npages), floor = atomic ? all->newest : all->seen[which], begun = now(), v = 0, b = 0;
+	const struct page *p = &pages[which];
+	const char *why = NULL, *body, *closes;
+	size_t size = 0;
+	ssize_t len;
+
+	dprintf(fd, "GET %s HTTP/1.%d\r\nHost: localhost\r\n\r\n", p->path, keep);
+	if ((len = answer_read(fd, text, sizeof text)) < 0)
+		fail("%s: no answer for %ld s", p->path, patience / SECOND);
+	body = body_find(text, &size);
+	if (body == NULL || body + size > text + len) {
+		if (kills % 2 == 0 && kills == all->kills)
+			fail("%s: cut off after %ld bytes, though no server was killed\n%.600s", p->path, len, text);
+		count(&all->lost, 1);
+		return 0;
+	}
+	if (body + size < text + len)
+		why = "longer than it says";
+	else if (strncmp(text + 8, " 503 ", 5) == 0) {
+		count(&all->busy, 1);
+		if (size < 8 || strcmp(body + size - 8, "</html>\n") != 0)
+			why = "not the whole page of 503";
+	} else if (strncmp(text + 8, " 200 ", 5) != 0)
+		why = "not what was asked for";
+	else if ((why = page_check(p, body, size, &v, &b)) == NULL) {
+		if (v < floor || b < 1 || b >= BUILDS_MAX)
+			fail("%s: version %ld of build %ld, after %ld was served", p->path, v, b, floor);
+		at_least(&all->newest, v);
+		at_least(&all->seen[which], v);
+		all->served[b] = 1;
+	}
+	if (why != NULL)
+		fail("%s: %s\n%.600s", p->path, why, text);
+	count(&all->answers, 1);
+	count(&all->bytes, len);
+	at_least(&all->slowest, (now() - begun) / 1000);
+	closes = strstr(text, "\r\nConnection: close\r\n");
+	return keep && (closes == NULL || closes > body);
+}
+
+/* Whoever is connected when a server is killed may be cut off, and only they. */
+static void
+client(int number)
+{
+	int fd = -1;
+	long kills = 0;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	seed_set((unsigned long)seed + (unsigned)number);
+	keep = number % 2;
+	slow = number < 2;
+	for (;;) {
+		if (fd < 0) {
+			kills = all->kills;
+			fd = dial();
+		}
+		if (!all->stopped && page_get(fd, kills)) {
+			nap(chance(2000));
+			continue;
+		}
+		close(fd);
+		fd = -1;
+		if (all->stopped) {
+			__atomic_fetch_add(&all->idle, 1, __ATOMIC_SEQ_CST);
+			while (all->stopped)
+				nap(1000);
+			__atomic_fetch_sub(&all->idle, 1, __ATOMIC_SEQ_CST);
+		}
+	}
+}
+
+/* They end only when something is wrong, and have said so. */
+static void
+clients_go_on(void)
+{
+	if (waitpid(-1, NULL, WNOHANG) > 0)
+		exit(1);
 }
 
 /*
@@ -524,149 +393,117 @@ kill_server(const char *path)
 {
 	static char text[1 << 20];
 	pid_t server = server_find();
-	struct process gone;
 	long begin = now();
 	int fd;
 
+	count(&all->kills, 1);
 	if (kill(server, SIGKILL) != 0)
-		fail("the server %ld: %s", (long)server, strerror(errno));
-	while (process_read(&gone, server))
-		if (now() - begin > 5 * 1000000L)
-			fail("the server %ld does not die", (long)server);
-	fd = dial(0);
+		fail("the server %d: %s", server, strerror(errno));
+	for (; kill(server, 0) == 0; nap(100))
+		if (now() - begin > 5L * SECOND)
+			fail("the server %d does not die", server);
+	fd = dial();
 	if (dprintf(fd, "GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n", path) < 0 ||
-	    exchange(fd, text, sizeof text, now() + PATIENCE * 1000L) < 0 ||
-	    strncmp(text + 8, " 200 ", 5) != 0)
+	    answer_read(fd, text, sizeof text) < 0 || strncmp(text + 8, " 200 ", 5) != 0)
 		fail("%s: not answered after the server was killed: [%s]", path, text);
 	close(fd);
+	count(&all->kills, 1);
 	return now() - begin;
 }
 
-/* --- requests, right ones and broken ones --- */
+/* --- thrown bytes --- */
 
-static const char *const seeds[] = {
-	"GET %s HTTP/1.0\r\n\r\n", "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n",
-	"HEAD %s HTTP/1.1\r\nHost: a.localhost:80\r\nConnection: close\r\n\r\n", "GET %s\r\n",
-	"GET %s?q HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n\r\n",
-	"GET %s HTTP/1.1\r\nHost: localhost\r\nRange: bytes=10-500\r\nIf-Range: \"1-2\"\r\n\r\n",
-	"GET %s HTTP/1.0\r\nIf-None-Match: \"a\", *\r\nSec-Fetch-Dest: empty\r\n\r\n",
-	"GET /sub HTTP/1.0\r\n\r\n", "GET /.blogserve/log HTTP/1.0\r\nRange: bytes=-200\r\n\r\n",
-	"GET /.blogserve/status HTTP/1.1\r\nHost: localhost\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: [::1]\r\n\r\n",
-	"GET /.blogserve/reload.js HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "GET /nothing HTTP/1.0\r\n\r\n",
-	"GET /.blogserve/events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n",
-	"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nabcde", "GET /.hidden HTTP/1.0\r\n\r\n",
-	"GET http://localhost%s HTTP/1.1\r\nHost: localhost\r\n\r\n", "GET /out/secret HTTP/1.0\r\n\r\n",
-	"GET /sub/..%%2f../src/secret HTTP/1.0\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-};
-static const char *const words[] = {
-	"\r\n", "\n", "\r\n\r\n", " ", "/", "%2e", "%2F", "..", "/.", "%00", "Host: localhost\r\n", "HTTP/1.1", ":",
-	"Range: bytes=0-0\r\n", "Range: bytes=-99999999999999999999\r\n", "Content-Length: 3\r\n", ",", "\xff", "?",
-	"Transfer-Encoding: chunked\r\n", "Connection: close\r\n", "If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
-};
-enum { SEEDS = sizeof seeds / sizeof seeds[0], WORDS = sizeof words / sizeof words[0] };
+static glob_t corpus, seeds;
 
-/* Some bytes put in place of some. */
-static size_t
-splice_in(char *text, size_t len, size_t max, const char *by, size_t n)
+static void
+corpus_find(const char *dir)
 {
-	size_t at = len > 0 ? (size_t)chance((long)len + 1) : 0, gone = chance(2) == 0 ? 0 : (size_t)chance(12);
+	char pattern[4096];
 
-	if (gone > len - at)
-		gone = len - at;
-	if (len - gone + n > max)
-		return len;
-	memmove(text + at + n, text + at + gone, len - at - gone);
-	memcpy(text + at, by, n);
-	return len - gone + n;
+	snprintf(pattern, sizeof pattern, "%s/*", dir);
+	if (glob(pattern, 0, NULL, &corpus) != 0)
+		fail("%s: nothing there", dir);
+	snprintf(pattern, sizeof pattern, "%s/seed*", dir);
+	if (glob(pattern, 0, NULL, &seeds) != 0)
+		fail("%s: no seeds", dir);
 }
 
+/* Sets the page if that is all that is asked for. */
 static size_t
-request_make(char *text, size_t max, struct page **page)
+request_make(char *text, size_t max, const struct page **page)
 {
-	size_t len = 0, n;
-	long i, requests = chance(4) == 0 ? 1 + chance(6) : 1, spoil = chance(3) == 0 ? 0 : 1 + chance(5);
-	const char *word;
-	char byte;
+	const struct page *p = &pages[chance(npages)];
+	const glob_t *from;
+	size_t len = 0;
+	long n = chance(4) == 0 ? 1 + chance(6) : 1;
+	FILE *f;
 
-	*page = &pages[chance(npages)];
-	for (i = 0; i < requests; i++)
-		len += (size_t)snprintf(text + len, max - len, seeds[chance(SEEDS)], (*page)->path);
-	for (i = 0; i < spoil; i++)
-		if (chance(3) == 0) {
-			byte = (char)chance(256);
-			len = splice_in(text, len, max, &byte, 1);
-		} else {
-			word = words[chance(WORDS)];
-			for (n = chance(30) == 0 ? 400 : 1; n > 0; n--)
-				len = splice_in(text, len, max, word, strlen(word));
+	*page = NULL;
+	if (chance(8) == 0) {
+		*page = p;
+		return (size_t)snprintf(text, max, "GET %s HTTP/1.0\r\n\r\n", p->path);
+	}
+	for (; n > 0; n--) {
+		from = chance(2) == 0 ? &corpus : &seeds;
+		if ((f = fopen(from->gl_pathv[chance((long)from->gl_pathc)], "r")) != NULL) {
+			len += fread(text + len, 1, max - len, f);
+			fclose(f);
 		}
+	}
+	if (len > 0 && chance(2) == 0)
+		text[chance((long)len)] = (char)chance(256);
 	return len;
 }
 
 /*
- * One answer after the other as they must be, as far as can be told from outside.  Those
- * who say more when they are answered may lose what they have not read.
+ * One answer after the other as they must be, as far as can be told from outside: why they
+ * are not.  Those who say more when they are answered may lose what they have not read.
  */
-static void
-answers_check(const char *got, size_t len, const char *request, size_t request_len, int losable)
+static const char *
+answers_check(const char *got, size_t len, const struct page *page, int losable)
 {
-	const char *end, *length, *why = NULL, *at = got, *line;
-	size_t body;
+	const char *body, *at, *line, *why;
+	size_t size;
 	long v, b;
-	int i, status = 0;
 
-	if (memmem(got, len, "SECRET", 6) != NULL)
-		why = "the secret";
-	/* HEAD has a length and no body; to a Simple-Request there is a body and no head. */
-	if (why == NULL && memmem(request, request_len, "HEAD", 4) == NULL)
-		for (; why == NULL && strncmp(at, "HTTP/", 5) == 0; at = end + 4 + body) {
-			end = strstr(at, "\r\n\r\n");
-			status = atoi(at + 9);
-			if (strncmp(at, "HTTP/1.0 ", 9) != 0 || end == NULL || status < 200 || status > 599) {
-				why = "no answer";
-				break;
-			}
-			for (line = at; line < end && why == NULL; line++)
-				if (*line == '\0' || (*line == '\n' && line[-1] != '\r'))
-					why = "a head that is none";
-			length = strstr(at, "\r\nContent-Length: ");
-			if (status == 304 || length == NULL || length > end)
-				break;
-			body = strtoul(length + 18, NULL, 10);
-			if (body > len - (size_t)(end + 4 - got)) {
-				why = losable ? NULL : "cut short";
-				break;
-			}
-			for (i = 0; i < npages && status == 200; i++)
-				if (request_len == strlen(seeds[0]) - 2 + strlen(pages[i].path) &&
-				    strncmp(request + 4, pages[i].path, strlen(pages[i].path)) == 0 &&
-				    memcmp(request + 4 + strlen(pages[i].path), seeds[0] + 6, 9) == 0)
-					why = page_check(&pages[i], end + 4, body, &v, &b);
-			answers++;
-			busy += status == 503;
-		}
-	if (why != NULL)
-		fail("%s:\n%.*s\n--- to:\n%.*s", why, (int)(len > 600 ? 600 : len), got, (int)request_len,
-		    request);
+	for (at = got; strncmp(at, "HTTP/", 5) == 0; at = body + size) {
+		body = strstr(at, "\r\n\r\n");
+		if (strncmp(at, "HTTP/1.0 ", 9) != 0 || body == NULL || atoi(at + 9) < 200 || atoi(at + 9) > 599)
+			return "no answer";
+		for (line = at; line < body; line++)
+			if (*line == '\0' || (*line == '\n' && line[-1] != '\r'))
+				return "a head that is none";
+		if (atoi(at + 9) == 304 || (body = body_find(at, &size)) == NULL)
+			break;
+		if (size > len - (size_t)(body - got))
+			return losable ? NULL : "cut short";
+		if (page != NULL && atoi(at + 9) == 200 && (why = page_check(page, body, size, &v, &b)) != NULL)
+			return why;
+		all->answers++;
+		all->busy += atoi(at + 9) == 503;
+	}
+	return NULL;
 }
 
 static void
 throw(long seconds)
 {
 	static char text[20000], got[4 << 20];
-	long until = now() + seconds * 1000000, begin, given_up = 0, thrown = 0;
-	struct page *page;
+	long until = now() + seconds * SECOND, begin, given_up = 0, thrown = 0;
+	const struct page *page;
+	const char *why;
 	size_t len, at, n;
 	ssize_t r;
 	int fd, pieces;
 
 	for (; now() < until; close(fd), thrown++) {
 		len = request_make(text, sizeof text, &page);
-		fd = dial(chance(4) == 0);
+		slow = chance(4) == 0;
+		fd = dial();
 		begin = now();
 		for (at = 0, pieces = 0; at < len; at += (size_t)r, pieces++) {
 			n = chance(2) == 0 ? len - at : 1 + (size_t)chance((long)(len - at));
-			if ((r = send(fd, text + at, n, MSG_NOSIGNAL)) <= 0)
+			if ((r = send(fd, text + at, n, MSG_DONTWAIT)) <= 0)
 				break;
 			if (at > 0 && chance(4) == 0)
 				nap(chance(2000));
@@ -677,14 +514,19 @@ throw(long seconds)
 			continue;
 		}
 		shutdown(fd, SHUT_WR);
-		if ((r = exchange(fd, got, sizeof got, now() + PATIENCE * 1000L)) < 0)
+		if ((r = answer_read(fd, got, sizeof got)) < 0)
 			fail("no end after %ld ms of:\n%.*s", (now() - begin) / 1000, (int)len, text);
-		if (now() - begin > slowest)
-			slowest = now() - begin;
-		answers_check(got, (size_t)r, text, len, pieces > 1 || at < len);
+		at_least(&all->slowest, (now() - begin) / 1000);
+		/* HEAD has a length and no body; to a Simple-Request there is a body and no head. */
+		why = memmem(text, len, "HEAD", 4) != NULL ? NULL :
+		    answers_check(got, (size_t)r, page, pieces > 1 || at < len);
+		if (memmem(got, (size_t)r, "SECRET", 6) != NULL)
+			why = "the secret";
+		if (why != NULL)
+			fail("%s:\n%.600s\n--- to:\n%.*s", why, got, (int)len, text);
 	}
-	printf("note: %ld requests thrown in %ld s, %ld given up: %ld answers that can be told apart, %ld of them 503, the slowest after %ld ms\n",
-	    thrown, seconds, given_up, answers, busy, slowest / 1000);
+	printf("note: %ld requests of %lu thrown in %ld s, %ld given up: %ld answers that can be told apart, %ld of them 503, the slowest after %ld ms\n",
+	    thrown, (unsigned long)corpus.gl_pathc, seconds, given_up, all->answers, all->busy, all->slowest);
 }
 
 /* --- driving --- */
@@ -693,49 +535,36 @@ throw(long seconds)
 static void
 hear(void)
 {
-	static char text[65536];
-	static size_t len;
-	char *line, *nl, *said;
-	ssize_t n;
+	char line[1000];
 	int number;
 
-	while ((n = read(err_fd, text + len, sizeof text - 1 - len)) > 0) {
-		len += (size_t)n;
-		text[len] = '\0';
-		for (line = text; (nl = strchr(line, '\n')) != NULL; line = nl + 1) {
-			*nl = '\0';
-			if (strstr(line, "dropped") != NULL || strstr(line, "Sanitizer") != NULL)
-				fail("it said: %s", line);
-			if (sscanf(line, "blogserve: build %d: ", &number) != 1 ||
-			    nl - line < 2 || strcmp(nl - 2, " s") != 0 ||
-			    (said = strrchr(line, ',')) == NULL)
-				continue;
-			if (number != builds + 1 || number >= BUILDS_MAX)
-				fail("build %d, by: %s", number, line);
-			builds = number;
-			*said = '\0';
-			if (said - line > 4 && strcmp(said - 4, ": ok") == 0)
-				good[number] = 1;
-			else
-				failed++;
+	for (clearerr(said); fgets(line, sizeof line, said) != NULL; ) {
+		if (strchr(line, '\n') == NULL) {	/* not all of it yet */
+			fseek(said, -(long)strlen(line), SEEK_CUR);
+			return;
 		}
-		len -= (size_t)(line - text);
-		memmove(text, line, len);
+		if (strstr(line, "dropped") != NULL || strstr(line, "Sanitizer") != NULL)
+			fail("it said: %s", line);
+		if (sscanf(line, "blogserve: build %d: ", &number) != 1 || strstr(line, " s\n") == NULL)
+			continue;
+		if (number != builds + 1 || number >= BUILDS_MAX)
+			fail("build %d, by: %s", builds + 1, line);
+		builds = number;
+		good[number] = strstr(line, ": ok, ") != NULL;
+		failed += !good[number];
 	}
 }
 
 static void
 put(const char *name, long value, int pieces)
 {
-	int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC, 0644), ok = fd >= 0;
+	int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC, 0644);
 	char text[64];
-	size_t len = (size_t)snprintf(text, sizeof text, "%ld\n", value), half = pieces ? len / 2 : len;
+	size_t len = (size_t)snprintf(text, sizeof text, "%ld\n", value), half = pieces ? len / 2 : 0;
 
-	ok = ok && write(fd, text, half) == (ssize_t)half;
-	if (pieces)
+	if (write(fd, text, half) == (ssize_t)half && pieces)
 		nap(300);
-	ok = ok && write(fd, text + half, len - half) == (ssize_t)(len - half) && close(fd) == 0;
-	if (!ok)
+	if (write(fd, text + half, len - half) != (ssize_t)(len - half) || close(fd) != 0)
 		fail("%s: %s", name, strerror(errno));
 }
 
@@ -765,17 +594,12 @@ static void
 measure(void)
 {
 	struct mark *m = &marks[nmarks++];
-	long until = now() + PATIENCE * 1000L, n;
+	long until = now() + patience, n;
 	int i, which, before;
+	pid_t of;
 
-	stopped = 1;
-	for (i = 0; i < CLIENTS; )
-		if (clients[i].page == NULL)
-			i++;
-		else
-			turn(1000), i = 0;
-	for (i = 0; i < CLIENTS; i++)
-		hang_up(&clients[i]);
+	for (all->stopped = 1; all->idle < CLIENTS; nap(1000))
+		clients_go_on();
 	do {
 		before = builds;
 		nap(60000);
@@ -784,25 +608,30 @@ measure(void)
 	m->build = builds;
 	m->server = server_find();
 	for (which = 0; which < 2; which++) {
-		m->files[which] = 1000000;
-		m->memory[which] = memory(which == 0 ? pid : m->server);
-		for (i = 0; i < 5; i++, nap(2000))
-			if ((n = descriptors(which == 0 ? pid : m->server)) < m->files[which])
-				m->files[which] = n;
+		of = which == 0 ? pid : m->server;
+		m->held[which][0] = memory(of);
+		m->held[which][1] = descriptors(of);
+		for (i = 0; i < 4; i++, nap(2000))
+			if ((n = descriptors(of)) < m->held[which][1])
+				m->held[which][1] = n;
 	}
-	stopped = 0;
+	all->stopped = 0;
 }
 
-static int
-compare(const void *a, const void *b)
+/* Of so many. */
+static long
+least(const struct mark *m, int n, int which, int what)
 {
-	long x = *(const long *)a, y = *(const long *)b;
+	long v = m->held[which][what];
 
-	return x < y ? -1 : x > y;
+	for (; n > 0; n--, m++)
+		if (m->held[which][what] < v)
+			v = m->held[which][what];
+	return v;
 }
 
 /*
- * The first tenth against the last, by their medians: of the parent, over all builds; of
+ * The first tenth against the last, the least of each: of the parent, over all builds; of
  * the server, over those that the last one has seen, but for its first mark, which may
  * come before it has served all pages.
  */
@@ -810,31 +639,29 @@ static void
 grown(void)
 {
 	static const char *const name[] = { "parent", "server" };
-	long v[4][MARKS + 1], slack = getenv("SOAK_SLACK") != NULL ? atol(getenv("SOAK_SLACK")) : 16;
-	int which, i, n, first;
+	long is[2], was[2];
+	const struct mark *first = marks, *last;
+	int which, what, n;
 
 	for (which = 0; which < 2; which++) {
-		for (first = 0; which == 1 && marks[first].server != marks[nmarks - 1].server; )
+		if (which == 1) {
+			while (first->server != marks[nmarks - 1].server)
+				first++;
 			first++;
-		first += which;
-		n = (nmarks - first + 9) / 10;
-		if (n < 1 || nmarks - first < 2)
-			fail("no marks");
-		for (i = 0; i < n; i++) {
-			v[0][i] = marks[first + i].memory[which];
-			v[1][i] = marks[nmarks - 1 - i].memory[which];
-			v[2][i] = marks[first + i].files[which];
-			v[3][i] = marks[nmarks - 1 - i].files[which];
 		}
-		for (i = 0; i < 4; i++) {
-			qsort(v[i], (size_t)n, sizeof v[i][0], compare);
-			v[i][0] = v[i][n / 2];
+		n = ((int)(marks + nmarks - first) + 9) / 10;
+		last = marks + nmarks - n;
+		if (last <= first)
+			fail("no marks");
+		for (what = 0; what < 2; what++) {
+			was[what] = least(first, n, which, what);
+			is[what] = least(last, n, which, what);
 		}
 		printf("note: %s: the %s, builds %d to %d against %d to %d: memory %ld and %ld KiB, descriptors %ld and %ld\n",
-		    mode, name[which], marks[first].build, marks[first + n - 1].build,
-		    marks[nmarks - n].build, marks[nmarks - 1].build, v[0][0], v[1][0], v[2][0], v[3][0]);
+		    mode, name[which], first->build, first[n - 1].build, last->build, marks[nmarks - 1].build,
+		    was[0], is[0], was[1], is[1]);
 		/* The server keeps small files, those that were asked for of late. */
-		if (v[1][0] > v[0][0] + slack * (which == 1 ? 4 : 1) || v[3][0] > v[2][0])
+		if (is[0] > was[0] + (which == 1 ? 64 : 16) || is[1] > was[1])
 			fail("the %s grows", name[which]);
 	}
 }
@@ -845,12 +672,13 @@ report(long began)
 	int i;
 
 	for (i = 1; i <= builds; i++)
-		if (atomic && served[i] && !good[i])
+		if (atomic && all->served[i] && !good[i])
 			fail("build %d failed, and was served", i);
-	printf("note: %s: %d builds, %d of them failed, in %ld s; %ld saves; %ld answers, %.0f MiB, each a whole page of one version, %ld of them 503, the slowest after %ld ms\n",
-	    mode, builds, failed, (now() - began) / 1000000, saves, answers, bytes / 1048576, busy, slowest);
+	printf("note: %s: %d builds, %d of them failed, in %ld s; %ld saves; %ld answers, %ld MiB, each a whole page of one version, %ld of them 503, the slowest after %ld ms\n",
+	    mode, builds, failed, (now() - began) / SECOND, saves, all->answers, all->bytes >> 20, all->busy,
+	    all->slowest);
 	printf("note: %s: killed: %d builds alone, %d with all of theirs, %d children of builds, %d servers, with %ld answers in flight; answering again after %ld ms at most\n",
-	    mode, killed_leaders, killed_groups, killed_children, killed_servers, lost, back_after / 1000);
+	    mode, killed_leaders, killed_groups, killed_children, killed_servers, all->lost, back_after / 1000);
 }
 
 /* After the last save all pages become those of its version. */
@@ -861,15 +689,14 @@ settle(void)
 	int i;
 
 	save(2);
-	until = now() + PATIENCE * 1000L;
-	for (i = 0; i < npages; )
-		if (pages[i].seen == version)
-			i++;
-		else if (now() > until)
-			fail("%s: version %ld after the last save, that of %ld", pages[i].path,
-			    pages[i].seen, version);
-		else
-			turn(5000);
+	until = now() + patience;
+	for (i = 0; i < npages; i++)
+		for (; all->seen[i] != version; nap(5000)) {
+			clients_go_on();
+			if (now() > until)
+				fail("%s: version %ld after the last save, that of %ld", pages[i].path,
+				    all->seen[i], version);
+		}
 	hear();
 }
 
@@ -877,19 +704,14 @@ static void
 drive(int wanted)
 {
 	long began = now(), save_at = began, kill_at = began + 200000, server_at = began + 500000,
-	    mark_at = 0, us;
+	    mark_at = 0;
 	int i;
 
-	for (i = 0; i < CLIENTS; i++) {
-		clients[i].fd = -1;
-		clients[i].keep = i % 2;
-		clients[i].slow = i == 0 || i == 1;
-		clients[i].cap = 1 << 20;
-		if ((clients[i].answer = malloc(clients[i].cap + 1)) == NULL)
-			fail("no memory");
-	}
-	while (builds < wanted) {
-		turn(2000);
+	for (i = 0; i < CLIENTS; i++)
+		if (fork() == 0)
+			client(i);
+	for (; builds < wanted; nap(2000)) {
+		clients_go_on();
 		hear();
 		if (now() >= save_at) {
 			save(chance(7));
@@ -899,12 +721,8 @@ drive(int wanted)
 			kill_at = now() + (kill_build() ? 20000 + chance(500000) : chance(8000));
 		/* The last half of the builds is one server's, to see it grow. */
 		if (now() >= server_at && builds < wanted / 2) {
-			for (i = 0; i < CLIENTS; i++)
-				clients[i].losable = clients[i].fd >= 0;
 			killed_servers++;
-			us = kill_server(atomic ? pages[0].path : "/.blogserve/status");
-			if (us > back_after)
-				back_after = us;
+			at_least(&back_after, kill_server(atomic ? pages[0].path : "/.blogserve/status"));
 			server_at = now() + 150000 + chance(800000);
 		}
 		if (builds >= mark_at && nmarks < MARKS) {
@@ -928,33 +746,34 @@ main(int argc, char **argv)
 	static char text[1 << 22];
 	const char *why;
 	long v = 0, b = 0;
-	FILE *f;
 
 	signal(SIGPIPE, SIG_IGN);
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	all = mmap(NULL, sizeof *all, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	mode = argc > 1 ? argv[1] : "";
 	if (strcmp(mode, "check") == 0 && argc == 4) {
-		if ((f = fopen(argv[3], "r")) == NULL)
+		if ((said = fopen(argv[3], "r")) == NULL)
 			fail("%s: %s", argv[3], strerror(errno));
-		v = (long)fread(text, 1, sizeof text - 1, f);
+		v = (long)fread(text, 1, sizeof text - 1, said);
 		argv[3] = NULL;
 		pages_add(argv + 2);
 		if ((why = page_check(&pages[0], text, (size_t)v, &v, &b)) != NULL)
 			fail("%s", why);
 		printf("%ld.%ld\n", v, b);
-	} else if (strcmp(mode, "throw") == 0 && argc > 5) {
+	} else if (strcmp(mode, "throw") == 0 && argc > 6) {
 		port = atoi(argv[2]);
-		seed = strtoul(argv[4], NULL, 10);
-		pages_add(argv + 5);
+		seed_set(strtoul(argv[4], NULL, 10));
+		corpus_find(argv[5]);
+		pages_add(argv + 6);
 		throw(atol(argv[3]));
 	} else if (strcmp(mode, "drive") == 0 && argc > 8) {
 		mode = argv[2];
 		atomic = strcmp(mode, "atomic") == 0;
 		pid = (pid_t)atol(argv[3]);
 		port = atoi(argv[4]);
-		if ((err_fd = open(argv[5], O_RDONLY)) < 0)
+		if ((said = fopen(argv[5], "r")) == NULL)
 			fail("%s: %s", argv[5], strerror(errno));
-		seed = strtoul(argv[7], NULL, 10);
+		seed_set(strtoul(argv[7], NULL, 10));
 		pages_add(argv + 8);
 		drive(atoi(argv[6]));
 	} else
