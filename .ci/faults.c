@@ -88,7 +88,7 @@ ask(const struct check *c, int calm)
 	ssize_t n;
 
 	dprintf(fd, "GET %s HTTP/1.0\r\n%s\r\n", c->path, c->fields);
-	n = answer_read(fd, got, sizeof got);
+	n = answer_read(fd, got, sizeof got, 0);
 	close(fd);
 	if (n < 0) {
 		wrong("%s: no answer for %ld s", c->path, patience / SECOND);
@@ -171,7 +171,7 @@ order(int kind, int error, int who, long skip, long times)
 		orders->times = 0;
 		if (orders->refused > 3000 && kind != READ && kind != WRITE)
 			wrong("it spins: %ld calls within 100 ms", orders->refused);
-		if (answer_read(i, got, sizeof got) < 0)
+		if (answer_read(i, got, sizeof got, 0) < 0)
 			wrong("no answer, though it is over");
 		close(i);
 	} else

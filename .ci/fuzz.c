@@ -198,57 +198,38 @@ fuzz_words(const char *text)
 	MUST(type == NULL || strchr(type, '/') != NULL);
 }
 
-/* Escaped for HTML: no markup, and the text comes out again but for control bytes. */
+/*
+ * Escaped the same text comes out again, but for control bytes in HTML; there is no markup, and
+ * in a URL nothing but what is reserved for nothing.
+ */
 static void
-fuzz_html(const char *text)
-{
-	static const char names[5][6] = { "&#38;", "&#60;", "&#62;", "&#34;", "&#39;" };
-	static const char chars[] = "&<>\"'";
-	struct buf b = { 0 };
-	const char *p;
-	size_t i;
-
-	escape_puts(&b, HTML, text);
-	buf_add(&b, "", 1);
-	MUST(b.data != NULL && strpbrk(b.data, "<>\"'") == NULL);
-	for (p = b.data; *p != '\0'; text++) {
-		while ((unsigned char)*text < ' ' && *text != *p && *text != '\0')
-			text++;
-		for (i = 0; i < 5; i++)
-			if (strncmp(p, names[i], strlen(names[i])) == 0)
-				break;
-		MUST(*text == (i < 5 ? chars[i] : *p));
-		MUST(i < 5 || *p != '&');
-		p += i < 5 ? strlen(names[i]) : 1;
-	}
-	while ((unsigned char)*text < ' ' && *text != '\0')
-		text++;
-	MUST(*text == '\0');
-	buf_free(&b);
-}
-
-/* In a URL: nothing but what is reserved for nothing, and the same path. */
-static void
-fuzz_url(const char *text)
+fuzz_escape(const char *text, bool url)
 {
 	struct buf b = { 0 };
 	unsigned byte;
 	const char *p;
+	int n;
 
-	escape_puts(&b, URL, text);
+	escape_puts(&b, url ? URL : HTML, text);
 	buf_add(&b, "", 1);
 	MUST(b.data != NULL);
-	for (p = b.data; *p != '\0'; p++, text++) {
+	for (p = b.data; ; p += n, text++) {
 		byte = (unsigned char)*p;
-		if (*p == '%') {
-			MUST(sscanf(p + 1, "%2x", &byte) == 1);
+		n = 1;
+		if (url && *p == '%') {
+			MUST(sscanf(p, "%%%2x%n", &byte, &n) == 1 && n == 3);
 			MUST(byte == 0 || strchr(unreserved, (int)byte) == NULL);
-			p += 2;
+		} else if (!url && *p == '&') {
+			MUST(sscanf(p, "&#%u;%n", &byte, &n) == 1 && n == 5);
+			MUST(byte != 0 && strchr("&<>\"'", (int)byte) != NULL);
 		} else
-			MUST(strchr(unreserved, *p) != NULL);
+			MUST(url ? strchr(unreserved, *p) != NULL : strchr("<>\"'", *p) == NULL || *p == '\0');
+		while (!url && (unsigned char)*text < ' ' && (unsigned char)*text != byte && *text != '\0')
+			text++;
 		MUST((unsigned char)*text == byte);
+		if (*p == '\0')
+			break;
 	}
-	MUST(*text == '\0');
 	buf_free(&b);
 }
 
@@ -268,8 +249,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_etag(text, n);
 	fuzz_host(text);
 	fuzz_words(text);
-	fuzz_html(text);
-	fuzz_url(text);
+	fuzz_escape(text, false);
+	fuzz_escape(text, true);
 	free(text);
 	return 0;
 }

@@ -3,7 +3,7 @@
  * what that executes:
  *
  *	REFUSE=FILE		as the struct orders in FILE says, which may change at any time
- *	REFUSE=ENOSYS:kind,...	these, always; or EPERM, ENOSPC, EMFILE
+ *	REFUSE=ERROR:kind,...	these, always; the error is a number
  *
  * It knows the calls by the names that are linked on Linux with glibc, for the same _FILE_OFFSET_BITS.
  */
@@ -36,22 +36,17 @@ __attribute__((constructor))
 static void
 take_orders(void)
 {
-	static const struct { const char *name; int number; } errors[] = {
-		{ "ENOSYS:", ENOSYS }, { "EPERM:", EPERM }, { "ENOSPC:", ENOSPC }, { "EMFILE:", EMFILE }
-	};
 	const char *text = getenv("REFUSE"), *at;
-	size_t i;
 	int fd, k;
 
 	parent = getpid();
 	unsetenv("LD_PRELOAD");
 	if (text == NULL)
 		return;
-	for (i = 0; i < sizeof errors / sizeof errors[0]; i++)
-		for (k = 1; strncmp(text, errors[i].name, strlen(errors[i].name)) == 0 && k < KINDS; k++)
-			if ((at = strstr(text, kind_name[k])) != NULL && strchr(":,", at[-1]) != NULL &&
-			    strchr(",", at[strlen(kind_name[k])]) != NULL)
-				always[k] = errors[i].number;
+	for (k = 1; k < KINDS && text[0] != '/'; k++)
+		if ((at = strstr(text, kind_name[k])) != NULL && strchr(":,", at[-1]) != NULL &&
+		    strchr(",", at[strlen(kind_name[k])]) != NULL)
+			always[k] = atoi(text);
 	if (text[0] == '/' && (fd = open(text, O_RDWR)) != -1) {
 		orders = mmap(NULL, sizeof *orders, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 		if (orders == MAP_FAILED)

@@ -5,11 +5,9 @@
  *	Clients get the pages round and round, sources in the directory src are saved,
  *	and the server, builds and their children are killed, until the blogserve PID,
  *	which says on the file ERR what it does, has built BUILDS times.  MODE is
- *	"inplace" or "atomic".
- * soak throw PORT SECONDS SEED CORPUS PATH:LINES ...
- *	Throws requests at it, those in the files of the directory CORPUS, in pieces, often
- *	more than one or with another byte; every answer must be one, every page whole, and no
- *	answer may hold SECRET.
+ *	"inplace" or "atomic".  With SOAK_CORPUS they throw requests, too, those in the files of
+ *	that directory, in pieces, often more than one or with another byte; every answer must be
+ *	one, and none may hold SECRET.
  * soak check PATH:LINES FILE
  *	Whether the file is a whole page; prints its version.
  *
@@ -48,7 +46,7 @@ static struct {
 	int idle;		/* so many clients obey */
 	long kills;		/* of servers, twice; odd while it is done */
 	long newest, seen[PAGES];	/* the latest version of all pages and of each */
-	long answers, busy, lost, slowest, bytes;
+	long answers, busy, lost, slowest, bytes, thrown;
 	char served[BUILDS_MAX];
 } *all;
 
@@ -59,7 +57,17 @@ static FILE *said;		/* by blogserve */
 static pid_t pid;
 static char good[BUILDS_MAX];
 static long version = 1000000, saves, back_after, patience = 20L * SECOND;
-static int killed_leaders, killed_groups, killed_children, killed_servers;
+static int killed[3], killed_servers;	/* all of a build, its first process, another */
+
+/* Microseconds. */
+static long
+now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (long)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
 
 /* --- processes --- */
 
@@ -142,25 +150,19 @@ leader_find(void)
  * matter.
  */
 static int
-kill_build(void)
+build_kill(void)
 {
 	pid_t list[CHILDREN], leader = leader_find(), victim = leader;
+	long how = chance(3);
 	int n;
 
 	if (leader == 0)
 		return 0;
-	switch (chance(3)) {
-	case 0:
-		killed_groups += kill(-leader, SIGKILL) == 0;
-		return 1;
-	case 1:
-		killed_leaders += kill(leader, SIGKILL) == 0;
-		return 1;
-	}
-	while ((victim == leader || chance(2) == 0) && (n = children(victim, list)) > 0)
+	if (how == 0)
+		victim = -leader;
+	while (how == 2 && (victim == leader || chance(2) == 0) && (n = children(victim, list)) > 0)
 		victim = list[chance(n)];
-	killed_children += victim != leader && kill(victim, SIGKILL) == 0;
-	return victim != leader;
+	return killed[how] += kill(victim, SIGKILL) == 0;
 }
 
 static long
@@ -260,9 +262,9 @@ body_find(const char *answer, size_t *size)
 	return end + 4;
 }
 
-/* An answer, or, unless the connection is kept, what comes until its end; the length, -1: too late. */
+/* One answer, or what comes until the end; the length, -1: too late. */
 static ssize_t
-answer_read(int fd, char *text, size_t size)
+answer_read(int fd, char *text, size_t size, int one)
 {
 	struct pollfd p = { fd, POLLIN, 0 };
 	long until = now() + patience, left;
@@ -277,7 +279,7 @@ answer_read(int fd, char *text, size_t size)
 		if ((n = read(fd, text + len, slow ? 8192 : size - 1 - len)) > 0)
 			len += (size_t)n;
 		text[len] = '\0';
-		if (keep && body == NULL)
+		if (one && body == NULL)
 			body = body_find(text, &want);
 		if (slow)
 			nap(2000);
@@ -300,6 +302,13 @@ count(long *what, long n)
 	__atomic_fetch_add(what, n, __ATOMIC_SEQ_CST);
 }
 
+/* Whoever is connected when a server is killed may be cut off, and only they. */
+static int
+kills_since(long kills)
+{
+	return kills % 2 != 0 || kills != all->kills;
+}
+
 /* Gets a page; whether the connection goes on. */
 static int
 page_get(int fd, long kills)
@@ -312,11 +321,11 @@ page_get(int fd, long kills)
 	ssize_t len;
 
 	dprintf(fd, "GET %s HTTP/1.%d\r\nHost: localhost\r\n\r\n", p->path, keep);
-	if ((len = answer_read(fd, text, sizeof text)) < 0)
+	if ((len = answer_read(fd, text, sizeof text, keep)) < 0)
 		fail("%s: no answer for %ld s", p->path, patience / SECOND);
 	body = body_find(text, &size);
 	if (body == NULL || body + size > text + len) {
-		if (kills % 2 == 0 && kills == all->kills)
+		if (!kills_since(kills))
 			fail("%s: cut off after %ld bytes, though no server was killed\n%.600s", p->path, len, text);
 		count(&all->lost, 1);
 		return 0;
@@ -343,72 +352,6 @@ page_get(int fd, long kills)
 	at_least(&all->slowest, (now() - begun) / 1000);
 	closes = strstr(text, "\r\nConnection: close\r\n");
 	return keep && (closes == NULL || closes > body);
-}
-
-/* Whoever is connected when a server is killed may be cut off, and only they. */
-static void
-client(int number)
-{
-	int fd = -1;
-	long kills = 0;
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	seed_set((unsigned long)seed + (unsigned)number);
-	keep = number % 2;
-	slow = number < 2;
-	for (;;) {
-		if (fd < 0) {
-			kills = all->kills;
-			fd = dial();
-		}
-		if (!all->stopped && page_get(fd, kills)) {
-			nap(chance(2000));
-			continue;
-		}
-		close(fd);
-		fd = -1;
-		if (all->stopped) {
-			__atomic_fetch_add(&all->idle, 1, __ATOMIC_SEQ_CST);
-			while (all->stopped)
-				nap(1000);
-			__atomic_fetch_sub(&all->idle, 1, __ATOMIC_SEQ_CST);
-		}
-	}
-}
-
-/* They end only when something is wrong, and have said so. */
-static void
-clients_go_on(void)
-{
-	if (waitpid(-1, NULL, WNOHANG) > 0)
-		exit(1);
-}
-
-/*
- * Kill the server; the microseconds till there is an answer.  One that is being killed
- * may still accept, so nothing is asked before it is gone.
- */
-static long
-kill_server(const char *path)
-{
-	static char text[1 << 20];
-	pid_t server = server_find();
-	long begin = now();
-	int fd;
-
-	count(&all->kills, 1);
-	if (kill(server, SIGKILL) != 0)
-		fail("the server %d: %s", server, strerror(errno));
-	for (; kill(server, 0) == 0; nap(100))
-		if (now() - begin > 5L * SECOND)
-			fail("the server %d does not die", server);
-	fd = dial();
-	if (dprintf(fd, "GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n", path) < 0 ||
-	    answer_read(fd, text, sizeof text) < 0 || strncmp(text + 8, " 200 ", 5) != 0)
-		fail("%s: not answered after the server was killed: [%s]", path, text);
-	close(fd);
-	count(&all->kills, 1);
-	return now() - begin;
 }
 
 /* --- thrown bytes --- */
@@ -485,48 +428,106 @@ answers_check(const char *got, size_t len, const struct page *page, int losable)
 	return NULL;
 }
 
+/* Throws some, and reads what comes. */
 static void
-throw(long seconds)
+throw(long kills)
 {
 	static char text[20000], got[4 << 20];
-	long until = now() + seconds * SECOND, begin, given_up = 0, thrown = 0;
 	const struct page *page;
-	const char *why;
-	size_t len, at, n;
+	const char *why = NULL;
+	int fd = dial(), pieces = 0;
+	size_t len = request_make(text, sizeof text, &page), at = 0, n;
 	ssize_t r;
-	int fd, pieces;
 
-	for (; now() < until; close(fd), thrown++) {
-		len = request_make(text, sizeof text, &page);
-		slow = chance(4) == 0;
-		fd = dial();
-		begin = now();
-		for (at = 0, pieces = 0; at < len; at += (size_t)r, pieces++) {
-			n = chance(2) == 0 ? len - at : 1 + (size_t)chance((long)(len - at));
-			if ((r = send(fd, text + at, n, MSG_DONTWAIT)) <= 0)
-				break;
-			if (at > 0 && chance(4) == 0)
-				nap(chance(2000));
-		}
-		/* Some go without a word; a stream has no end. */
-		if (chance(12) == 0 || memmem(text, len, "ev", 2) != NULL) {
-			given_up++;
-			continue;
-		}
+	count(&all->thrown, 1);
+	for (; at < len; at += (size_t)r, pieces++) {
+		n = chance(2) == 0 ? len - at : 1 + (size_t)chance((long)(len - at));
+		if ((r = send(fd, text + at, n, MSG_DONTWAIT)) <= 0)
+			break;
+		if (at > 0 && chance(4) == 0)
+			nap(chance(2000));
+	}
+	/* Some go without a word; a stream has no end. */
+	if (chance(12) != 0 && memmem(text, len, "ev", 2) == NULL) {
 		shutdown(fd, SHUT_WR);
-		if ((r = answer_read(fd, got, sizeof got)) < 0)
-			fail("no end after %ld ms of:\n%.*s", (now() - begin) / 1000, (int)len, text);
-		at_least(&all->slowest, (now() - begin) / 1000);
+		if ((r = answer_read(fd, got, sizeof got, 0)) < 0)
+			fail("no end after %ld s of:\n%.*s", patience / SECOND, (int)len, text);
 		/* HEAD has a length and no body; to a Simple-Request there is a body and no head. */
-		why = memmem(text, len, "HEAD", 4) != NULL ? NULL :
-		    answers_check(got, (size_t)r, page, pieces > 1 || at < len);
+		if (memmem(text, len, "HEAD", 4) == NULL)
+			why = answers_check(got, (size_t)r, page, pieces > 1 || at < len || kills_since(kills));
 		if (memmem(got, (size_t)r, "SECRET", 6) != NULL)
 			why = "the secret";
 		if (why != NULL)
 			fail("%s:\n%.600s\n--- to:\n%.*s", why, got, (int)len, text);
 	}
-	printf("note: %ld requests of %lu thrown in %ld s, %ld given up: %ld answers that can be told apart, %ld of them 503, the slowest after %ld ms\n",
-	    thrown, (unsigned long)corpus.gl_pathc, seconds, given_up, all->answers, all->busy, all->slowest);
+	close(fd);
+}
+
+static void
+client(int number)
+{
+	int fd = -1;
+	long kills = 0;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	seed_set((unsigned long)seed + (unsigned)number);
+	keep = number % 2;
+	slow = number < 2;
+	for (;;) {
+		if (fd < 0) {
+			kills = all->kills;
+			fd = dial();
+		}
+		if (!all->stopped && page_get(fd, kills)) {
+			nap(chance(2000));
+			continue;
+		}
+		if (corpus.gl_pathc > 0)
+			throw(all->kills);
+		close(fd);
+		fd = -1;
+		if (all->stopped) {
+			__atomic_fetch_add(&all->idle, 1, __ATOMIC_SEQ_CST);
+			while (all->stopped)
+				nap(1000);
+			__atomic_fetch_sub(&all->idle, 1, __ATOMIC_SEQ_CST);
+		}
+	}
+}
+
+/* They end only when something is wrong, and have said so. */
+static void
+clients_go_on(void)
+{
+	if (waitpid(-1, NULL, WNOHANG) > 0)
+		exit(1);
+}
+
+/*
+ * Kill the server; the microseconds till there is an answer.  One that is being killed
+ * may still accept, so nothing is asked before it is gone.
+ */
+static long
+server_kill(const char *path)
+{
+	static char text[1 << 20];
+	pid_t server = server_find();
+	long begin = now();
+	int fd;
+
+	count(&all->kills, 1);
+	if (kill(server, SIGKILL) != 0)
+		fail("the server %d: %s", server, strerror(errno));
+	for (; kill(server, 0) == 0; nap(100))
+		if (now() - begin > 5L * SECOND)
+			fail("the server %d does not die", server);
+	fd = dial();
+	if (dprintf(fd, "GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n", path) < 0 ||
+	    answer_read(fd, text, sizeof text, 0) < 0 || strncmp(text + 8, " 200 ", 5) != 0)
+		fail("%s: not answered after the server was killed: [%s]", path, text);
+	close(fd);
+	count(&all->kills, 1);
+	return now() - begin;
 }
 
 /* --- driving --- */
@@ -677,8 +678,10 @@ report(long began)
 	printf("note: %s: %d builds, %d of them failed, in %ld s; %ld saves; %ld answers, %ld MiB, each a whole page of one version, %ld of them 503, the slowest after %ld ms\n",
 	    mode, builds, failed, (now() - began) / SECOND, saves, all->answers, all->bytes >> 20, all->busy,
 	    all->slowest);
-	printf("note: %s: killed: %d builds alone, %d with all of theirs, %d children of builds, %d servers, with %ld answers in flight; answering again after %ld ms at most\n",
-	    mode, killed_leaders, killed_groups, killed_children, killed_servers, all->lost, back_after / 1000);
+	if (all->thrown > 0)
+		printf("note: %s: %ld requests thrown, of %lu\n", mode, all->thrown, (unsigned long)corpus.gl_pathc);
+	printf("note: %s: killed: %d builds with all of theirs, %d alone, %d children of builds, %d servers, with %ld answers in flight; answering again after %ld ms at most\n",
+	    mode, killed[0], killed[1], killed[2], killed_servers, all->lost, back_after / 1000);
 }
 
 /* After the last save all pages become those of its version. */
@@ -718,11 +721,11 @@ drive(int wanted)
 			save_at = now() + chance(80000);
 		}
 		if (now() >= kill_at)
-			kill_at = now() + (kill_build() ? 20000 + chance(500000) : chance(8000));
+			kill_at = now() + (build_kill() ? 20000 + chance(500000) : chance(8000));
 		/* The last half of the builds is one server's, to see it grow. */
 		if (now() >= server_at && builds < wanted / 2) {
 			killed_servers++;
-			at_least(&back_after, kill_server(atomic ? pages[0].path : "/.blogserve/status"));
+			at_least(&back_after, server_kill(atomic ? pages[0].path : "/.blogserve/status"));
 			server_at = now() + 150000 + chance(800000);
 		}
 		if (builds >= mark_at && nmarks < MARKS) {
@@ -734,7 +737,8 @@ drive(int wanted)
 	settle();
 	measure();
 	report(began);
-	grown();
+	if (all->thrown == 0)		/* sanitizers keep much */
+		grown();
 	/* At most ten starts a second, at once otherwise. */
 	if (back_after > 300000)
 		fail("a server that was killed was away for %ld ms", back_after / 1000);
@@ -760,12 +764,6 @@ main(int argc, char **argv)
 		if ((why = page_check(&pages[0], text, (size_t)v, &v, &b)) != NULL)
 			fail("%s", why);
 		printf("%ld.%ld\n", v, b);
-	} else if (strcmp(mode, "throw") == 0 && argc > 6) {
-		port = atoi(argv[2]);
-		seed_set(strtoul(argv[4], NULL, 10));
-		corpus_find(argv[5]);
-		pages_add(argv + 6);
-		throw(atol(argv[3]));
 	} else if (strcmp(mode, "drive") == 0 && argc > 8) {
 		mode = argv[2];
 		atomic = strcmp(mode, "atomic") == 0;
@@ -775,6 +773,8 @@ main(int argc, char **argv)
 			fail("%s: %s", argv[5], strerror(errno));
 		seed_set(strtoul(argv[7], NULL, 10));
 		pages_add(argv + 8);
+		if (getenv("SOAK_CORPUS") != NULL)
+			corpus_find(getenv("SOAK_CORPUS"));
 		drive(atoi(argv[6]));
 	} else
 		return 2;

@@ -1,185 +1,9 @@
 /*
- * storm site SOURCE OUT MS
- *	A build: writes what it finds in directory (or file) SOURCE to file OUT, a line
- *	for each entry, sorted; takes up to MS milliseconds longer than it needs, at a
- *	random moment.  With STORM_INCREMENTAL set only the paths of BLOGSERVE_CHANGED,
- *	where it is not empty, are looked at; the rest is taken from OUT.  With
- *	STORM_INPLACE set two files gen-* in SOURCE are written too.
- * storm run SOURCE OUTSIDE SEED OPERATIONS WRITERS
- *	So many processes do random things to SOURCE, and to OUTSIDE unless that is "-".
+ * storm SOURCE OUTSIDE SEED OPERATIONS WRITERS: so many processes do random things to SOURCE,
+ * and to OUTSIDE unless that is "-".
  */
 #include "tools.h"
-#include <fts.h>
 #include <ftw.h>
-
-static int incremental;
-
-/* --- what a build makes of the sources --- */
-
-/* Without bytes that a line, or its reader, would take for something else. */
-static char *
-escaped(const char *s, char but)
-{
-	char *out = malloc(strlen(s) * 3 + 1), *p = out;
-
-	if (out == NULL)
-		fail("no memory");
-	for (; *s != '\0'; s++)
-		if (*s == but || (*s > ' ' && *s != '%' && *s != 127))
-			*p++ = *s;
-		else
-			p += sprintf(p, "%%%02x", (unsigned)(unsigned char)*s);
-	*p = '\0';
-	return out;
-}
-
-static int
-no_source(const char *s)
-{
-	size_t n = strlen(s);
-
-	return s[0] == '.' || s[n - 1] == '~' || strcmp(s, "4913") == 0 ||
-	    (s[0] == '#' && s[n - 1] == '#') || (n > 4 && strcmp(s + n - 4, ".swp") == 0) ||
-	    strncmp(s, "gen-", 4) == 0;
-}
-
-static unsigned long long
-sum(const char *path)
-{
-	static char buf[65536];
-	uint64_t h = 14695981039346656037U;
-	ssize_t i, n;
-	int fd = open(path, O_RDONLY | O_NONBLOCK);
-
-	if (fd == -1)
-		return 0;
-	while ((n = read(fd, buf, sizeof(buf))) > 0)
-		for (i = 0; i < n; i++)
-			h = (h ^ (unsigned char)buf[i]) * 1099511628211U;
-	close(fd);
-	return h;
-}
-
-/*
- * The line of an entry; whether it is a link that is to be followed: out of SOURCE, but not
- * below another one.  Only where all is looked at a line depends on what a link leads to.
- */
-static int
-describe(FILE *to, const FTSENT *e)
-{
-	char target[4096] = "", *text = escaped(e->fts_path, '\0');
-	int link = S_ISLNK(e->fts_statp->st_mode);
-	struct stat st = { 0 };
-
-	fprintf(to, "%s\t", text);
-	free(text);
-	if (S_ISREG(e->fts_statp->st_mode))
-		fprintf(to, "file %lld %016llx\n", (long long)e->fts_statp->st_size, sum(e->fts_path));
-	else if (link) {
-		if (readlink(e->fts_path, target, sizeof(target) - 1) != -1)
-			stat(e->fts_path, &st);
-		text = escaped(target, '\0');
-		fprintf(to, "link %s %016llx\n", text, !incremental && S_ISREG(st.st_mode) ? sum(e->fts_path) : 0);
-		free(text);
-	} else
-		fprintf(to, "%s\n", S_ISDIR(e->fts_statp->st_mode) ? "directory" : "other");
-	return link && !incremental && S_ISDIR(st.st_mode) && target[0] == '/' && e->fts_number == 0;
-}
-
-/* One entry; of a directory, if so told, also what is in it. */
-static void
-look(FILE *to, char *path, int deep)
-{
-	char *paths[] = { path, NULL };
-	FTS *tree = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
-	FTSENT *e;
-
-	while (tree != NULL && (e = fts_read(tree)) != NULL) {
-		if (e->fts_info == FTS_DP || e->fts_info == FTS_DNR || e->fts_info == FTS_NS || e->fts_number == 2)
-			continue;
-		if (e->fts_level > 0 && no_source(e->fts_name)) {
-			fts_set(tree, e, FTS_SKIP);
-			continue;
-		}
-		e->fts_number = e->fts_parent->fts_number;
-		if (describe(to, e)) {
-			e->fts_number = 2;	/* it comes again as the directory that it leads to */
-			fts_set(tree, e, FTS_FOLLOW);
-		} else if (!deep)
-			fts_set(tree, e, FTS_SKIP);
-	}
-	if (tree != NULL)
-		fts_close(tree);
-}
-
-/* What was known of other paths than these, and what these are now. */
-static void
-look_again(FILE *to, const char *out, const char *changed)
-{
-	char *all, *paths, *key, *line = NULL;
-	FILE *f = fopen(out, "r");
-	size_t cap = 0;
-
-	if (f == NULL || asprintf(&paths, "\n%s\n", changed) == -1)
-		fail("%s: %s", out, strerror(errno));
-	all = escaped(paths, '\n');
-	while (getline(&line, &cap, f) > 0) {
-		if (asprintf(&key, "\n%.*s\n", (int)strcspn(line, "\t"), line) == -1)
-			fail("no memory");
-		if (strstr(all, key) == NULL)
-			fputs(line, to);
-		free(key);
-	}
-	fclose(f);
-	for (key = strtok(paths, "\n"); key != NULL; key = strtok(NULL, "\n"))
-		look(to, key, 0);
-}
-
-/* A file among the sources that a build writes in place. */
-static void
-generate(const char *source, const char *name, unsigned long long value)
-{
-	char path[4096];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", source, name);
-	if ((f = fopen(path, "w")) == NULL)
-		return;
-	fprintf(f, "%016llx\n", value);
-	fclose(f);
-}
-
-static int
-site(char *source, const char *out, long ms)
-{
-	const char *changed = getenv("BLOGSERVE_CHANGED");
-	long longer, begin;
-	char *tmp, *sort;
-	FILE *to;
-
-	seed_set((unsigned long)now() + (unsigned long)getpid());
-	longer = ms > 0 ? chance(ms) : 0;
-	begin = chance(longer + 1);
-	incremental = getenv("STORM_INCREMENTAL") != NULL;
-	nap(begin * 1000);
-	if (asprintf(&tmp, "%s.%ld", out, (long)getpid()) == -1 || asprintf(&sort, "exec sort -o '%s'", tmp) == -1 ||
-	    (to = popen(sort, "w")) == NULL)
-		fail("%s: %s", out, strerror(errno));
-	if (incremental && changed != NULL && *changed != '\0')
-		look_again(to, out, changed);
-	else
-		look(to, source, 1);
-	nap((longer - begin) * 1000);
-	if (pclose(to) != 0 || rename(tmp, out) != 0)
-		fail("%s: %s", out, strerror(errno));
-	if (getenv("STORM_INPLACE") != NULL) {
-		generate(source, "gen-same", 0);
-		generate(source, "gen-sum", sum(out));
-	}
-	return 0;
-}
-
-/* --- random things --- */
 
 enum { PATH = 512 };
 
@@ -334,9 +158,7 @@ operate(void)
 		link_somewhere(a);
 		break;
 	case 19:
-		if (chance(8) == 0)
-			mkfifo(a, 0644);	/* to be opened by nobody who would wait */
-		else if (chance(2) == 0)
+		if (chance(2) == 0)
 			chmod(a, chance(2) ? 0600 : 0644);
 		else {
 			random_file(b);
@@ -347,14 +169,20 @@ operate(void)
 	}
 }
 
-static int
-run(unsigned long first, long operations, long writers)
+int
+main(int argc, char **argv)
 {
-	long i, j;
+	long i, j, operations, writers;
 
+	if (argc != 6)
+		fail("what?");
+	base[0] = argv[1];
+	base[1] = strcmp(argv[2], "-") == 0 ? NULL : argv[2];
+	operations = atol(argv[4]);
+	writers = atol(argv[5]);
 	for (i = 0; i < writers; i++)
 		if (fork() == 0) {
-			seed_set(first * 1000003 + (unsigned long)i);
+			seed_set(strtoul(argv[3], NULL, 10) * 1000003 + (unsigned long)i);
 			for (j = i; j < operations; j += writers) {
 				operate();
 				if (chance(3) == 0)
@@ -365,18 +193,4 @@ run(unsigned long first, long operations, long writers)
 	while (wait(NULL) > 0)
 		;
 	return 0;
-}
-
-int
-main(int argc, char **argv)
-{
-	if (argc == 5 && strcmp(argv[1], "site") == 0)
-		return site(argv[2], argv[3], atol(argv[4]));
-	if (argc == 7 && strcmp(argv[1], "run") == 0) {
-		base[0] = argv[2];
-		base[1] = strcmp(argv[3], "-") == 0 ? NULL : argv[3];
-		return run(strtoul(argv[4], NULL, 10), atol(argv[5]), atol(argv[6]));
-	}
-	fprintf(stderr, "usage: storm site | run ...\n");
-	return 2;
 }

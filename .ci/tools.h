@@ -30,15 +30,6 @@ fail(const char *fmt, ...)
 }
 
 /* Microseconds. */
-static long
-now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (long)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
 static void
 nap(long us)
 {
