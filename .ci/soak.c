@@ -14,16 +14,27 @@
  * A page is so many lines of "VERSION.BUILD PATH LINE of LINES" and 60 times x; blogserve
  * may have put its script in front.
  */
-#include "tools.h"
+#define _GNU_SOURCE
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <glob.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 enum {
 	CLIENTS = 6,
@@ -51,6 +62,7 @@ static struct {
 } *all;
 
 static const char *mode;
+static uint64_t seed;		/* not 0 */
 static int atomic, port, npages, nmarks, builds, failed;
 static int keep, slow;		/* of a client: its connection, and reading */
 static FILE *said;		/* by blogserve */
@@ -58,6 +70,20 @@ static pid_t pid;
 static char good[BUILDS_MAX];
 static long version = 1000000, saves, back_after, patience = 20L * SECOND;
 static int killed[3], killed_servers;	/* all of a build, its first process, another */
+
+__attribute__((format(printf, 1, 2), noreturn))
+static void
+fail(const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "%s: ", program_invocation_short_name);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	exit(1);
+}
 
 /* Microseconds. */
 static long
@@ -67,6 +93,31 @@ now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (long)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static void
+nap(long us)
+{
+	struct timespec t = { us / 1000000, us % 1000000 * 1000 };
+
+	nanosleep(&t, NULL);
+}
+
+/* A number below n. */
+static long
+chance(long n)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return (long)(seed >> 20) % n;
+}
+
+/* So that near numbers begin ways that are far from each other. */
+static void
+seed_set(unsigned long from)
+{
+	seed = (from + 1) * 0x9e3779b97f4a7c15U | 1;
 }
 
 /* --- processes --- */
