@@ -646,8 +646,8 @@ static void
 measure(void)
 {
 	struct mark *m = &marks[nmarks++];
-	long until = now() + patience, n;
-	int i, which, before;
+	long until = now() + patience;
+	int which, before;
 	pid_t of;
 
 	for (all->stopped = 1; all->idle < CLIENTS; nap(1000))
@@ -663,9 +663,6 @@ measure(void)
 		of = which == 0 ? pid : m->server;
 		m->held[which][0] = memory(of);
 		m->held[which][1] = descriptors(of);
-		for (i = 0; i < 4; i++, nap(2000))
-			if ((n = descriptors(of)) < m->held[which][1])
-				m->held[which][1] = n;
 	}
 	all->stopped = 0;
 }
