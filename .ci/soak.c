@@ -679,7 +679,7 @@ least(const struct mark *m, int n, int which, int what)
 }
 
 /*
- * The first tenth against the last, the least of each: of the parent, over all builds; of
+ * The first third against the last, the least of each: of the parent, over all builds; of
  * the server, over those that the last one has seen, but for its first mark, which may
  * come before it has served all pages.
  */
@@ -697,7 +697,7 @@ grown(void)
 				first++;
 			first++;
 		}
-		n = ((int)(marks + nmarks - first) + 9) / 10;
+		n = ((int)(marks + nmarks - first) + 2) / 3;
 		last = marks + nmarks - n;
 		if (last <= first)
 			fail("no marks");
