@@ -5462,6 +5462,8 @@ build_start(struct build *b, struct watch *w, int64_t now)
 		    b->record.number);
 		versions_make(v);	/* somebody may have tidied up */
 	}
+	if (w->doubt_at != 0)	/* what it is about is not among the paths */
+		b->changes.inexact = true;
 	/* File systems' clocks tick, and may be so much behind. */
 	w->ran.began = clock_of(CLOCK_REALTIME) - RACY_TIME;
 	b->pid = 0;

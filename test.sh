@@ -4974,6 +4974,28 @@ t_says_of_no_save_that_builds_made_it() {
 	lacks 'what it said' "$(cat "$err")" '-x'
 }
 
+# A build makes the pages of the paths that it is told: one of them is taken for a product, by mistake.
+t_tells_no_paths_to_a_build_that_is_to_be_sure() {
+	put src/other one
+	blog 'echo "$BLOGSERVE_BUILD" >>"$dir/started"; "$helper" nap 60
+	for path in ${BLOGSERVE_CHANGED:-src/*}; do cp "$path" site/; done'
+	i=0
+	until grep 'src/post: changed by builds alone' "$err"; do
+		i=$((i + 1))
+		wait_for started $i
+		echo "text $i" >src/post
+	done
+	wait_for quiet
+	i=$(builds)
+	echo another >src/other
+	wait_for started $((i + 1))
+	echo last >src/post
+	wait_for built $((i + 1))
+	echo 'and another' >src/other
+	wait_for page_has /other 'and another'
+	wait_for page_has /post last
+}
+
 sentence() { # name
 	printf '%s\n' "${1#t_}" | tr _ ' '
 }
