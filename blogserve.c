@@ -415,6 +415,7 @@ enum {
 	PATH_LEN = 4096,	/* bytes of a path that a client may name */
 	PRINT_MAX = 1024,	/* bytes that are formatted at a time */
 	URL_LEN = 1024,		/* and of the site's own URL */
+	TYPE_LEN = 48,		/* and of a type of media */
 	CONN_MAX = 10000,	/* connections at a time */
 	INHERITED_MAX = 4096,	/* descriptors that we may have got */
 	FD_SPARE = 16,		/* descriptors that are not connections */
@@ -1364,60 +1365,43 @@ static const struct status {
 	{ 500, "500 Internal Server Error", NULL }	/* and all else */
 };
 
-/* Types of media by the ends of names.  All text is in UTF-8. */
-static const struct type {
-	const char *ends, *name;
+/*
+ * Kinds of media by the ends of names; the type is the end again, or what
+ * stands behind its semicolon.  All text is in UTF-8.
+ */
+static const struct {
+	const char *kind, *ends;
 } types[] = {
-	{ "html htm shtml", "text/html" }, { "css", "text/css" },
-	{ "js mjs cjs", "text/javascript" }, { "md markdown", "text/markdown" },
-	{ "csv", "text/csv" }, { "tsv", "text/tab-separated-values" },
-	{ "ics", "text/calendar" }, { "vcf", "text/vcard" },
-	{ "vtt", "text/vtt" }, { "json map", "application/json" },
-	{ "jsonld", "application/ld+json" },
-	{ "geojson", "application/geo+json" },
-	{ "webmanifest", "application/manifest+json" },
-	{ "xml xsd rng opml", "application/xml" },
-	{ "xsl xslt", "application/xslt+xml" },
-	{ "rdf", "application/rdf+xml" }, { "gpx", "application/gpx+xml" },
-	{ "kml", "application/vnd.google-earth.kml+xml" },
-	{ "atom", "application/atom+xml" }, { "rss", "application/rss+xml" },
-	{ "xhtml xht", "application/xhtml+xml" },
-	{ "svg svgz", "image/svg+xml" }, { "png", "image/png" },
-	{ "apng", "image/apng" }, { "jpg jpeg jpe jfif", "image/jpeg" },
-	{ "gif", "image/gif" }, { "webp", "image/webp" },
-	{ "avif", "image/avif" }, { "jxl", "image/jxl" },
-	{ "bmp", "image/bmp" }, { "tif tiff", "image/tiff" },
-	{ "heic", "image/heic" }, { "ico cur", "image/x-icon" },
-	{ "woff", "font/woff" }, { "woff2", "font/woff2" },
-	{ "ttf", "font/ttf" }, { "otf", "font/otf" },
-	{ "eot", "application/vnd.ms-fontobject" }, { "mp3", "audio/mpeg" },
-	{ "m4a", "audio/mp4" }, { "aac", "audio/aac" },
-	{ "ogg oga opus", "audio/ogg" }, { "wav", "audio/wav" },
-	{ "flac", "audio/flac" }, { "weba", "audio/webm" },
-	{ "mp4", "video/mp4" }, { "m4v", "video/x-m4v" },
-	{ "mov", "video/quicktime" }, { "webm", "video/webm" },
-	{ "ogv", "video/ogg" }, { "mkv", "video/x-matroska" },
-	{ "ts", "video/mp2t" }, { "m3u8", "application/vnd.apple.mpegurl" },
-	{ "pdf", "application/pdf" }, { "epub", "application/epub+zip" },
-	{ "wasm", "application/wasm" }, { "zip", "application/zip" },
-	{ "gz tgz", "application/gzip" }, { "bz2", "application/x-bzip2" },
-	{ "xz", "application/x-xz" }, { "tar", "application/x-tar" },
-	{ "7z", "application/x-7z-compressed" },
-	{ "rar", "application/vnd.rar" }, { "zst", "application/zstd" },
-	{ "jar", "application/java-archive" }, { "rtf", "application/rtf" },
-	{ "doc", "application/msword" }, { "ps eps", "application/postscript" },
-	{ "odt", "application/vnd.oasis.opendocument.text" },
-	{ "glb", "model/gltf-binary" }, { "gltf", "model/gltf+json" },
-	{ "ttc", "font/collection" }, { "mid midi", "audio/midi" },
-	{ "avi", "video/x-msvideo" }, { "mpg mpeg", "video/mpeg" },
-	/* What is to be read, and not downloaded. */
-	{ "txt text asc log yml yaml toml ini conf cfg properties env c h "
-	    "cc cpp cxx hh hpp cs m java kt scala swift go rs d zig nim py "
-	    "rb pl pm php lua tcl r jl hs ml clj el lisp scm erl ex exs sql "
-	    "awk sed sh bash zsh fish bat ps1 diff patch tex bib rst org "
-	    "adoc textile scss sass less styl jsx tsx vue svelte vim mk "
-	    "cmake gradle srt nfo lock sum", "text/plain" },
+	{ "text", "html htm;html shtml;html css js;javascript mjs;javascript "
+	    "cjs;javascript md;markdown markdown csv tsv;tab-separated-values "
+	    "ics;calendar vcf;vcard vtt" },
+	{ "image", "png apng jpg;jpeg jpeg jpe;jpeg jfif;jpeg gif webp avif "
+	    "jxl svg;svg+xml svgz;svg+xml bmp tif;tiff tiff heic ico;x-icon "
+	    "cur;x-icon" },
+	{ "font", "woff woff2 ttf otf ttc;collection" },
+	{ "audio", "mp3;mpeg m4a;mp4 aac ogg oga;ogg opus;ogg wav flac "
+	    "weba;webm mid;midi midi" },
+	{ "video", "mp4 m4v;x-m4v mov;quicktime webm ogv;ogg mkv;x-matroska "
+	    "ts;mp2t avi;x-msvideo mpg;mpeg mpeg" },
+	{ "model", "glb;gltf-binary gltf;gltf+json" },
+	{ "application", "json map;json jsonld;ld+json geojson;geo+json "
+	    "webmanifest;manifest+json xml xsd;xml rng;xml opml;xml "
+	    "xsl;xslt+xml xslt;xslt+xml rdf;rdf+xml gpx;gpx+xml atom;atom+xml "
+	    "rss;rss+xml kml;vnd.google-earth.kml+xml xhtml;xhtml+xml "
+	    "xht;xhtml+xml eot;vnd.ms-fontobject m3u8;vnd.apple.mpegurl pdf "
+	    "epub;epub+zip wasm zip gz;gzip tgz;gzip bz2;x-bzip2 xz;x-xz "
+	    "tar;x-tar 7z;x-7z-compressed rar;vnd.rar zst;zstd rtf doc;msword "
+	    "jar;java-archive ps;postscript eps;postscript "
+	    "odt;vnd.oasis.opendocument.text" },
 };
+
+/* Plain text: what is to be read, and not downloaded. */
+static const char plain_ends[] = "txt text asc log yml yaml toml ini conf cfg "
+    "properties env c h cc cpp cxx hh hpp cs m java kt scala swift go rs d "
+    "zig nim py rb pl pm php lua tcl r jl hs ml clj el lisp scm erl ex exs "
+    "sql awk sed sh bash zsh fish bat ps1 diff patch tex bib rst org adoc "
+    "textile scss sass less styl jsx tsx vue svelte vim mk cmake gradle srt "
+    "nfo lock sum";
 
 static const struct status *
 status_of(int code)
@@ -1458,15 +1442,19 @@ word_find(const char *list, const char *word)
 
 /* The media type by the end of a file's name; NULL: none is known. */
 static const char *
-type_known(const char *path)
+type_known(const char *path, char type[TYPE_LEN])
 {
-	const char *end = name_end(path);
+	const char *end = name_end(path), *name;
 	size_t i;
 
 	for (i = 0; i < COUNT(types); i++)
-		if (word_find(types[i].ends, end) != NULL)
-			return types[i].name;
-	return NULL;
+		if ((name = word_find(types[i].ends, end)) != NULL) {
+			name = *name == ';' ? name + 1 : name - strlen(end);
+			snprintf(type, TYPE_LEN, "%s/%.*s", types[i].kind,
+			    (int)strcspn(name, " "), name);
+			return type;
+		}
+	return word_find(plain_ends, end) != NULL ? "text/plain" : NULL;
 }
 
 /*
@@ -2385,6 +2373,7 @@ struct file {
 	struct timespec mtime;
 	struct validators validators;
 	const char *type;	/* NULL: not known */
+	char type_text[TYPE_LEN];
 	char *data;
 	char name[];		/* below the docroot; "": of no name there */
 };
@@ -2667,7 +2656,8 @@ file_make(struct server *sv, int fd, const char *name, const struct stat *st)
 	    .growing = *name == '\0', .front = -1, .stamp = stat_stamp(st),
 	    .size = st->st_size, .mtime = st->st_mtim };
 	memcpy(f->name, name, n);
-	f->type = f->growing ? "text/plain" : type_known(name);
+	f->type = f->growing ? "text/plain" : type_known(name,
+	    f->type_text);
 	page = f->type != NULL && strcmp(f->type, "text/html") == 0;
 	text = whole ? f->data : sv->front;
 	errno = 0;
