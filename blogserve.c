@@ -1862,18 +1862,6 @@ preconditions(const struct request *rq, const struct validators *v, time_t now)
 	return 0;
 }
 
-/* The number at *text, INT64_MAX if it is larger; false if there is none. */
-static bool
-offset_parse(const char **text, off_t *value)
-{
-	const char *begin = *text;
-
-	for (*value = 0; **text >= '0' && **text <= '9'; ++*text)
-		*value = *value > (INT64_MAX - 9) / 10 ? INT64_MAX :
-		    *value * 10 + (**text - '0');
-	return *text > begin;
-}
-
 /*
  * What a Range asks of size bytes (RFC 9110, section 14.2): 206 with *first
  * and *length set, 416, or 200 for all else, several ranges included.
@@ -1887,10 +1875,15 @@ range_parse(const char *text, off_t size, off_t *first, off_t *length)
 	if (strncasecmp(text, "bytes=", 6) != 0)
 		return 200;
 	text += 6 + strspn(text + 6, " \t");
-	suffix = !offset_parse(&text, &from);
+	/* Numbers past the largest are the largest. */
+	from = strtoll(text, NULL, 10);
+	suffix = *text == '-';
+	text += strspn(text, "0123456789");
 	if (*text++ != '-')
 		return 200;
-	open = !offset_parse(&text, &to);
+	to = strtoll(text, NULL, 10);
+	open = *text == '\0';
+	text += strspn(text, "0123456789");
 	if (*text != '\0' || (suffix && (open || (size == 0 && to > 0))) ||
 	    (!suffix && !open && to < from))
 		return 200;
@@ -6067,10 +6060,10 @@ seconds_parse(int option, const char *text)
 static int
 port_parse(const char *text)
 {
-	const char *end = text;
-	off_t port;
+	long port = strtol(text, NULL, 10);
 
-	if (!offset_parse(&end, &port) || *end != '\0' || port > 65535)
+	if (*text == '\0' || text[strspn(text, "0123456789")] != '\0' ||
+	    port > 65535)
 		say(USAGE, "-p: %s: not a port (0 to 65535)", text);
 	return (int)port;
 }
