@@ -1805,21 +1805,18 @@ static bool
 etag_listed(const char *list, const char *etag, bool weak)
 {
 	size_t n = strlen(etag);
-	bool match;
+	const char *tag;
 
 	if (strcmp(list, "*") == 0)
 		return true;
-	for (;;) {
+	for (;; list++) {
 		list += strspn(list, " \t,");
-		match = n > 0 && (weak || *list == '"');
-		if (strncmp(list, "W/", 2) == 0)
-			list += 2;
-		if (*list != '"')
-			return false;
-		if (match && strncmp(list, etag, n) == 0)
+		tag = list + (strncmp(list, "W/", 2) == 0 ? 2 : 0);
+		if (n > 0 && (weak || tag == list) &&
+		    strncmp(tag, etag, n) == 0)
 			return true;
-		list += 1 + strcspn(list + 1, "\"");
-		list += *list == '"';
+		if (*tag != '"' || (list = strchr(tag + 1, '"')) == NULL)
+			return false;
 	}
 }
 
