@@ -1779,16 +1779,15 @@ static int
 date_compare(time_t t, const char *text)
 {
 	struct tm tm = { 0 };
-	const char *end = NULL;
+	const char *end;
 	char date[32], ours[32];
-	size_t i;
+	size_t i = 0;
 	int cmp;
 
-	for (i = 0; end == NULL || *end != '\0'; i++) {
-		if (i == COUNT(date_forms))
+	while ((end = strptime(text, date_forms[i], &tm)) == NULL ||
+	    *end != '\0')
+		if (++i == COUNT(date_forms))
 			return 2;
-		end = strptime(text, date_forms[i], &tm);
-	}
 	strftime(date, sizeof(date), "%Y%m%d%H%M%S", &tm);
 	gmtime_r(&t, &tm);
 	strftime(ours, sizeof(ours), "%Y%m%d%H%M%S", &tm);
@@ -1838,13 +1837,14 @@ is_settled(const struct validators *v, time_t now)
 }
 
 /*
- * What a request's conditions make of a file: 0, 304 or 412.  In the order
- * of RFC 9110, section 13.2.2; a tag, where given, overrules a date.
+ * What a request's conditions make of a file: 412, 304, 206 if a Range
+ * counts, or 200.  In the order of RFC 9110, section 13.2.2; a tag, where
+ * given, overrules a date.
  */
 static int
 preconditions(const struct request *rq, const struct validators *v, time_t now)
 {
-	const char *const *f = rq->field;
+	const char *const *f = rq->field, *either = f[FIELD_IF_RANGE];
 
 	if (f[FIELD_IF_MATCH] != NULL ?
 	    !etag_listed(f[FIELD_IF_MATCH], v->etag, false) :
@@ -1856,7 +1856,11 @@ preconditions(const struct request *rq, const struct validators *v, time_t now)
 	    f[FIELD_IF_MODIFIED_SINCE] != NULL && is_settled(v, now) &&
 	    date_compare(v->modified, f[FIELD_IF_MODIFIED_SINCE]) <= 0)
 		return 304;
-	return 0;
+	if (f[FIELD_RANGE] != NULL && rq->method == METHOD_GET &&
+	    (either == NULL || strcmp(either, v->etag) == 0 ||
+	    (is_settled(v, now) && date_compare(v->modified, either) == 0)))
+		return 206;
+	return 200;
 }
 
 /*
@@ -1891,18 +1895,6 @@ range_parse(const char *text, off_t size, off_t *first, off_t *length)
 	*first = from;
 	*length = (suffix || open || to >= size ? size : to + 1) - from;
 	return 206;
-}
-
-/* Whether a Range counts, as If-Range has it (RFC 9110, section 13.1.5). */
-static bool
-range_wanted(const struct request *rq, const struct validators *v, time_t now)
-{
-	const char *condition = rq->field[FIELD_IF_RANGE];
-
-	if (rq->field[FIELD_RANGE] == NULL || rq->method != METHOD_GET)
-		return false;
-	return condition == NULL || strcmp(condition, v->etag) == 0 ||
-	    (is_settled(v, now) && date_compare(v->modified, condition) == 0);
 }
 
 /* Whether Accept-Encoding names gzip, and with no q-value that is 0. */
@@ -3023,9 +3015,8 @@ file_reply(struct server *sv, struct reply *r, struct file *f)
 	r->length = f->size;
 	if (r->status == 200 && !r->script) {	/* nor has a 404 page any */
 		r->status = preconditions(rq, v, now);
-		if (r->status == 0)
-			r->status = (v->etag[0] == '\0' && !f->growing) ||
-			    !range_wanted(rq, v, now) ? 200 :
+		if (r->status == 206)
+			r->status = v->etag[0] == '\0' && !f->growing ? 200 :
 			    range_parse(rq->field[FIELD_RANGE], f->size,
 			    &r->first, &r->length);
 	}
