@@ -1539,9 +1539,6 @@ request_line_parse(struct request *rq, char *line)
 	char *target, *version;
 	size_t i;
 
-	for (target = line; *target != '\0'; target++)
-		if (iscntrl((unsigned char)*target))
-			return 400;
 	if ((target = strchr(line, ' ')) == NULL)
 		return 400;
 	*target++ = '\0';
@@ -1620,9 +1617,10 @@ target_split(struct request *rq)
 }
 
 /*
- * Parse a whole head of len bytes, NUL-terminated, in place.  Returns 0 or
- * the status that refuses it; then rq->keep is false, for its framing is in
- * doubt.  A Host in the target overrules the field (RFC 9112, 3.2.2).
+ * Parse a whole head of len bytes, NUL-terminated, in place; it has no
+ * control bytes but blanks and the ends of lines.  Returns 0 or the status
+ * that refuses it; then rq->keep is false, for its framing is in doubt.  A
+ * Host in the target overrules the field (RFC 9112, 3.2.2).
  */
 static int
 request_parse(struct request *rq, char *head, size_t len)
@@ -1632,10 +1630,9 @@ request_parse(struct request *rq, char *head, size_t len)
 	int status;
 
 	memset(rq, 0, sizeof(*rq));
-	if (memchr(head, '\0', len) != NULL)
-		return 400;
-	for (line = head; (line = strchr(line, '\r')) != NULL;)
-		if (*++line != '\n')
+	for (line = head; line < head + len; line++)
+		if (iscntrl((unsigned char)*line) && *line != '\t' &&
+		    *line != '\n' && strncmp(line, "\r\n", 2) != 0)
 			return 400;
 	if ((line = strtok_r(head, "\r\n", &rest)) == NULL)
 		return 400;
