@@ -1507,23 +1507,28 @@ is_token(const char *s)
 }
 
 /*
- * Host: a name, as RFC 3986 has it but for commas, or an address, perhaps a
- * port (RFC 9110, section 7.2).
+ * Cut a Host (RFC 9110, section 7.2) down to its name, as RFC 3986 has it but
+ * for commas, or address: without port, brackets and last dot.  NULL: it is
+ * not valid.
  */
-static bool
-host_valid(const char *host)
+static char *
+host_cut(char *host)
 {
+	bool v6 = *host == '[';
+	const char *end;
 	size_t n;
 
-	if (host[0] == '[') {
-		n = strspn(host + 1, "0123456789abcdefABCDEFv:.") + 1;
-		if (host[n++] != ']')
-			return false;
-	} else
-		n = span(host, "-._~!$&'()*+;=");
-	if (host[n] == ':')
-		n += 1 + strspn(host + n + 1, "0123456789");
-	return host[n] == '\0';
+	host += v6;
+	n = v6 ? strspn(host, "0123456789abcdefABCDEFv:.") :
+	    span(host, "-._~!$&'()*+;=");
+	end = host + n;
+	if (v6 && *end++ != ']')
+		return NULL;
+	end += *end == ':' ? 1 + strspn(end + 1, "0123456789") : 0;
+	if (*end != '\0')
+		return NULL;
+	host[n - (n > 0 && host[n - 1] == '.')] = '\0';
+	return host;
 }
 
 /*
@@ -1580,7 +1585,8 @@ field_parse(struct request *rq, char *line)
 		;
 	if (i == FIELDS)
 		return is_token(line) ? 0 : 400;
-	if (i == FIELD_HOST ? rq->field[i] != NULL || !host_valid(value) :
+	if (i == FIELD_HOST ? rq->field[i] != NULL ||
+	    (value = host_cut(value)) == NULL :
 	    i == FIELD_CONTENT_LENGTH && (rq->field[i] != NULL ||
 	    *value == '\0' || value[strspn(value, "0123456789")] != '\0'))
 		return 400;
@@ -1593,27 +1599,26 @@ field_parse(struct request *rq, char *line)
 }
 
 /*
- * Take the host out of a target in absolute-form, moved two bytes down to
- * make room for its end and for a slash where the path is empty.  Returns 0
- * or the status that refuses it.
+ * Take the host out of a target in absolute-form: moved to its begin, it
+ * leaves room for an end, and for a slash where the path is empty.  Returns
+ * 0 or the status that refuses it.
  */
 static int
 target_split(struct request *rq)
 {
-	char *host;
+	char *host = rq->target;
 	size_t n;
 
-	if (strncasecmp(rq->target, "http://", 7) != 0)
+	if (strncasecmp(host, "http://", 7) != 0)
 		return 0;
-	host = rq->target + 7;
-	n = strcspn(host, "/?");
-	memmove(host - 2, host, n);
-	rq->field[FIELD_HOST] = host - 2;
-	rq->target = host + n;
-	rq->target[-2] = '\0';
+	n = strcspn(host + 7, "/?");
+	memmove(host, host + 7, n);
+	host[n] = '\0';
+	rq->target += 7 + n;
 	if (*rq->target != '/')
 		*--rq->target = '/';
-	return n > 0 && host_valid(rq->field[FIELD_HOST]) ? 0 : 400;
+	rq->field[FIELD_HOST] = host_cut(host);
+	return n > 0 && rq->field[FIELD_HOST] != NULL ? 0 : 400;
 }
 
 /*
@@ -1919,17 +1924,6 @@ is_loopback(const char *text)
 	    (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127));
 }
 
-/* The name or address in a Host, without its port, brackets and last dot. */
-static bool
-host_name(const char *host, char name[256])
-{
-	size_t n;
-
-	n = host[0] == '[' ? strcspn(++host, "]") : strcspn(host, ":");
-	n -= n > 0 && host[n - 1] == '.';
-	return n > 0 && snprintf(name, 256, "%.*s", (int)n, host) < 256;
-}
-
 /* Whether a name is in the domain that a pattern "*.domain" names. */
 static bool
 host_matches(const char *pattern, const char *name)
@@ -1942,18 +1936,15 @@ host_matches(const char *pattern, const char *name)
 }
 
 /*
- * Whether a server on loopback may answer to this Host.  A page elsewhere
+ * Whether a server on loopback may answer to this name.  A page elsewhere
  * can point a name of its own at 127.0.0.1, but it cannot make the browser
  * send another name (DNS rebinding).
  */
 static bool
-host_allowed(const char *host, const struct options *opt)
+host_allowed(const char *name, const struct options *opt)
 {
-	char name[256];
 	const char **h;
 
-	if (!host_name(host, name))
-		return false;
 	for (h = opt->hosts; *h != NULL; h++)
 		if (host_matches(*h, name))
 			return true;
@@ -2942,7 +2933,6 @@ error_page(struct server *sv, struct reply *r, int status)
 	const char *text = status_of(status)->text;
 	const char *path = sv->request.path, *prefix = sv->opt->prefix;
 	struct buf *b = &sv->page;
-	char name[256];
 
 	r->status = status;
 	if (status == 503 && waiting_page(sv, r)) {
@@ -2957,9 +2947,9 @@ error_page(struct server *sv, struct reply *r, int status)
 		html_put(b, "<p>Pages elsewhere on the web must not read this "
 		    "site, so it answers to the names of this machine alone, "
 		    "not to <code>%</code>.</p>\n", host);
-		if (host_name(host, name))
+		if (*host != '\0')
 			html_put(b, "<p>If that name is yours, start blogserve "
-			    "with <code>-H %</code>.</p>\n", name);
+			    "with <code>-H %</code>.</p>\n", host);
 	} else if (status == 403)
 		html_put(b, "<p>blogserve may not read <code>/%</code>: see "
 		    "its permissions, those of its directories, and where "
