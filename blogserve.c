@@ -1685,13 +1685,10 @@ target_path(const char *target, char *path, size_t size, const char **query)
 			if (path[seg] == '.' &&
 			    strcmp(path, ".well-known") != 0)
 				return 404;
-			if (c == '/' && at > seg) {
-				path[at++] = '/';
-				seg = at;
-			}
-			continue;
-		}
-		if (c == '%') {
+			if (c != '/' || at == seg)
+				continue;
+			seg = at + 1;
+		} else if (c == '%') {
 			if (!isxdigit((unsigned char)target[1]) ||
 			    !isxdigit((unsigned char)target[2]))
 				return 400;
