@@ -1644,11 +1644,10 @@ request_parse(struct request *rq, char *head, size_t len)
 	status = request_line_parse(rq, line);
 	while (status == 0 && (line = strtok_r(NULL, "\r\n", &rest)) != NULL)
 		status = field_parse(rq, line);
+	if (status == 0)
+		status = rq->minor > 0 && f[FIELD_HOST] == NULL ? 400 :
+		    target_split(rq);
 	if (status != 0)
-		return status;
-	if (rq->minor > 0 && f[FIELD_HOST] == NULL)
-		return 400;
-	if ((status = target_split(rq)) != 0)
 		return status;
 	rq->body = f[FIELD_TRANSFER_ENCODING] != NULL ||
 	    (f[FIELD_CONTENT_LENGTH] != NULL &&
