@@ -1484,26 +1484,14 @@ head_length(const char *data, size_t len)
 	return 0;
 }
 
-/*
- * How many characters of s are ASCII letters, digits, or among the others:
- * the locale is always C.
- */
-static size_t
-span(const char *s, const char *others)
-{
-	size_t n;
-
-	for (n = 0; s[n] != '\0' && (isalnum((unsigned char)s[n]) ||
-	    strchr(others, s[n]) != NULL); n++)
-		;
-	return n;
-}
+#define DIGITS	"0123456789"
+#define ALNUM	DIGITS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 /* RFC 9110, section 5.6.2. */
 static bool
 is_token(const char *s)
 {
-	return *s != '\0' && s[span(s, "!#$%&'*+-.^_`|~")] == '\0';
+	return *s != '\0' && s[strspn(s, ALNUM "!#$%&'*+-.^_`|~")] == '\0';
 }
 
 /*
@@ -1519,12 +1507,12 @@ host_cut(char *host)
 	size_t n;
 
 	host += v6;
-	n = v6 ? strspn(host, "0123456789abcdefABCDEFv:.") :
-	    span(host, "-._~!$&'()*+;=");
+	n = strspn(host, v6 ? DIGITS "abcdefABCDEFv:." :
+	    ALNUM "-._~!$&'()*+;=");
 	end = host + n;
 	if (v6 && *end++ != ']')
 		return NULL;
-	end += *end == ':' ? 1 + strspn(end + 1, "0123456789") : 0;
+	end += *end == ':' ? 1 + strspn(end + 1, DIGITS) : 0;
 	if (*end != '\0')
 		return NULL;
 	host[n - (n > 0 && host[n - 1] == '.')] = '\0';
@@ -1588,7 +1576,7 @@ field_parse(struct request *rq, char *line)
 	if (i == FIELD_HOST ? rq->field[i] != NULL ||
 	    (value = host_cut(value)) == NULL :
 	    i == FIELD_CONTENT_LENGTH && (rq->field[i] != NULL ||
-	    *value == '\0' || value[strspn(value, "0123456789")] != '\0'))
+	    *value == '\0' || value[strspn(value, DIGITS)] != '\0'))
 		return 400;
 	if (i == FIELD_TRANSFER_ENCODING && strcasecmp(value, "chunked") != 0)
 		return 501;
@@ -1688,8 +1676,7 @@ target_path(const char *target, char *path, size_t size, const char **query)
 				continue;
 			seg = at + 1;
 		} else if (c == '%') {
-			if (!isxdigit((unsigned char)target[1]) ||
-			    !isxdigit((unsigned char)target[2]))
+			if (strspn(target + 1, DIGITS "abcdefABCDEF") < 2)
 				return 400;
 			memcpy(hex, target + 1, 2);
 			target += 2;
@@ -1877,12 +1864,12 @@ range_parse(const char *text, off_t size, off_t *first, off_t *length)
 	/* Numbers past the largest are the largest. */
 	from = strtoll(text, NULL, 10);
 	suffix = *text == '-';
-	text += strspn(text, "0123456789");
+	text += strspn(text, DIGITS);
 	if (*text++ != '-')
 		return 200;
 	to = strtoll(text, NULL, 10);
 	open = *text == '\0';
-	text += strspn(text, "0123456789");
+	text += strspn(text, DIGITS);
 	if (*text != '\0' || (suffix && (open || (size == 0 && to > 0))) ||
 	    (!suffix && !open && to < from))
 		return 200;
@@ -6042,7 +6029,8 @@ prefix_parse(const char *text)
 	size_t n;
 
 	text += strspn(text, "/");
-	if (text[span(text, "/-._~")] != '\0' || strstr(text, "//") != NULL)
+	if (text[strspn(text, ALNUM "/-._~")] != '\0' ||
+	    strstr(text, "//") != NULL)
 		say(USAGE, "-r: %s: not a path", text);
 	n = strlen(text);
 	if (n > 0 && text[n - 1] == '/')
@@ -6065,7 +6053,7 @@ host_parse(const char *text)
 		n = strspn(++name, "0123456789abcdefABCDEF:.");
 	else {
 		n = strncmp(name, "*.", 2) == 0 ? 2 : 0;
-		n += span(name + n, "-._");
+		n += strspn(name + n, ALNUM "-._");
 	}
 	end = name + n + (name[n] == ']');
 	if (*end == ':')
