@@ -1486,13 +1486,7 @@ head_length(const char *data, size_t len)
 
 #define DIGITS	"0123456789"
 #define ALNUM	DIGITS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-
-/* RFC 9110, section 5.6.2. */
-static bool
-is_token(const char *s)
-{
-	return *s != '\0' && s[strspn(s, ALNUM "!#$%&'*+-.^_`|~")] == '\0';
-}
+#define TOKEN	ALNUM "!#$%&'*+-.^_`|~"		/* RFC 9110, section 5.6.2 */
 
 /*
  * Cut a Host (RFC 9110, section 7.2) down to its name, as RFC 3986 has it but
@@ -1529,22 +1523,20 @@ request_line_parse(struct request *rq, char *line)
 	/* RFC 9110, section 9.1: the first two are served. */
 	static const char methods[][8] = { "GET", "HEAD", "POST", "PUT",
 	    "DELETE", "OPTIONS", "TRACE", "PATCH", "CONNECT" };
-	char *target, *version;
-	size_t i;
+	size_t i, n = strspn(line, TOKEN);
+	char *version;
 
-	if ((target = strchr(line, ' ')) == NULL)
+	if (n == 0 || line[n] != ' ')
 		return 400;
-	*target++ = '\0';
-	if (!is_token(line))
-		return 400;
+	line[n] = '\0';
 	for (i = 0; i < COUNT(methods) && strcmp(line, methods[i]) != 0; i++)
 		;
 	rq->method = i == COUNT(methods) ? METHOD_UNKNOWN :
 	    i < METHOD_KNOWN ? (enum method)i : METHOD_KNOWN;
-	rq->target = target;
+	rq->target = line + n + 1;
 	rq->minor = -1;
-	if ((version = strchr(target, ' ')) == NULL)
-		return rq->method == METHOD_GET && *target == '/' ? 0 : 400;
+	if ((version = strchr(rq->target, ' ')) == NULL)
+		return rq->method == METHOD_GET && *rq->target == '/' ? 0 : 400;
 	*version++ = '\0';
 	if (fnmatch("HTTP/[0-9].[0-9]", version, 0) != 0)
 		return 400;
@@ -1559,12 +1551,14 @@ request_line_parse(struct request *rq, char *line)
 static int
 field_parse(struct request *rq, char *line)
 {
+	size_t n = strspn(line, TOKEN);
 	char *value, *end;
 	int i;
 
-	if ((value = strchr(line, ':')) == NULL)
+	if (n == 0 || line[n] != ':')
 		return 400;
-	*value++ = '\0';
+	line[n] = '\0';
+	value = line + n + 1;
 	value += strspn(value, " \t");
 	for (end = value + strlen(value); end > value &&
 	    (end[-1] == ' ' || end[-1] == '\t');)
@@ -1572,7 +1566,7 @@ field_parse(struct request *rq, char *line)
 	for (i = 0; i < FIELDS && strcasecmp(line, field_names[i]) != 0; i++)
 		;
 	if (i == FIELDS)
-		return is_token(line) ? 0 : 400;
+		return 0;
 	if (i == FIELD_HOST ? rq->field[i] != NULL ||
 	    (value = host_cut(value)) == NULL :
 	    i == FIELD_CONTENT_LENGTH && (rq->field[i] != NULL ||
