@@ -1316,7 +1316,10 @@ enum field {
 	FIELDS
 };
 
-/* A request; its strings lie in the head it was parsed from. */
+/*
+ * A request; its strings lie in the head it was parsed from.  What parses it
+ * returns 0 or the status that refuses it.
+ */
 struct request {
 	enum method method;
 	int minor;			/* of HTTP/1; -1: Simple-Request */
@@ -1422,10 +1425,7 @@ name_end(const char *path)
 	return dot != NULL && strchr(dot, '/') == NULL ? dot + 1 : "";
 }
 
-/*
- * What follows a word (any case) in a list, of ours or a field's value;
- * NULL: it is not in the list, or there is none.
- */
+/* What follows a word, in any case, in a list; NULL: it is in none. */
 static const char *
 word_find(const char *list, const char *word)
 {
@@ -1513,10 +1513,7 @@ host_cut(char *host)
 	return host;
 }
 
-/*
- * method SP target SP version, or GET SP target.  Returns 0 or the status
- * that refuses it.
- */
+/* method SP target SP version, or GET SP target. */
 static int
 request_line_parse(struct request *rq, char *line)
 {
@@ -1544,10 +1541,7 @@ request_line_parse(struct request *rq, char *line)
 	return version[5] > '1' ? 505 : 0;
 }
 
-/*
- * name ":" value, RFC 9112, section 5; the first of equal names counts, but
- * the wish to close in any.
- */
+/* RFC 9112, section 5; the first of equal names counts, but any "close". */
 static int
 field_parse(struct request *rq, char *line)
 {
@@ -1581,9 +1575,9 @@ field_parse(struct request *rq, char *line)
 }
 
 /*
- * Take the host out of a target in absolute-form: moved to its begin, it
- * leaves room for an end, and for a slash where the path is empty.  Returns
- * 0 or the status that refuses it.
+ * Take the host out of a target in absolute-form, which overrules the field
+ * (RFC 9112, section 3.2.2): moved to its begin, it leaves room for an end,
+ * and for a slash where the path is empty.
  */
 static int
 target_split(struct request *rq)
@@ -1605,9 +1599,8 @@ target_split(struct request *rq)
 
 /*
  * Parse a whole head of len bytes, NUL-terminated, in place; it has no
- * control bytes but blanks and the ends of lines.  Returns 0 or the status
- * that refuses it; then rq->keep is false, for its framing is in doubt.  A
- * Host in the target overrules the field (RFC 9112, 3.2.2).
+ * control bytes but blanks and the ends of lines.  Where it is refused
+ * rq->keep is false, for its framing is in doubt.
  */
 static int
 request_parse(struct request *rq, char *head, size_t len)
@@ -1646,8 +1639,7 @@ request_parse(struct request *rq, char *head, size_t len)
  * that no other can be expressed: decoded once, empty segments and "."
  * dropped, "..", hidden names, NUL and encoded slashes refused; but
  * ".well-known" is for the public (RFC 8615).  A last slash stays, for it
- * makes a difference; the first is not written.  Returns 0 or the status
- * that refuses the target.
+ * makes a difference; the first is not written.
  */
 static int
 target_path(const char *target, char *path, size_t size, const char **query)
@@ -1690,10 +1682,9 @@ enum escape { HTML, URL, JSON, LOG };
 
 /*
  * Append n bytes of text as the place where it goes has it: in HTML without
- * the control bytes, which no page may have; in a URL all but RFC 3986's
- * unreserved characters and the slash encoded, so that a browser can read
- * nothing else into it, such as another host after "//" or a backslash; in
- * the log plain ASCII alone, so that no client can forge a line.
+ * the control bytes, which no page may have; in a URL without what a browser
+ * could read anything into, such as another host after a backslash; in the
+ * log plain ASCII alone, so that no client can forge a line.
  */
 static void
 escape_add(struct buf *b, enum escape how, const char *text, size_t n)
@@ -1750,10 +1741,7 @@ date_format(char text[32], time_t t)
 		text[0] = '\0';
 }
 
-/*
- * Whether a time is before (-1), at (0) or after (1) a date in any of the
- * forms; 2 if it is in none.
- */
+/* Whether a time is before (-1), at (0) or after (1) a date; 2: it is none. */
 static int
 date_compare(time_t t, const char *text)
 {
@@ -1775,9 +1763,8 @@ date_compare(time_t t, const char *text)
 }
 
 /*
- * Whether a list of tags has this one, or is "*".  A weak tag is compared
- * only where that is enough (RFC 9110, section 8.8.3.2).  An empty etag is
- * that of a file without one.
+ * Whether a list of tags has this one, "" for none, or is "*".  Weak ones
+ * count only where that is enough (RFC 9110, section 8.8.3.2).
  */
 static bool
 etag_listed(const char *list, const char *etag, bool weak)
@@ -1891,11 +1878,10 @@ gzip_accepted(const char *value)
 static bool
 is_loopback(const char *text)
 {
-	struct in_addr v4;
 	struct in6_addr v6;
 
-	if (inet_pton(AF_INET, text, &v4) == 1)
-		return ntohl(v4.s_addr) >> 24 == 127;
+	if (inet_pton(AF_INET, text, &v6) == 1)
+		return strncmp(text, "127.", 4) == 0;
 	return inet_pton(AF_INET6, text, &v6) == 1 &&
 	    (IN6_IS_ADDR_LOOPBACK(&v6) ||
 	    (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127));
@@ -1907,9 +1893,8 @@ host_matches(const char *pattern, const char *name)
 {
 	size_t n = strlen(name), p = strlen(pattern) - 1;
 
-	if (pattern[0] != '*')
-		return strcasecmp(pattern, name) == 0;
-	return n > p && strcasecmp(name + n - p, pattern + 1) == 0;
+	return pattern[0] != '*' ? strcasecmp(pattern, name) == 0 :
+	    n > p && strcasecmp(name + n - p, pattern + 1) == 0;
 }
 
 /*
@@ -1944,10 +1929,9 @@ markup_end(const char *html, const char *end)
 }
 
 /*
- * Where the script goes into a page: behind its byte order mark and its
- * doctype, if there is one, before which there may be white space and
- * comments (HTML, "the initial insertion mode"); else to its begin.  Before
- * a doctype it would change the mode of the page.  -1: nowhere, as in
+ * Where the script goes into a page: behind its byte order mark and, lest it
+ * change the page's mode, its doctype, before which there may be white space
+ * and comments (HTML, "the initial insertion mode").  -1: nowhere, as in
  * UTF-16, where the tag would be other characters.
  */
 static int
