@@ -2381,29 +2381,28 @@ site_enter(struct server *sv)
 }
 
 /*
- * Open one name in dir, a file or a directory, but no symlink.  -1 with
- * errno; EAGAIN: it became another meanwhile.  That it is none is not left
+ * Open one name in dir, but no symlink.  -1 with errno; EAGAIN: it is one,
+ * or became another meanwhile.  That it is none is not left
  * to O_NOFOLLOW, which some kernels do not heed: what was opened must be
  * what lstat saw.
  */
 static int
-site_step(int dir, const char *name, bool last, struct stat *st)
+site_step(int dir, const char *name, bool last)
 {
-	struct stat named;
+	struct stat st, named;
 	int fd;
 
 	if (fstatat(dir, name, &named, AT_SYMLINK_NOFOLLOW) == -1)
 		return -1;
-	errno = S_ISLNK(named.st_mode) ? EAGAIN : ENOENT;
-	if (!S_ISREG(named.st_mode) && !S_ISDIR(named.st_mode))
-		return -1;
-	fd = openat(dir, name, (last ? O_RDONLY : O_SEARCH) | O_NONBLOCK |
-	    O_NOCTTY | O_CLOEXEC | O_NOFOLLOW);
+	errno = EAGAIN;
+	fd = S_ISLNK(named.st_mode) ? -1 : openat(dir, name, (last ?
+	    O_RDONLY : O_SEARCH) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC |
+	    O_NOFOLLOW);
 	if (fd == -1)
 		return -1;
 	errno = EAGAIN;		/* unless fstat fails */
-	if (fstat(fd, st) == 0 && st->st_dev == named.st_dev &&
-	    st->st_ino == named.st_ino)
+	if (fstat(fd, &st) == 0 && st.st_dev == named.st_dev &&
+	    st.st_ino == named.st_ino)
 		return fd;
 	close(fd);
 	return -1;
@@ -2411,15 +2410,14 @@ site_step(int dir, const char *name, bool last, struct stat *st)
 
 /* Open path below root, one real directory after the other. */
 static int
-site_walk(int root, char *path, struct stat *st)
+site_walk(int root, char *path)
 {
 	char *name = strtok(path, "/"), *next;
 	int dir = root, fd, why;
 
 	for (;; name = next, dir = fd) {
 		next = name != NULL ? strtok(NULL, "/") : NULL;
-		fd = site_step(dir, name != NULL ? name : ".", next == NULL,
-		    st);
+		fd = site_step(dir, name != NULL ? name : ".", next == NULL);
 		why = errno;
 		if (dir != root)
 			close(dir);
@@ -2435,22 +2433,21 @@ site_walk(int root, char *path, struct stat *st)
  * without any.  EAGAIN: the tree changed in between.
  */
 static int
-site_find(const struct server *sv, const char *name, struct stat *st)
+site_find(const struct server *sv, const char *name)
 {
 	char path[PATH_LEN], *root = realpath(sv->opt->root, NULL);
 	char *real = NULL;
-	size_t n = root != NULL ? strlen(root) : 0;
+	size_t n;
 	int fd = -1, why;
 
-	if (root != NULL && snprintf(path, PATH_LEN, "%s/%s", root,
-	    name) >= PATH_LEN)
+	if (snprintf(path, PATH_LEN, "%s/%s", sv->opt->root, name) >= PATH_LEN)
 		errno = ENAMETOOLONG;
 	else if (root != NULL && (real = realpath(path, NULL)) != NULL) {
-		n -= root[n - 1] == '/';
+		n = root[1] == '\0' ? 0 : strlen(root);
 		errno = EXDEV;
 		if (strncmp(root, real, n) == 0 &&
 		    (real[n] == '/' || real[n] == '\0'))
-			fd = site_walk(sv->site.fd, real + n, st);
+			fd = site_walk(sv->site.fd, real + n);
 	}
 	why = errno;
 	free(root);
@@ -2469,7 +2466,7 @@ static int
 site_open(const struct server *sv, const char *name, struct stat *st)
 {
 	const int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
-	int fd, tries;
+	int fd, tries = 0;
 
 	if (*name == '\0')
 		name = ".";
@@ -2478,14 +2475,10 @@ site_open(const struct server *sv, const char *name, struct stat *st)
 		return -1;
 	fd = sv->opt->follow ? openat(sv->site.fd, name, flags) :
 	    extra_open_beneath(sv->site.fd, name, flags);
-	if (fd == -1 && !sv->opt->follow && errno != ENOENT &&
-	    errno != EMFILE) {
-		for (tries = 0; tries < TRIES_MAX; tries++)
-			if ((fd = site_find(sv, name, st)) != -1 ||
-			    errno != EAGAIN)
-				return fd;
-		return -1;
-	}
+	if (fd == -1 && !sv->opt->follow && errno != ENOENT && errno != EMFILE)
+		do
+			fd = site_find(sv, name);
+		while (fd == -1 && errno == EAGAIN && ++tries < TRIES_MAX);
 	if (fd == -1)
 		return -1;
 	errno = ENOENT;		/* unless fstat fails */
