@@ -2493,24 +2493,17 @@ site_open(const struct server *sv, const char *name, struct stat *st)
 static int
 status_of_errno(int why)
 {
-	switch (why) {
-	case EACCES:
-	case EPERM:
-	case EXDEV:
-		return 403;
-	case EAGAIN:
-	case EBUSY:
-	case EINTR:
-	case EMFILE:
-	case ENFILE:
-	case ENOBUFS:
-	case ENOMEM:
-		return 503;
-	case EIO:
-		return 500;
-	default:
-		return 404;
-	}
+	static const struct { int why, status; } known[] = {
+		{ EACCES, 403 }, { EPERM, 403 }, { EXDEV, 403 },
+		{ EAGAIN, 503 }, { EINTR, 503 }, { EMFILE, 503 },
+		{ ENFILE, 503 }, { ENOBUFS, 503 }, { ENOMEM, 503 },
+		{ EIO, 500 }, { 0, 404 }
+	};
+	size_t i;
+
+	for (i = 0; known[i].why != why && known[i].why != 0; i++)
+		;
+	return known[i].status;
 }
 
 /* Nobody refers to a file any more, from here. */
