@@ -2349,7 +2349,6 @@ struct server {
 	struct {		/* the docroot, open */
 		int fd;
 		int why;	/* errno, where fd is -1 */
-		bool moved;	/* to where the sandbox does not let us */
 		unsigned long looked;	/* server.reads then */
 	} site;
 	char start[24];		/* names this run of the program */
@@ -2370,10 +2369,12 @@ site_enter(struct server *sv)
 		return;
 	sv->site.looked = sv->reads;
 	fd = open(sv->opt->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	/* access knows nothing of sandboxes. */
-	sv->site.moved = fd == -1 && errno == EACCES &&
-	    access(sv->opt->root, R_OK) == 0;
-	sv->site.why = sv->site.moved ? EMFILE : errno;
+	/* access knows nothing of sandboxes: here, another server is needed. */
+	if (fd == -1 && errno == EACCES && access(sv->opt->root, R_OK) == 0) {
+		sv->orders.stopping = true;
+		errno = EMFILE;
+	}
+	sv->site.why = errno;
 	if (fd == -1 && sv->opt->atomic)
 		return;		/* it may be away while it is replaced */
 	fd_close(&sv->site.fd);
@@ -3754,7 +3755,7 @@ static void
 server_obey(struct server *sv)
 {
 	bool stop = !sv->draining && (sv->orders.stopping ||
-	    sv->orders_fd == -1 || sv->site.moved), ends;
+	    sv->orders_fd == -1), ends;
 	struct conn *c;
 	size_t i;
 
