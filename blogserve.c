@@ -2522,12 +2522,11 @@ file_drop(struct file **f)
 static bool
 read_all(int fd, char *data, size_t n, off_t at)
 {
-	ssize_t r = 0;
+	ssize_t r;
 
 	for (; n > 0; data += r, n -= (size_t)r, at += r)
-		while ((r = pread(fd, data, n, at)) <= 0)
-			if (r == 0 || errno != EINTR)
-				return false;
+		if ((r = pread(fd, data, n, at)) <= 0)
+			return false;
 	return true;
 }
 
@@ -2582,21 +2581,6 @@ file_make(struct server *sv, int fd, const char *name, const struct stat *st)
 	return f;
 }
 
-/* Keep a file, if there is room. */
-static void
-file_keep(struct server *sv, struct file *f)
-{
-	if (f->validators.etag[0] == '\0' || sv->kept_count == sv->kept_max)
-		return;
-	f->item.hash = text_hash(0, f->name);
-	table_add(&sv->kept, &f->item);
-	f->refs++;
-	sv->kept_count++;
-	sv->kept_bytes += f->fd == -1 ? (size_t)f->size : 0;
-	if (sv->forget_at == 0)
-		sv->forget_at = sv->now + CACHE_TIME;
-}
-
 /* Let all go that are kept, and make room by that. */
 static void
 files_forget(struct server *sv)
@@ -2629,9 +2613,9 @@ file_verify(struct server *sv, struct file *f)
 }
 
 /*
- * A reference to the file of that name below the docroot, to be verified.
- * NULL with errno; EISDIR: it is a directory.  That one may not be read is
- * said.
+ * A reference to the file of that name below the docroot, to be verified; it
+ * is kept, if there is room.  NULL with errno; EISDIR: it is a directory.
+ * That one may not be read is said.
  */
 static struct file *
 file_get(struct server *sv, const char *name)
@@ -2650,9 +2634,17 @@ file_get(struct server *sv, const char *name)
 	if ((fd = site_open(sv, name, &st)) != -1 && S_ISDIR(st.st_mode)) {
 		close(fd);
 		errno = EISDIR;
-	} else if (fd != -1 && (f = file_make(sv, fd, name, &st)) != NULL)
-		file_keep(sv, f);
-	if (f == NULL && errno == EACCES && hash != sv->denied) {
+	} else if (fd != -1)
+		f = file_make(sv, fd, name, &st);
+	if (f != NULL && f->validators.etag[0] != '\0' &&
+	    sv->kept_count < sv->kept_max) {
+		f->item.hash = hash;
+		table_add(&sv->kept, &f->item);
+		f->refs++;
+		sv->kept_count++;
+		sv->kept_bytes += f->fd == -1 ? (size_t)f->size : 0;
+		sv->forget_at = sooner(sv->forget_at, sv->now + CACHE_TIME);
+	} else if (f == NULL && errno == EACCES && hash != sv->denied) {
 		sv->denied = hash;
 		say(WARNING, "%s/%s: %s", sv->opt->docroot, name,
 		    strerror(EACCES));
