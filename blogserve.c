@@ -2676,13 +2676,14 @@ file_packed(struct server *sv, struct file *f)
 }
 
 /*
- * Make the script's tag, which knows of which build the page is.  False: the
- * page that is asked for has none.
+ * Make the script's tag, which knows of which build the page is, and after
+ * which it is worth another try.  False: the page that is asked for has none.
  */
 static bool
-tag_make(struct server *sv, const char *more)
+tag_make(struct server *sv, const struct reply *r)
 {
 	const char *dest = sv->request.field[FIELD_SEC_FETCH_DEST];
+	const struct orders *o = &sv->orders;
 
 	buf_clear(&sv->tag);
 	if (sv->opt->no_reload || (dest != NULL &&
@@ -2691,18 +2692,20 @@ tag_make(struct server *sv, const char *more)
 	buf_puts(&sv->tag, "<script defer src=\"");
 	escape_puts(&sv->tag, URL, sv->opt->prefix);
 	buf_printf(&sv->tag, "/.blogserve/reload.js\" data-start=\"%s\" "
-	    "data-done=\"%u\"%s></script>", sv->start, sv->orders.build.done,
-	    more);
+	    "data-done=\"%u\"", sv->start, o->build.done);
+	if (r->status == 503)
+		buf_printf(&sv->tag, " data-wait=\"%u\"",
+		    o->build.number - o->hold);
+	buf_puts(&sv->tag, "></script>");
 	return true;
 }
 
 /*
  * Begin a page of our own, in server.page; what calls this adds the rest of
- * its body.  wait is what the tag of the script says more, "": nothing.
+ * its body.
  */
 static void
-page_begin(struct server *sv, struct reply *r, const char *title,
-    const char *wait)
+page_begin(struct server *sv, struct reply *r, const char *title)
 {
 	static const char style[] = "<style>\n"
 	    "html { color-scheme: light dark; font: 16px/1.5 sans-serif }\n"
@@ -2722,7 +2725,7 @@ page_begin(struct server *sv, struct reply *r, const char *title,
 	r->type = "text/html";
 	buf_clear(b);
 	buf_puts(b, "<!DOCTYPE html>\n");
-	if (tag_make(sv, wait))
+	if (tag_make(sv, r))
 		buf_add(b, sv->tag.data, sv->tag.len);
 	buf_join(b, "<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
 	    "<meta name=\"viewport\" content=\"width=device-width\">\n",
@@ -2817,31 +2820,28 @@ static bool
 waiting_page(struct server *sv, struct reply *r)
 {
 	const struct record *o = &sv->orders.build;
-	char title[PATH_LEN + 100], text[128];
+	char title[PATH_LEN + 100] = "Building\xe2\x80\xa6", how[128];
+	char text[WHAT_LEN + 100] = "";
 
-	if (sv->orders.hold) {
-		page_begin(sv, r, "Building\xe2\x80\xa6", " data-wait");
-		buf_printf(&sv->page, "<p>Build %u (", o->number);
-		escape_puts(&sv->page, HTML, o->what);
-		buf_printf(&sv->page, ") has run for %d s. The page opens by "
-		    "itself when it is done.</p>\n", o->started_at == 0 ? 0 :
+	status_text(how, sizeof(how), o->status);
+	if (sv->orders.hold)
+		snprintf(text, sizeof(text), "Build %u (%s) has run for %d s. ",
+		    o->number, o->what, o->started_at == 0 ? 0 :
 		    (int)((sv->now - o->started_at) / 1000));
-		return true;
-	}
-	status_text(text, sizeof(text), o->status);
-	if (o->done == 0 && o->took >= 0)
+	else if (o->done == 0 && o->took >= 0)
 		snprintf(title, sizeof(title), "There is no site yet: build %u "
-		    "failed (%s)", o->number, text);
+		    "failed (%s)", o->number, how);
 	else if (sv->site.fd == -1 && status_of_errno(sv->site.why) == 404)
 		snprintf(title, sizeof(title), "The docroot %s is not there%s",
 		    sv->opt->docroot, sv->opt->command == NULL ? "" :
 		    ": the build did not make it");
 	else
 		return false;
-	snprintf(text, sizeof(text), " data-wait=\"%u\"", o->number);
-	page_begin(sv, r, title, text);
-	buf_puts(&sv->page, "<p>The page opens by itself when it is there."
-	    "</p>\n");
+	r->status = 503;
+	page_begin(sv, r, title);
+	html_put(&sv->page, "<p>%The page opens by itself when it is done."
+	    "</p>\n", text);
+	page_log(sv);
 	return true;
 }
 
@@ -2855,11 +2855,9 @@ error_page(struct server *sv, struct reply *r, int status)
 	struct buf *b = &sv->page;
 
 	r->status = status;
-	if (status == 503 && waiting_page(sv, r)) {
-		page_log(sv);
+	if ((status == 503 || status == 404) && waiting_page(sv, r))
 		return;
-	}
-	page_begin(sv, r, status_of(status)->line, "");
+	page_begin(sv, r, status_of(status)->line);
 	if (r->location != NULL)
 		html_put(b, "<p>It is at <a href=\"%\">%</a>.</p>\n",
 		    r->location, r->location);
@@ -2877,8 +2875,8 @@ error_page(struct server *sv, struct reply *r, int status)
 	else if (status == 404)
 		html_put(b, "<p>There is no page <code>%/%</code> here.</p>\n"
 		    "<p><a href=\"%/\">Home</a></p>\n", prefix, path, prefix);
-	else if (text != NULL)
-		buf_join(b, "<p>", text, "</p>\n", END);
+	else	/* the script, which waits after 503, needs some paragraph */
+		buf_join(b, "<p>", text != NULL ? text : "", "</p>\n", END);
 }
 
 /* A redirect to a path below the prefix, the query kept. */
@@ -2910,7 +2908,7 @@ file_reply(struct server *sv, struct reply *r, struct file *f)
 	struct file *packed = NULL;
 
 	r->type = f->type;
-	r->script = f->front >= 0 && tag_make(sv, "");
+	r->script = f->front >= 0 && tag_make(sv, r);
 	if (!r->script && !f->growing &&
 	    gzip_accepted(rq->field[FIELD_ACCEPT_ENCODING]) &&
 	    (packed = file_packed(sv, f)) != NULL) {
@@ -2941,15 +2939,13 @@ file_reply(struct server *sv, struct reply *r, struct file *f)
 static void
 error_reply(struct server *sv, struct reply *r, int status)
 {
-	const struct record *o = &sv->orders.build;
 	struct file *f = status == 404 ? file_get(sv, "404.html") : NULL;
 
 	r->status = status;
 	if (f != NULL)
 		file_reply(sv, r, f);
-	else	/* where no build was good there is no site to look in */
-		error_page(sv, r, status == 404 && (sv->site.fd == -1 ||
-		    (o->done == 0 && o->took >= 0)) ? 503 : status);
+	else
+		error_page(sv, r, status);
 }
 
 /* The reply that lists the directory that the path names. */
@@ -2968,7 +2964,7 @@ listing_reply(struct server *sv, struct reply *r)
 	if (chdir("/") == -1)
 		status = 500;
 	snprintf(title, sizeof(title), "Index of /%s", path);
-	page_begin(sv, r, title, "");
+	page_begin(sv, r, title);
 	buf_join(&sv->page, "<table>\n<tr><th scope=\"col\">Name</th><th "
 	    "scope=\"col\">Size</th><th scope=\"col\">Modified</th></tr>\n",
 	    *path != '\0' ? "<tr><td><a href=\"../\">../</a></td><td></td>"
