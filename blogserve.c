@@ -3367,45 +3367,29 @@ conn_compose(struct server *sv, struct conn *c, struct reply *r)
 }
 
 /*
- * Whether a request must wait, for a build is writing its answer; at most
- * HOLD_TIME, and not when we stop: then it is told of the build.
- */
-static bool
-conn_held(struct server *sv, struct conn *c)
-{
-	if (!sv->orders.hold || sv->draining)
-		return false;
-	if (c->state != CONN_HOLD)
-		conn_wait(sv, c, HOLD_TIME);
-	c->state = CONN_HOLD;
-	return sv->now < c->until;
-}
-
-/*
  * Answer the head of len bytes in server.head: with status, 0: as it
- * deserves.  The reply is composed; or c is held, if there is a build under
- * way.  If one began meanwhile, what we read may be half of a page (R9): the
- * request is to be read again.
+ * deserves.  The reply is composed; or c is held, if a build is writing it:
+ * at most HOLD_TIME, and not when we stop, then it is told of the build.  If
+ * one began meanwhile, what we read may be half of a page (R9): the request
+ * is to be read again.
  */
 static void
 conn_answer(struct server *sv, struct conn *c, size_t len, int status)
 {
 	struct request *rq = &sv->request;
 	struct reply r;
-	bool parsed, site;
-	int tries = 0;
+	int refused = request_parse(rq, sv->head, len), tries = 0;
+	bool parsed = refused == 0, site;
 
 	clock_gettime(CLOCK_REALTIME, &sv->clock);
 	if (status == 0)
-		status = request_parse(rq, sv->head, len);
-	else
-		memset(rq, 0, sizeof(*rq));
-	parsed = status == 0;
-	if (parsed)
-		status = request_route(sv);
+		status = parsed ? request_route(sv) : refused;
 	site = parsed && rq->own == NULL && (status == 0 || status == 404);
 	if (site && sv->orders.hold) {
-		if (conn_held(sv, c))
+		if (c->state != CONN_HOLD)
+			conn_wait(sv, c, HOLD_TIME);
+		c->state = CONN_HOLD;
+		if (sv->now < c->until && !sv->draining)
 			return;
 		status = 503;
 	}
@@ -3460,8 +3444,8 @@ conn_read(struct server *sv, struct conn *c)
 }
 
 /*
- * READ: answer the first whole head, or what will never be one or is late.
- * Returns whether there was one, and so there is more to do.
+ * READ, HOLD: answer the first whole head, or what will never be one or is
+ * late.  Returns whether there is more to do.
  */
 static bool
 conn_input(struct server *sv, struct conn *c)
@@ -3490,7 +3474,7 @@ conn_input(struct server *sv, struct conn *c)
 		if (len == 0 || buf_left(&c->in) == 0)
 			buf_free(&c->in);
 	}
-	return true;
+	return c->state != CONN_HOLD;
 }
 
 /*
@@ -3570,9 +3554,6 @@ conn_step(struct server *sv, struct conn *c)
 	for (turn = 0; more; turn++)
 		switch (c->state) {
 		case CONN_HOLD:
-			if (conn_held(sv, c))
-				return;
-			/* FALLTHROUGH */
 		case CONN_READ:
 			more = conn_input(sv, c);
 			break;
