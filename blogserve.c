@@ -3170,9 +3170,8 @@ log_field(struct buf *b, const char *text)
 static void
 conn_log(struct server *sv, struct conn *c, int status)
 {
-	const char *line = c->in.data + c->in.at;
-	size_t n = buf_left(&c->in), len;
-	char host[INET6_ADDRSTRLEN] = "-", date[64] = "-";
+	char host[INET6_ADDRSTRLEN] = "-", date[64] = "-", head[LOG_MAX + 1];
+	const char *line = head;
 	struct sockaddr_storage ss;
 	socklen_t size = sizeof(ss);
 	struct tm tm;
@@ -3181,14 +3180,12 @@ conn_log(struct server *sv, struct conn *c, int status)
 		address_text((struct sockaddr *)&ss, host);
 	if (localtime_r(&sv->clock.tv_sec, &tm) != NULL)
 		strftime(date, sizeof(date), "%d/%b/%Y:%H:%M:%S %z", &tm);
-	for (; n > 0 && (*line == '\r' || *line == '\n'); n--)
-		line++;
-	for (len = 0; len < n && len < LOG_MAX && line[len] != '\r' &&
-	    line[len] != '\n'; len++)
-		;
+	snprintf(head, sizeof(head), "%.*s", (int)buf_left(&c->in),
+	    c->in.data + c->in.at);
+	line += strspn(line, "\r\n");
 	buf_clear(&c->line);
 	buf_printf(&c->line, "%s - - [%s] \"", host, date);
-	escape_add(&c->line, LOG, line, len);
+	escape_add(&c->line, LOG, line, strcspn(line, "\r\n"));
 	buf_printf(&c->line, "\" %d ", status);
 	c->line.at = c->line.len;
 	log_field(&c->line, sv->request.field[FIELD_REFERER]);
