@@ -2961,8 +2961,7 @@ listing_reply(struct server *sv, struct reply *r)
 	if (fd != -1 && fchdir(fd) == 0)
 		n = scandir(".", &list, NULL, alphasort);
 	status = n == -1 ? status_of_errno(errno) : 0;
-	if (chdir("/") == -1)
-		status = 500;
+	(void)!chdir("/");	/* lest we hold on to it */
 	snprintf(title, sizeof(title), "Index of /%s", path);
 	page_begin(sv, r, title);
 	buf_join(&sv->page, "<table>\n<tr><th scope=\"col\">Name</th><th "
@@ -3025,7 +3024,6 @@ request_route(struct server *sv)
 	struct request *rq = &sv->request;
 	size_t n = strlen(sv->opt->prefix);
 	bool inside;
-	int status;
 
 	if (rq->method >= METHOD_KNOWN)
 		return rq->method == METHOD_KNOWN ? 405 : 501;
@@ -3045,11 +3043,7 @@ request_route(struct server *sv)
 		rq->target[strcspn(rq->target, "?")] = '\0';
 		return 0;
 	}
-	status = target_path(rq->target, rq->path, sizeof(rq->path),
-	    &rq->query);
-	if (status != 0)
-		rq->path[0] = '\0';
-	return status;
+	return target_path(rq->target, rq->path, sizeof(rq->path), &rq->query);
 }
 
 /* An event: what the script compares, and shows. */
