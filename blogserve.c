@@ -418,7 +418,6 @@ enum {
 	TYPE_LEN = 48,		/* and of a type of media */
 	CONN_MAX = 10000,	/* connections at a time */
 	INHERITED_MAX = 4096,	/* descriptors that we may have got */
-	FD_SPARE = 16,		/* descriptors that are not connections */
 	INLINE_MAX = 32 * 1024,	/* files up to here are sent from memory */
 	CHUNK = 64 * 1024,	/* others are read in pieces of this ... */
 	SENDFILE_MAX = 1024 * 1024,	/* ... or sent so much in a call, ... */
@@ -432,8 +431,8 @@ enum {
 	FRONT_MAX = 64 * 1024,	/* the doctype of a page ends before this */
 	CHARSET_MAX = 1024,	/* and what declares its charset before this */
 	STREAM_MAX = 64 * 1024,	/* events that a client may leave unread */
-	KEPT_MAX = 16 * 1024,	/* files that are kept, ... */
-	CACHE_MAX = 4 * 1024 * 1024,	/* ... with their bytes up to these */
+	FDS_MAX = 64 * 1024,	/* descriptors of the server */
+	CACHE_MAX = 4 * 1024 * 1024,	/* bytes of files that are kept */
 	LISTEN_MAX = 16,	/* listeners */
 	TABLE_SLOTS = 32 * 1024,	/* of what is found by hash, each a list */
 	PORT_FIRST = 8000,	/* the port, if nobody names one, ... */
@@ -3747,29 +3746,6 @@ server_obey(struct server *sv)
 	}
 }
 
-/*
- * How many connections there may be: as many as descriptors, less those for
- * files that are sent; and how many files may be kept.  The soft limit is
- * set to that, if it can be.
- */
-static void
-server_limits(struct server *sv)
-{
-	const rlim_t want = CONN_MAX + CONN_MAX / 8 + FD_SPARE;
-	struct rlimit lim = { want, want };
-
-	getrlimit(RLIMIT_NOFILE, &lim);
-	lim.rlim_cur = lim.rlim_max < want + KEPT_MAX ? lim.rlim_max :
-	    want + KEPT_MAX;
-	if (setrlimit(RLIMIT_NOFILE, &lim) == -1)
-		getrlimit(RLIMIT_NOFILE, &lim);
-	sv->max = lim.rlim_cur >= want ? CONN_MAX :
-	    lim.rlim_cur < 2 * FD_SPARE ? FD_SPARE / 4 :
-	    (size_t)(lim.rlim_cur - FD_SPARE) / 9 * 8;
-	sv->kept_max = lim.rlim_cur > want ? (size_t)(lim.rlim_cur - want) :
-	    sv->max / 16;
-}
-
 /* The last name in a path, which may be "". */
 static const char *
 path_name(const char *path)
@@ -3809,23 +3785,32 @@ server_confine(struct server *sv)
 #endif
 	setrlimit(RLIMIT_CORE, &none);
 	snprintf(root, sizeof(root), "%s/..", opt->root);
-	if (access(root, F_OK) == -1) {	/* the first build is to make it */
-		path_copy(root, opt->root);
-		path_parent(root);
-	}
+	if (access(root, F_OK) == -1)	/* the first build is to make it */
+		path_parent(path_parent(root));
 	if (opt->logfile != NULL)
 		path_copy(log, opt->logfile);
 	say(DETAIL, "server: confined by %s", extra_sandbox(opt->follow ?
 	    "/" : root, opt->logfile != NULL ? path_parent(log) : NULL));
 }
 
-/* Allot what the server needs; at worst it exits and is replaced. */
+/*
+ * Allot what the server needs; at worst it exits and is replaced.  Half of
+ * its descriptors may be connections, as most send no file, and a quarter of
+ * the others files that are kept.
+ */
 static void
 server_open(struct server *sv)
 {
 	const size_t first = 1 + sv->listeners->count;
+	struct rlimit lim;
 
-	server_limits(sv);
+	getrlimit(RLIMIT_NOFILE, &lim);
+	lim.rlim_cur = lim.rlim_max < FDS_MAX ? lim.rlim_max : FDS_MAX;
+	if (setrlimit(RLIMIT_NOFILE, &lim) == -1)
+		getrlimit(RLIMIT_NOFILE, &lim);
+	sv->max = lim.rlim_cur / 2 < CONN_MAX ? (size_t)lim.rlim_cur / 2 :
+	    CONN_MAX;
+	sv->kept_max = ((size_t)lim.rlim_cur - sv->max) / 4;
 	sv->conns = must_alloc(sv->max * sizeof(*sv->conns));
 	sv->all = must_alloc((first + sv->max) * sizeof(*sv->all));
 	sv->all[0].events = POLLIN;
