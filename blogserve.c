@@ -693,17 +693,6 @@ buf_printf(struct buf *b, const char *fmt, ...)
 	b->len += b->failed ? 0 : (size_t)n;
 }
 
-/* Put n bytes in at a place. */
-static void
-buf_insert(struct buf *b, size_t at, const char *data, size_t n)
-{
-	if (n > 0 && buf_room(b, n)) {
-		memmove(b->data + at + n, b->data + at, b->len - at);
-		memcpy(b->data + at, data, n);
-		b->len += n;
-	}
-}
-
 static size_t
 buf_left(const struct buf *b)
 {
@@ -3324,7 +3313,6 @@ conn_compose(struct server *sv, struct conn *c, struct reply *r)
 	struct buf *out = &c->out, *page = &sv->page;
 	bool body = sv->request.method != METHOD_HEAD && r->status != 304;
 	off_t length = r->file != NULL ? r->length : (off_t)page->len;
-	size_t n;
 
 	buf_free(out);
 	if (!r->simple)
@@ -3338,13 +3326,12 @@ conn_compose(struct server *sv, struct conn *c, struct reply *r)
 	c->state = CONN_SEND;
 	if (body && r->file == NULL)
 		buf_add(out, page->data, page->len);
-	n = c->left <= INLINE_MAX ? (size_t)c->left : r->script ?
-	    (size_t)r->file->front : 0;
-	if (n > 0)
-		conn_fill(c, n);
-	if (body && r->script)
-		buf_insert(out, out->len - n + (size_t)r->file->front,
-		    sv->tag.data, sv->tag.len);
+	if (body && r->script) {
+		conn_fill(c, (size_t)r->file->front);
+		buf_add(out, sv->tag.data, sv->tag.len);
+	}
+	if (c->left > 0 && c->left <= INLINE_MAX)
+		conn_fill(c, (size_t)c->left);
 	if (r->file != NULL && !file_verify(sv, r->file)) {
 		file_drop(&c->file);
 		return false;
