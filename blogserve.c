@@ -3277,7 +3277,6 @@ conn_unchanged(struct server *sv, const struct conn *c)
 	return fstat(f->fd, &st) == 0 && ((st.st_size == f->size &&
 	    st.st_mtim.tv_sec == f->mtime.tv_sec &&
 	    st.st_mtim.tv_nsec == f->mtime.tv_nsec) ||
-	    (f->growing && st.st_size >= f->size) ||
 	    (st.st_size > f->size && (orders_drain(sv),
 	    c->build == sv->orders.build.number)));
 }
