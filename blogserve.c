@@ -2266,7 +2266,6 @@ struct file {
 	bool other_charset;	/* a page that declares it */
 	int front;		/* of a page: where the script goes, or -1 */
 	unsigned long looked;	/* server.reads when the name still meant it */
-	unsigned long unpacked;	/* and when no ".gz" was beside it */
 	uint64_t stamp;		/* stat_stamp's; 0: it is another now */
 	off_t size;
 	struct timespec mtime;
@@ -2642,28 +2641,6 @@ file_get(struct server *sv, const char *name)
 }
 
 /*
- * What is beside a file, packed with gzip and not older: a reference to it,
- * or NULL.
- */
-static struct file *
-file_packed(struct server *sv, struct file *f)
-{
-	char name[PATH_LEN + 4];
-	struct file *packed;
-
-	if (f->unpacked == sv->reads)
-		return NULL;
-	snprintf(name, sizeof(name), "%s.gz", f->name);
-	packed = file_get(sv, name);
-	if (packed != NULL && (!file_verify(sv, f) ||
-	    is_later(&f->mtime, &packed->mtime)))
-		file_drop(&packed);
-	if (packed == NULL)
-		f->unpacked = sv->reads;
-	return packed;
-}
-
-/*
  * Make the script's tag, which knows of which build the page is, and after
  * which it is worth another try.  False: the page that is asked for has none.
  */
@@ -2893,17 +2870,25 @@ file_reply(struct server *sv, struct reply *r, struct file *f)
 	const struct request *rq = &sv->request;
 	const struct validators *v;
 	time_t now = sv->clock.tv_sec;
-	struct file *packed = NULL;
+	struct file *plain = f, *packed = NULL;
+	char name[PATH_LEN + 20];
 
 	r->type = f->type;
 	r->script = f->front >= 0 && tag_make(sv, r);
-	if (!r->script && !f->growing &&
-	    gzip_accepted(rq->field[FIELD_ACCEPT_ENCODING]) &&
-	    (packed = file_packed(sv, f)) != NULL) {
-		packed->other_charset = f->other_charset;
-		file_drop(&f);
-		f = packed;
+	if (strcasecmp(name_end(f->name), "svgz") == 0)
+		r->encoding = "gzip";
+	else if (!r->script && !f->growing &&
+	    gzip_accepted(rq->field[FIELD_ACCEPT_ENCODING])) {
+		snprintf(name, sizeof(name), "%s.gz", f->name);
+		packed = file_get(sv, name);
 	}
+	if (packed != NULL && file_verify(sv, plain) &&
+	    !is_later(&plain->mtime, &packed->mtime)) {
+		r->encoding = "gzip";
+		f = packed;
+		f->other_charset = plain->other_charset;
+	}
+	file_drop(f == plain ? &packed : &plain);
 	v = &f->validators;
 	r->length = f->size;
 	if (r->status == 200 && !r->script) {	/* nor has a 404 page any */
@@ -2915,11 +2900,9 @@ file_reply(struct server *sv, struct reply *r, struct file *f)
 	}
 	if (r->status == 412 || r->status == 416) {
 		file_drop(&f);
+		r->encoding = NULL;
 		error_page(sv, r, r->status);
-		return;
 	}
-	if (packed != NULL || strcasecmp(name_end(f->name), "svgz") == 0)
-		r->encoding = "gzip";
 	r->file = f;
 }
 
