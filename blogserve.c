@@ -2699,25 +2699,6 @@ page_begin(struct server *sv, struct reply *r, const char *title)
 	html_put(b, "<title>%</title>\n<h1>%</h1>\n", title, title);
 }
 
-/* Add the last of what the build printed, whole lines, to the page. */
-static void
-page_log(struct server *sv)
-{
-	char text[20 * 1000 + 1], *line;
-	struct stat st;
-	off_t at;
-	ssize_t n;
-
-	if (fstat(sv->builds_log, &st) == -1)
-		return;		/* there is none */
-	at = st.st_size > 20000 ? st.st_size - 20000 : 0;
-	n = pread(sv->builds_log, text, 20000, at);
-	text[n > 0 ? n : 0] = '\0';
-	line = at > 0 ? strchr(text, '\n') : NULL;
-	html_put(&sv->page, "<pre role=\"region\" aria-label=\"Log of the "
-	    "build\" tabindex=\"0\">%</pre>\n", line != NULL ? line : text);
-}
-
 /* A size as a person reads it: "512 B", "1.2 kB", "34 MB". */
 static void
 size_add(struct buf *b, intmax_t bytes)
@@ -2779,14 +2760,17 @@ is_stranger(const struct server *sv)
 
 /*
  * The page that waits for a build under way or, where there is no site, for
- * the next one.  False: there is one, perhaps.
+ * the next one, with the last of what the build printed.  False: there is a
+ * site, perhaps.
  */
 static bool
 waiting_page(struct server *sv, struct reply *r)
 {
 	const struct record *o = &sv->orders.build;
 	char title[PATH_LEN + 100] = "Building\xe2\x80\xa6", how[128];
-	char text[WHAT_LEN + 100] = "";
+	char text[WHAT_LEN + 100] = "", log[20 * 1000 + 1];
+	struct stat st;
+	ssize_t n;
 
 	status_text(how, sizeof(how), o->status);
 	if (sv->orders.hold)
@@ -2806,7 +2790,13 @@ waiting_page(struct server *sv, struct reply *r)
 	page_begin(sv, r, title);
 	html_put(&sv->page, "<p>%The page opens by itself when it is done."
 	    "</p>\n", text);
-	page_log(sv);
+	if (fstat(sv->builds_log, &st) == 0) {
+		n = pread(sv->builds_log, log, 20000, st.st_size > 20000 ?
+		    st.st_size - 20000 : 0);
+		log[n > 0 ? n : 0] = '\0';
+		html_put(&sv->page, "<pre role=\"region\" aria-label=\"Log of "
+		    "the build\" tabindex=\"0\">%</pre>\n", log);
+	}
 	return true;
 }
 
