@@ -3795,28 +3795,23 @@ server_wait(struct server *sv)
 
 	if (is_due(sv->full_until, sv->now, &until))
 		sv->full_until = 0;
+	if (is_due(sv->forget_at, sv->now, &until))
+		files_forget(sv);
 	sv->all[0].fd = sv->orders_fd;
 	for (i = 0; i < sv->listeners->count; i++) {
 		sv->all[1 + i].fd = sv->listeners->fd[i];
 		sv->all[1 + i].events = sv->full_until != 0 ? 0 : POLLIN;
 	}
+	/* Not to wait is cheaper: poll need not queue at each of them. */
 	if (sv->busy > 0)
-		until = sooner(until, sv->sweep_at);
-	until = sooner(until, sv->forget_at);
+		until = all ? sv->now : sooner(until, sv->sweep_at);
 	if (buf_left(&messages.waiting) > 0)
 		until = sooner(until, sv->now + COPY_TIME);
 	if (!sv->opt->atomic)		/* so that it can be unmounted */
 		fd_close(&sv->site.fd);
-	/* Not to wait is cheaper: poll need not queue at each of them. */
-	if (all && sv->busy > 0)
-		until = sv->now;
-	if (poll_wait(sv->all, n, poll_time(until, sv->now)) <= 0)
-		for (i = 0; i < n; i++)
-			sv->all[i].revents = 0;
+	poll_wait(sv->all, n, poll_time(until, sv->now));
 	sv->now = clock_ms();
 	sv->reads++;
-	if (sv->forget_at != 0 && sv->now >= sv->forget_at)
-		files_forget(sv);
 	if (all)
 		server_sweep(sv);
 }
