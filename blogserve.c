@@ -2800,23 +2800,40 @@ waiting_page(struct server *sv, struct reply *r)
 	return true;
 }
 
+/* Make server.location the path, with a slash at its end; the query is kept. */
+static const char *
+location_make(struct server *sv)
+{
+	struct buf *b = &sv->location;
+
+	buf_clear(b);
+	escape_puts(b, URL, sv->opt->prefix);
+	buf_puts(b, "/");
+	escape_puts(b, URL, sv->request.path);
+	buf_join(b, *sv->request.path != '\0' ? "/" : "", sv->request.query,
+	    END);
+	buf_add(b, "", 1);
+	return b->failed ? "/" : b->data;
+}
+
 /* The one place that makes pages of errors: what is wrong, or where to go. */
 static void
-error_page(struct server *sv, struct reply *r, int status)
+error_page(struct server *sv, struct reply *r)
 {
 	const char *host = sv->request.field[FIELD_HOST];
-	const char *text = status_of(status)->text;
+	const char *text = status_of(r->status)->text;
 	const char *path = sv->request.path, *prefix = sv->opt->prefix;
 	struct buf *b = &sv->page;
+	int status = r->status;
 
-	r->status = status;
 	if ((status == 503 || status == 404) && waiting_page(sv, r))
 		return;
 	page_begin(sv, r, status_of(status)->line);
-	if (r->location != NULL)
+	if (status == 301) {
+		r->location = location_make(sv);
 		html_put(b, "<p>It is at <a href=\"%\">%</a>.</p>\n",
 		    r->location, r->location);
-	else if (status == 403 && is_stranger(sv)) {
+	} else if (status == 403 && is_stranger(sv)) {
 		html_put(b, "<p>Pages elsewhere on the web must not read this "
 		    "site, so it answers to the names of this machine alone, "
 		    "not to <code>%</code>.</p>\n", host);
@@ -2832,22 +2849,6 @@ error_page(struct server *sv, struct reply *r, int status)
 		    "<p><a href=\"%/\">Home</a></p>\n", prefix, path, prefix);
 	else	/* the script, which waits after 503, needs some paragraph */
 		buf_join(b, "<p>", text != NULL ? text : "", "</p>\n", END);
-}
-
-/* A redirect to a path below the prefix, the query kept. */
-static void
-redirect_reply(struct server *sv, struct reply *r, const char *path)
-{
-	struct buf *location = &sv->location;
-
-	buf_clear(location);
-	escape_puts(location, URL, sv->opt->prefix);
-	buf_puts(location, "/");
-	escape_puts(location, URL, path);
-	buf_join(location, *path != '\0' ? "/" : "", sv->request.query, END);
-	buf_add(location, "", 1);
-	r->location = location->failed ? "/" : location->data;
-	error_page(sv, r, 301);
 }
 
 /*
@@ -2891,22 +2892,8 @@ file_reply(struct server *sv, struct reply *r, struct file *f)
 	if (r->status == 412 || r->status == 416) {
 		file_drop(&f);
 		r->encoding = NULL;
-		error_page(sv, r, r->status);
 	}
 	r->file = f;
-}
-
-/* The reply to what names nothing is the site's page, to all else ours. */
-static void
-error_reply(struct server *sv, struct reply *r, int status)
-{
-	struct file *f = status == 404 ? file_get(sv, "404.html") : NULL;
-
-	r->status = status;
-	if (f != NULL)
-		file_reply(sv, r, f);
-	else
-		error_page(sv, r, status);
 }
 
 /* The reply that lists the directory that the path names. */
@@ -2936,7 +2923,7 @@ listing_reply(struct server *sv, struct reply *r)
 	free(list);
 	fd_close(&fd);
 	if (status != 0)
-		error_reply(sv, r, status);
+		r->status = status;
 }
 
 /*
@@ -2968,10 +2955,9 @@ path_reply(struct server *sv, struct reply *r)
 	else if (slash && (why == ENOENT || why == EISDIR) &&
 	    !sv->opt->no_listings)
 		listing_reply(sv, r);
-	else if (why == EISDIR && !slash)
-		redirect_reply(sv, r, path);
 	else
-		error_reply(sv, r, status_of_errno(why));
+		r->status = why == EISDIR && !slash ? 301 :
+		    status_of_errno(why);
 }
 
 /*
@@ -3056,7 +3042,7 @@ own_reply(struct server *sv, struct reply *r)
 	if (strcmp(own, "status") == 0)
 		status_write(&sv->page, sv);
 	else if (sv->opt->no_reload)
-		error_page(sv, r, 404);
+		r->status = 404;
 	else if (strcmp(own, "log") == 0) {
 		if (fstat(sv->builds_log, &st) == 0 &&
 		    (fd = dup(sv->builds_log)) != -1 &&
@@ -3073,7 +3059,7 @@ own_reply(struct server *sv, struct reply *r)
 		buf_puts(&sv->page, "retry: 500\n");
 		event_add(&sv->page, sv);
 	} else
-		error_page(sv, r, 404);
+		r->status = 404;
 }
 
 /*
@@ -3327,6 +3313,7 @@ conn_answer(struct server *sv, struct conn *c, size_t len, int status)
 {
 	struct request *rq = &sv->request;
 	struct reply r;
+	struct file *f;
 	int refused = request_parse(rq, sv->head, len), tries = 0;
 	bool parsed = refused == 0, site;
 
@@ -3343,19 +3330,20 @@ conn_answer(struct server *sv, struct conn *c, size_t len, int status)
 		status = 503;
 	}
 	do {
-		r = (struct reply){ .status = 200, .simple = parsed &&
-		    rq->minor == -1, .keep = parsed && rq->keep &&
-		    !sv->draining };
 		if (tries++ == TRIES_MAX)
 			status = 503;
-		if (status == 301)
-			redirect_reply(sv, &r, "");
-		else if (status != 0)
-			error_reply(sv, &r, status);
-		else if (rq->own != NULL)
+		r = (struct reply){ .status = status != 0 ? status : 200,
+		    .simple = parsed && rq->minor == -1,
+		    .keep = parsed && rq->keep && !sv->draining };
+		if (status == 0 && rq->own != NULL)
 			own_reply(sv, &r);
-		else
+		else if (status == 0)
 			path_reply(sv, &r);
+		if (r.status == 404 && rq->own == NULL &&
+		    (f = file_get(sv, "404.html")) != NULL)
+			file_reply(sv, &r, f);
+		else if (r.status >= 300 && r.status != 304)
+			error_page(sv, &r);
 	} while (!conn_compose(sv, c, &r));
 	c->next = r.stream && rq->method == METHOD_GET ? CONN_STREAM :
 	    r.keep ? CONN_READ : !parsed || rq->body || c->left > 0 ||
