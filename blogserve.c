@@ -2699,31 +2699,20 @@ page_begin(struct server *sv, struct reply *r, const char *title)
 	html_put(b, "<title>%</title>\n<h1>%</h1>\n", title, title);
 }
 
-/* A size as a person reads it: "512 B", "1.2 kB", "34 MB". */
-static void
-size_add(struct buf *b, intmax_t bytes)
-{
-	const char *unit = " kMGTPE";
-	double n = (double)bytes;
-
-	for (; n >= 999.5; n /= 1000)
-		unit++;
-	buf_printf(b, "<data value=\"%jd\">%.*f %.*sB</data>", bytes,
-	    *unit != ' ' && n < 9.95, n, *unit != ' ', unit);
-}
-
 /*
- * Add a line about name to a listing of directory dir, if it is served.
- * Returns 0, or the status of what the system would not tell.
+ * Add a line about name to a listing of directory dir, if it is served.  A
+ * size is as people read it: "512 B", "1.2 kB", "34 MB".  Returns 0, or the
+ * status of what the system would not tell.
  */
 static int
 listing_add(struct server *sv, int dir, const char *name)
 {
 	char full[PATH_LEN + NAME_MAX + 1], when[32] = "";
 	struct buf *b = &sv->page;
-	const char *slash;
+	const char *slash, *unit = " kMGTPE";
 	struct stat st;
 	struct tm tm;
+	double n;
 	int r = fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW);
 
 	if (r == 0 && S_ISLNK(st.st_mode)) {
@@ -2740,8 +2729,12 @@ listing_add(struct server *sv, int dir, const char *name)
 	buf_puts(b, "<tr><td><a href=\"./");
 	escape_puts(b, URL, name);
 	html_put(b, "%\">%%</a></td><td>", slash, name, slash);
+	for (n = (double)st.st_size; n >= 999.5; n /= 1000)
+		unit++;
 	if (*slash == '\0')
-		size_add(b, st.st_size);
+		buf_printf(b, "<data value=\"%jd\">%.*f %.*sB</data>",
+		    (intmax_t)st.st_size, *unit != ' ' && n < 9.95, n,
+		    *unit != ' ', unit);
 	if (localtime_r(&st.st_mtim.tv_sec, &tm) != NULL)
 		strftime(when, sizeof(when), "%Y-%m-%d %H:%M", &tm);
 	html_put(b, "</td><td>%</td></tr>\n", when);
