@@ -2701,8 +2701,8 @@ page_begin(struct server *sv, struct reply *r, const char *title)
 
 /*
  * Add a line about name to a listing of directory dir, if it is served.  A
- * size is as people read it: "512 B", "1.2 kB", "34 MB".  Returns 0, or the
- * status of what the system would not tell.
+ * size is as people read it: "512 B", "1.2 kB", "34 MB".  Returns 200, or
+ * the status of what the system would not tell.
  */
 static int
 listing_add(struct server *sv, int dir, const char *name)
@@ -2720,11 +2720,10 @@ listing_add(struct server *sv, int dir, const char *name)
 		if ((r = site_open(sv, full, &st)) != -1)
 			close(r);
 	}
-	if (r == -1)
-		return status_of_errno(errno) < 500 ? 0 :
-		    status_of_errno(errno);
-	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
-		return 0;
+	if (r == -1 && status_of_errno(errno) >= 500)
+		return status_of_errno(errno);
+	if (r == -1 || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
+		return 200;
 	slash = S_ISDIR(st.st_mode) ? "/" : "";
 	buf_puts(b, "<tr><td><a href=\"./");
 	escape_puts(b, URL, name);
@@ -2738,7 +2737,7 @@ listing_add(struct server *sv, int dir, const char *name)
 	if (localtime_r(&st.st_mtim.tv_sec, &tm) != NULL)
 		strftime(when, sizeof(when), "%Y-%m-%d %H:%M", &tm);
 	html_put(b, "</td><td>%</td></tr>\n", when);
-	return 0;
+	return 200;
 }
 
 /* Whether a loopback's request is for a name that is not this machine's. */
@@ -2897,11 +2896,11 @@ listing_reply(struct server *sv, struct reply *r)
 	char title[PATH_LEN + 16];
 	struct dirent **list = NULL;
 	struct stat st;
-	int fd = site_open(sv, path, &st), n = -1, i, status;
+	int fd = site_open(sv, path, &st), n = -1, i;
 
 	if (fd != -1 && fchdir(fd) == 0)
 		n = scandir(".", &list, NULL, alphasort);
-	status = n == -1 ? status_of_errno(errno) : 0;
+	r->status = n == -1 ? status_of_errno(errno) : 200;
 	(void)!chdir("/");	/* lest we hold on to it */
 	snprintf(title, sizeof(title), "Index of /%s", path);
 	page_begin(sv, r, title);
@@ -2910,13 +2909,11 @@ listing_reply(struct server *sv, struct reply *r)
 	    *path != '\0' ? "<tr><td><a href=\"../\">../</a></td><td></td>"
 	    "<td></td></tr>\n" : "", END);
 	for (i = 0; i < n; free(list[i++]))
-		if (status == 0 && list[i]->d_name[0] != '.')	/* hidden */
-			status = listing_add(sv, fd, list[i]->d_name);
+		if (r->status == 200 && list[i]->d_name[0] != '.') /* hidden */
+			r->status = listing_add(sv, fd, list[i]->d_name);
 	buf_puts(&sv->page, "</table>\n");
 	free(list);
 	fd_close(&fd);
-	if (status != 0)
-		r->status = status;
 }
 
 /*
