@@ -3503,19 +3503,6 @@ static const short conn_events[] = {
 	[CONN_STREAM] = POLLIN, [CONN_LINGER] = POLLIN, [CONN_CLOSED] = 0
 };
 
-/* A connection's patience has ended; READ tells a slow one so itself. */
-static void
-conn_expire(struct server *sv, struct conn *c)
-{
-	if (c->state == CONN_STREAM) {
-		conn_bear(sv, c, IDLE_TIME);
-		buf_puts(&c->out, ":\n\n");
-		c->state = CONN_SEND;
-	} else if (c->state != CONN_HOLD &&
-	    (c->state != CONN_READ || buf_left(&c->in) == 0))
-		conn_close(sv, c);
-}
-
 /* Connections i and j change places. */
 static void
 server_swap(struct server *sv, size_t i, size_t j)
@@ -3566,6 +3553,7 @@ static void
 server_sweep(struct server *sv)
 {
 	size_t i, was = sv->busy;
+	struct conn *c;
 
 	for (i = sv->busy = 0; i < sv->count; i++)
 		if (sv->polls[i].revents != 0 ||
@@ -3577,11 +3565,19 @@ server_sweep(struct server *sv)
 	    SWEEP_CONNS;
 	if (sv->now < sv->until)
 		return;
-	for (sv->until = 0, i = sv->count; i-- > 0;)
-		if (is_due(sv->conns[i].until, sv->now, &sv->until)) {
-			conn_expire(sv, &sv->conns[i]);
-			server_step(sv, i);
-		}
+	for (sv->until = 0, i = sv->count; i-- > 0;) {
+		c = &sv->conns[i];
+		if (!is_due(c->until, sv->now, &sv->until))
+			continue;
+		if (c->state == CONN_STREAM) {
+			conn_bear(sv, c, IDLE_TIME);
+			buf_puts(&c->out, ":\n\n");
+			c->state = CONN_SEND;
+		} else if (c->state != CONN_HOLD &&	/* these are told */
+		    (c->state != CONN_READ || buf_left(&c->in) == 0))
+			conn_close(sv, c);
+		server_step(sv, i);
+	}
 }
 
 /* Let the one go that has been idle longest.  False when none is idle. */
