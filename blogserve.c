@@ -2343,10 +2343,7 @@ struct server {
 	char in[HEAD_MAX], head[HEAD_MAX + 1], front[FRONT_MAX];
 };
 
-/*
- * Open the docroot, for it may have been made anew: once a turn, so that all
- * of a reply is from one version.
- */
+/* Open the docroot anew once a turn, so that a reply is from one version. */
 static void
 site_enter(struct server *sv)
 {
@@ -2370,9 +2367,8 @@ site_enter(struct server *sv)
 
 /*
  * Open one name in dir, but no symlink.  -1 with errno; EAGAIN: it is one,
- * or became another meanwhile.  That it is none is not left
- * to O_NOFOLLOW, which some kernels do not heed: what was opened must be
- * what lstat saw.
+ * or became another meanwhile.  Some kernels do not heed O_NOFOLLOW: so what
+ * was opened must be what lstat saw.
  */
 static int
 site_step(int dir, const char *name, bool last)
@@ -2665,10 +2661,7 @@ tag_make(struct server *sv, const struct reply *r)
 	return true;
 }
 
-/*
- * Begin a page of our own, in server.page; what calls this adds the rest of
- * its body.
- */
+/* Begin a page of our own, in server.page; its caller adds the rest. */
 static void
 page_begin(struct server *sv, struct reply *r, const char *title)
 {
@@ -2843,10 +2836,7 @@ error_page(struct server *sv, struct reply *r)
 		buf_join(b, "<p>", text != NULL ? text : "", "</p>\n", END);
 }
 
-/*
- * The reply with a file, whose reference is the reply's now: with some of
- * it, or none, if that is asked for.
- */
+/* The reply with a file, whose reference is the reply's now, or some of it. */
 static void
 file_reply(struct server *sv, struct reply *r, struct file *f)
 {
@@ -2917,9 +2907,8 @@ listing_reply(struct server *sv, struct reply *r)
 }
 
 /*
- * The reply to a good request for a path: the file of that name, the
- * index.html of a directory, or the file of that name with .html; else the
- * directory.
+ * The reply to a good request for a path: the file of that name, or with
+ * .html, or the directory's index.html; else the directory.
  */
 static void
 path_reply(struct server *sv, struct reply *r)
@@ -2952,8 +2941,7 @@ path_reply(struct server *sv, struct reply *r)
 
 /*
  * What a request is for, before any file is looked at: 0 with request.path
- * or request.own set, or the status that refuses it; 301 for what lies just
- * outside of the prefix.
+ * or request.own set, or the status that refuses it, or leads to the prefix.
  */
 static int
 request_route(struct server *sv)
@@ -3000,7 +2988,7 @@ event_add(struct buf *b, const struct server *sv)
 	buf_puts(b, "\"}\n\n");
 }
 
-/* What /.blogserve/status says, for scripts: a line for each, "key: value". */
+/* What /.blogserve/status says, for scripts: lines of "key: value". */
 static void
 status_write(struct buf *b, const struct server *sv)
 {
@@ -3053,9 +3041,8 @@ own_reply(struct server *sv, struct reply *r)
 }
 
 /*
- * Take the latest orders.  Returns whether any came; that the parent is
- * gone is noted.  Writes of up to PIPE_BUF bytes are whole, so reads of what
- * was written are, too.
+ * Take the latest orders.  Returns whether any came; that the parent is gone
+ * is noted.  Writes of up to PIPE_BUF bytes are whole, so reads are, too.
  */
 static bool
 orders_drain(struct server *sv)
