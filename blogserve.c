@@ -124,10 +124,8 @@
 #if HAVE_MORE && defined(__linux__)
 #include <sys/inotify.h>
 #include <sys/prctl.h>
-#include <sys/sendfile.h>
 #include <sys/syscall.h>
 #define HAVE_INOTIFY	1
-#define HAVE_SENDFILE	1
 #elif HAVE_MORE && defined(__FreeBSD__)
 #include <sys/procctl.h>
 #if __has_include(<sys/inotify.h>)	/* since 15 */
@@ -314,19 +312,6 @@ extra_sandbox(const char *readable, const char *appendable)
 	return "nothing";
 }
 
-/* Send up to n bytes of a file from *at on, which moves; as write(2) does. */
-static ssize_t
-extra_sendfile(int out, int in, off_t *at, size_t n)
-{
-#if HAVE_SENDFILE
-	return sendfile(out, in, at, n);
-#else
-	(void)out, (void)in, (void)at, (void)n;
-	errno = ENOSYS;
-	return -1;
-#endif
-}
-
 /* More is sent soon: do not send a segment that is not full. */
 #if HAVE_MORE && defined(MSG_MORE)
 #define SEND_MORE MSG_MORE
@@ -419,9 +404,7 @@ enum {
 	CONN_MAX = 10000,	/* connections at a time */
 	INHERITED_MAX = 4096,	/* descriptors that we may have got */
 	INLINE_MAX = 32 * 1024,	/* files up to here are sent from memory */
-	CHUNK = 64 * 1024,	/* others are read in pieces of this ... */
-	SENDFILE_MAX = 1024 * 1024,	/* ... or sent so much in a call, ... */
-	SENDFILE_REST = 4 * 1024,	/* but for the last so many bytes */
+	CHUNK = 64 * 1024,	/* others are read in pieces of this */
 	LOG_MAX = 1000,		/* bytes of a client's text in the log */
 	BACKLOG = 4096,		/* clients that wait at a listener */
 	ACCEPT_MAX = 64,	/* clients taken in a turn */
@@ -3392,44 +3375,33 @@ conn_input(struct server *sv, struct conn *c)
 }
 
 /*
- * Send the next piece of the reply, and all that is composed is one; else by
- * sendfile while that is possible.  But the last piece goes through
- * conn_fill, and what a build changed is seen then: a file that changed
- * before it was sent is never sent to its end.  (What sendfile has queued
- * shares the file's memory until the client has it.)  Returns whether all of
- * the piece went: else the next is cheaper once there is room for much of it.
+ * Send the next piece of the reply, and all that is composed is one.  A file
+ * that changed before it was sent is never sent to its end.  Returns whether
+ * all of the piece went: else the next is cheaper once there is room for much
+ * of it.
  */
 static bool
 conn_send(struct server *sv, struct conn *c)
 {
-	size_t n = buf_left(&c->out);
-	ssize_t r = 0;
+	size_t n;
+	ssize_t r;
 
-	if (n == 0 && c->left > SENDFILE_REST &&
-	    (c->sent <= 0 || conn_unchanged(sv, c))) {
-		n = c->left - SENDFILE_REST < SENDFILE_MAX ?
-		    (size_t)c->left - SENDFILE_REST : SENDFILE_MAX;
-		r = extra_sendfile(c->fd, c->file->fd, &c->at, n);
-		c->left -= r > 0 ? r : 0;
-	}
-	if (r == 0 || (r == -1 && errno != EAGAIN)) {
-		if (buf_left(&c->out) == 0) {
-			buf_clear(&c->out);
-			conn_fill(c, c->left < CHUNK ? (size_t)c->left : CHUNK);
-			if (c->out.failed || !conn_unchanged(sv, c)) {
-				conn_close(sv, c);
-				return false;
-			}
+	if (buf_left(&c->out) == 0) {
+		buf_clear(&c->out);
+		conn_fill(c, c->left < CHUNK ? (size_t)c->left : CHUNK);
+		if (c->out.failed || !conn_unchanged(sv, c)) {
+			conn_close(sv, c);
+			return false;
 		}
-		n = buf_left(&c->out);
-		r = send(c->fd, c->out.data + c->out.at, n,
-		    c->left > 0 ? SEND_MORE : 0);
-		c->out.at += r > 0 ? (size_t)r : 0;
 	}
+	n = buf_left(&c->out);
+	r = send(c->fd, c->out.data + c->out.at, n,
+	    c->left > 0 ? SEND_MORE : 0);
 	if (r == -1 && errno != EAGAIN && errno != EINTR)
 		conn_close(sv, c);
 	if (r <= 0)
 		return false;
+	c->out.at += (size_t)r;
 	c->sent += r;
 	conn_bear(sv, c, IDLE_TIME);
 	return (size_t)r == n;
