@@ -3806,8 +3806,8 @@ serve(struct server *sv)
  * marked is looked at: read, and each of its entries compared with its node.
  * Notification marks directories, when it is told of something there.  A
  * scan marks the top, and what is looked at in a scan marks all that is below
- * it.  Marked directories are looked at in slices: one call of watch_step
- * takes SLICE_TIME (R6), and goes on later where it stopped.
+ * it.  Marked directories are looked at in slices, the latest first: one call
+ * of watch_step takes SLICE_TIME (R6), and goes on later where it stopped.
  *
  * So a change takes this way: number -> those who listen to it -> marked
  * directory -> quiet -> look -> changes -> a wish for a build.
@@ -3829,17 +3829,15 @@ struct node {
 	char name[];
 };
 
-/* Marks of directories: what was heard of is looked at first. */
-enum { HEARD, SCANNED, MARKS };
-
 struct dir {
 	struct item item;	/* by stat_id */
 	struct node *node;	/* whose directory this is */
 	struct node *first;	/* in it */
 	struct listener *listeners;	/* through which it hears */
 	dev_t dev;
-	bool marked[MARKS];
-	struct dir *next[MARKS];	/* that is marked so, too */
+	struct dir *next;	/* that is marked, too */
+	bool marked;
+	bool scan;		/* what is below is to be looked at, too */
 	bool built;		/* heard of while a build ran, and not since */
 	bool gone;		/* but still marked */
 	bool known;		/* it was read to its end, once at least */
@@ -3868,8 +3866,7 @@ struct changes {
 /* The directory that is being looked at. */
 struct look {
 	struct dir *dir;	/* NULL: none */
-	bool scan;		/* what is below is to be looked at, too */
-	bool built;		/* it was heard of while a build ran */
+	bool scan, built;	/* as it was marked */
 	DIR *stream;		/* NULL: the operands of -w are read */
 	int fd;
 	size_t operand;
@@ -3890,7 +3887,7 @@ struct watch {
 	const struct options *opt;
 	struct dir *top;
 	struct table names, dirs, numbers;
-	struct dir *marked[MARKS];	/* the latest first */
+	struct dir *marked;	/* the latest first */
 	struct look look;
 	int notify;		/* -1: scanning tells all */
 	int64_t heard_at;	/* the first event not looked into */
@@ -4101,22 +4098,16 @@ written_note(struct watch *w, const struct node *n)
 	path_copy(w->writes, path);
 }
 
-/* Mark a directory: it is to be looked at. */
+/* Mark a directory: it is to be looked at and, in a scan, what is below. */
 static void
-dir_mark(struct watch *w, struct dir *d, int how)
+dir_mark(struct watch *w, struct dir *d, bool scan)
 {
-	if (d->marked[how])
+	d->scan |= scan;
+	if (d->marked)
 		return;
-	d->marked[how] = true;
-	d->next[how] = w->marked[how];
-	w->marked[how] = d;
-}
-
-/* Mark a directory as that was which is looked at. */
-static void
-dir_mark_alike(struct watch *w, struct dir *d)
-{
-	dir_mark(w, d, w->look.scan ? SCANNED : HEARD);
+	d->marked = true;
+	d->next = w->marked;
+	w->marked = d;
 }
 
 /*
@@ -4210,9 +4201,9 @@ notify_heard(void *arg, int number, const char *name)
 		    strcmp(name, l->name) != 0))
 			continue;
 		l->dir->built = w->building;
-		dir_mark(w, l->dir, HEARD);
+		dir_mark(w, l->dir, false);
 		if ((name == NULL || *name == '\0') && l->dir->node->up != NULL)
-			dir_mark(w, l->dir->node->up, HEARD);
+			dir_mark(w, l->dir->node->up, false);
 		if (w->quiet_at == 0)
 			w->heard_at = now;
 		w->quiet_at = sooner(now + QUIET_TIME,
@@ -4228,7 +4219,7 @@ dir_close(struct watch *w, struct dir *d)
 	table_cut(&w->dirs, &d->item);
 	d->node->dir = NULL;
 	d->gone = true;
-	if (!d->marked[HEARD] && !d->marked[SCANNED])
+	if (!d->marked)
 		free(d);
 }
 
@@ -4397,7 +4388,7 @@ link_listen(struct watch *w, const struct node *n)
 		up = path_parent(dir);
 		notify_add(w, n->up, up, path_name(at), true);
 		if (missing && access(at, F_OK) == 0)	/* it came before */
-			dir_mark_alike(w, n->up);
+			dir_mark(w, n->up, w->look.scan);
 		if (len == -1)
 			return;
 		to[len] = '\0';
@@ -4433,7 +4424,7 @@ node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
 
 	if (n->dir != NULL && n->dir->item.hash == stat_id(st)) {
 		if (n->dir->unreadable)
-			dir_mark_alike(w, n->dir);	/* perhaps no more */
+			dir_mark(w, n->dir, false);	/* perhaps no more */
 	} else if (known || (n->up != w->top && st->st_dev != n->up->dev &&
 	    is_kernels(st->st_dev))) {
 		if (!known && n->stamp == 0 && node_path(path, n) > 0)
@@ -4442,7 +4433,7 @@ node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
 		if (n->dir != NULL)
 			node_shut(w, n, false);
 	} else if (dir_open_node(w, n, st))
-		dir_mark_alike(w, n->dir);
+		dir_mark(w, n->dir, false);
 }
 
 /*
@@ -4523,7 +4514,7 @@ look_at(struct watch *w, const char *name)
 	if (n->dir == NULL || n->stamp != 0 || !is_passage(w, &st))
 		node_compare(w, n, &st, &link, &now);
 	if (l->scan && n->dir != NULL)
-		dir_mark(w, n->dir, SCANNED);
+		dir_mark(w, n->dir, true);
 }
 
 /* Say of the directories that could not be read: their number, and one. */
@@ -4574,35 +4565,28 @@ look_close(struct watch *w, int why)
 	look_end(l);
 }
 
-/* Begin to look at the next directory that is marked; false: none is. */
-static bool
-look_open(struct watch *w, int64_t now)
+/* Begin to look at the directory that was marked last. */
+static void
+look_open(struct watch *w)
 {
-	bool quiet = w->quiet_at != 0 && now >= w->quiet_at;
-	int how = quiet && w->marked[HEARD] != NULL ? HEARD : SCANNED;
 	struct look *l = &w->look;
-	struct dir *d = w->marked[how];
+	struct dir *d = w->marked;
 
-	if (quiet && how == SCANNED)
-		w->quiet_at = 0;
-	if (d == NULL)
-		return false;
-	w->marked[how] = d->next[how];
-	d->marked[how] = false;
+	w->marked = d->next;
+	d->marked = false;
 	if (d->gone) {
-		if (!d->marked[HEARD] && !d->marked[SCANNED])
-			free(d);
-		return true;
+		free(d);
+		return;
 	}
-	l->scan = how == SCANNED;
+	l->scan = d->scan;
 	l->built = d->built;
-	d->built = false;
+	d->scan = d->built = false;
 	l->seen++;
 	l->dir = d;
 	l->fd = AT_FDCWD;
 	l->operand = 0;
 	if (d == w->top)
-		return true;
+		return;
 	l->len = node_path(l->path, d->node);
 	/* In this order, so that no change falls between. */
 	notify_add(w, d, l->path, "", true);
@@ -4610,7 +4594,6 @@ look_open(struct watch *w, int64_t now)
 		look_close(w, errno);
 	else
 		l->fd = dirfd(l->stream);
-	return true;
 }
 
 /* Look at an operand of -w, and be told when it comes, goes or is written. */
@@ -4628,7 +4611,7 @@ look_at_operand(struct watch *w, const char *path)
 	look_at(w, path);
 }
 
-/* Look at the next entry. */
+/* Look at the next entry, or begin with the next directory. */
 static void
 look_step(struct watch *w)
 {
@@ -4637,6 +4620,10 @@ look_step(struct watch *w)
 	struct dirent *e;
 	const char *name;
 
+	if (l->dir == NULL) {
+		look_open(w);
+		return;
+	}
 	if (l->stream == NULL && opt->watch[l->operand] != NULL) {
 		look_at_operand(w, opt->watch[l->operand++]);
 		return;
@@ -4706,6 +4693,18 @@ watch_hear(struct watch *w)
 		extra_notify_drain(w->notify, notify_heard, w);
 }
 
+/* Everything was looked at. */
+static void
+scan_end(struct watch *w)
+{
+	w->scanning = false;
+	if (w->scan_at == 0)	/* else another is wanted meanwhile */
+		w->scan_at = clock_ms() + watch_interval(w);
+	if (!w->scanned)
+		say(DETAIL, "watching %zu files", w->files);
+	w->scanned = true;
+}
+
 /*
  * Look at what is due, for SLICE_TIME at most, and note in ch what changed.
  * *until becomes when this is to be called again.
@@ -4715,36 +4714,34 @@ watch_step(struct watch *w, struct changes *ch, int64_t now, int64_t *until)
 {
 	int64_t began = clock_of(CLOCK_PROCESS_CPUTIME_ID);
 	int64_t end = clock_ms() + SLICE_TIME;
+	bool looking;
 
 	w->changes = ch;
 	if (!w->scanning && is_due(w->scan_at, now, until)) {
 		w->scanning = true;
 		w->scan_at = w->cost = 0;
 		w->files = 0;
-		dir_mark(w, w->top, SCANNED);
+		dir_mark(w, w->top, true);
 	}
-	if (w->scanning || is_due(w->quiet_at, now, until))
+	looking = is_due(w->quiet_at, now, until) || w->scanning;
+	if (looking)
 		watch_leave_out(w);
-	while (w->look.dir != NULL || look_open(w, now)) {
-		if (w->look.dir != NULL)
-			look_step(w);
+	while (looking && (w->look.dir != NULL || w->marked != NULL)) {
+		look_step(w);
 		if (clock_ms() >= end) {
+			looking = false;
 			*until = now;
-			break;
 		}
 	}
 	if (w->scanning)
 		w->cost += clock_of(CLOCK_PROCESS_CPUTIME_ID) - began;
-	if (w->scanning && w->look.dir == NULL && w->marked[SCANNED] == NULL) {
-		w->scanning = false;
-		if (w->scan_at == 0)	/* else another is wanted meanwhile */
-			w->scan_at = clock_ms() + watch_interval(w);
-		if (!w->scanned)
-			say(DETAIL, "watching %zu files", w->files);
-		w->scanned = true;
-	}
-	if (!w->scanning && w->quiet_at == 0)
+	if (looking) {
+		if (w->quiet_at <= now)
+			w->quiet_at = 0;
+		if (w->scanning)
+			scan_end(w);
 		look_tell(w);
+	}
 	*until = sooner(sooner(*until, w->scan_at), w->quiet_at);
 	if (!w->scanned && messages.terminal && now >= w->show_at) {
 		say(PROGRESS, "blogserve: looking at the sources: %zu files so far",
@@ -4767,7 +4764,7 @@ watch_built(struct watch *w)
 	if (w->quiet_at != 0)	/* at once: it must be what the build saw */
 		w->heard_at = w->quiet_at = 1;
 	if (w->look.dir != NULL) {
-		dir_mark_alike(w, w->look.dir);
+		dir_mark(w, w->look.dir, w->look.scan);
 		look_end(&w->look);
 	}
 	if (w->notify == -1)
