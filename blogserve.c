@@ -3863,6 +3863,8 @@ struct changes {
 	bool foreign;		/* somebody else than the latest build did some */
 };
 
+#define ALL	ULONG_MAX	/* no look has this number */
+
 /* The directory that is being looked at. */
 struct look {
 	struct dir *dir;	/* NULL: none */
@@ -4211,21 +4213,10 @@ notify_heard(void *arg, int number, const char *name)
 	}
 }
 
-/* A directory is watched no more; its entries are gone.  Not yet freed. */
-static void
-dir_close(struct watch *w, struct dir *d)
-{
-	dir_deafen(w, d);
-	table_cut(&w->dirs, &d->item);
-	d->node->dir = NULL;
-	d->gone = true;
-	if (!d->marked)
-		free(d);
-}
-
 /*
  * What no look has seen since this one is not in the directory any more, nor
- * is there anything below it: note that.
+ * is there anything below it: note that.  ALL: the directory is watched no
+ * more, either; one that is marked is freed when it is its turn.
  */
 static void
 dir_sweep(struct watch *w, struct dir *d, unsigned long seen, bool built)
@@ -4234,10 +4225,8 @@ dir_sweep(struct watch *w, struct dir *d, unsigned long seen, bool built)
 
 	while ((n = *at) != NULL)
 		if (n->seen < seen) {
-			if (n->dir != NULL) {
-				dir_sweep(w, n->dir, ULONG_MAX, built);
-				dir_close(w, n->dir);
-			}
+			if (n->dir != NULL)
+				dir_sweep(w, n->dir, ALL, built);
 			if (n->stamp != 0)
 				change_note(w, n, built, true);
 			*at = n->next;
@@ -4245,14 +4234,14 @@ dir_sweep(struct watch *w, struct dir *d, unsigned long seen, bool built)
 			free(n);
 		} else
 			at = &n->next;
-}
-
-/* What was a directory is none, or none that is watched, but still a name. */
-static void
-node_shut(struct watch *w, struct node *n, bool built)
-{
-	dir_sweep(w, n->dir, ULONG_MAX, built);
-	dir_close(w, n->dir);
+	if (seen != ALL)
+		return;
+	dir_deafen(w, d);
+	table_cut(&w->dirs, &d->item);
+	d->node->dir = NULL;
+	d->gone = true;
+	if (!d->marked)
+		free(d);
 }
 
 /* Which file it is, in one number. */
@@ -4431,7 +4420,7 @@ node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
 			say(DETAIL, "%s: a file system of the kernel's own: "
 			    "not watched", path);
 		if (n->dir != NULL)
-			node_shut(w, n, false);
+			dir_sweep(w, n->dir, ALL, false);
 	} else if (dir_open_node(w, n, st))
 		dir_mark(w, n->dir, false);
 }
@@ -4509,7 +4498,7 @@ look_at(struct watch *w, const char *name)
 	if (S_ISDIR(st.st_mode))
 		node_descend(w, n, &st, S_ISLNK(link.st_mode));
 	else if (n->dir != NULL)
-		node_shut(w, n, is_built(w, &st.st_ctim));
+		dir_sweep(w, n->dir, ALL, is_built(w, &st.st_ctim));
 	/* A new directory on the way to the docroot is no change. */
 	if (n->dir == NULL || n->stamp != 0 || !is_passage(w, &st))
 		node_compare(w, n, &st, &link, &now);
