@@ -3869,9 +3869,8 @@ struct changes {
 struct look {
 	struct dir *dir;	/* NULL: none */
 	bool scan, built;	/* as it was marked */
-	DIR *stream;		/* NULL: the operands of -w are read */
+	DIR *stream;		/* NULL: it is the operands of -w */
 	int fd;
-	size_t operand;
 	unsigned long seen;	/* the number of this look */
 	char path[PATH_LEN];	/* of the directory, as given to -w, ... */
 	size_t len;		/* ... is so long; behind that come entries */
@@ -4345,47 +4344,40 @@ is_passage(const struct watch *w, const struct stat *dir)
 }
 
 /*
- * n is a symlink, so it is a source as what it leads to: let its directory
- * hear of each link on the way there, and of its end, or of the first name
- * that is missing.
+ * Let d hear of each name on the way that path leads, through symlinks, and
+ * of what is written to its end; so a symlink is a source as its target is.
  */
 static void
-link_listen(struct watch *w, const struct node *n)
+path_listen(struct watch *w, struct dir *d, const char *path)
 {
 	char at[PATH_LEN], rest[PATH_LEN], to[PATH_LEN], dir[PATH_LEN];
 	char *end = at, *up;
 	int links = 0;
-	bool missing;
+	struct stat st;
 	ssize_t len;
 
-	if (w->notify == -1)
-		return;
-	node_path(at, n);
-	while (links <= LINKS_MAX) {
+	path_copy(at, path);
+	while (end[strspn(end, "/")] != '\0' && links <= LINKS_MAX) {
 		end += strspn(end, "/");
 		end += strcspn(end, "/");
 		path_copy(rest, end);
 		*end = '\0';
-		len = readlink(at, to, sizeof(to) - 1);
-		missing = len == -1 && errno == ENOENT;
-		if (len == -1 && errno == EINVAL &&
-		    rest[strspn(rest, "/")] != '\0') {
-			*end = *rest;	/* a directory on the way */
-			continue;
-		}
 		path_copy(dir, at);
 		up = path_parent(dir);
-		notify_add(w, n->up, up, path_name(at), true);
-		if (missing && access(at, F_OK) == 0)	/* it came before */
-			dir_mark(w, n->up, w->look.scan);
-		if (len == -1)
+		notify_add(w, d, up, path_name(at),
+		    stat(at, &st) == -1 || !S_ISDIR(st.st_mode));
+		if ((len = readlink(at, to, sizeof(to) - 1)) != -1) {
+			to[len] = '\0';
+			if ((size_t)snprintf(at, sizeof(at), "%s/%s%s",
+			    *to == '/' ? "" : up, to + (*to == '/'), rest) >=
+			    sizeof(at))
+				return;
+			end = at;
+			links++;
+		} else if (errno == EINVAL)
+			*end = *rest;
+		else
 			return;
-		to[len] = '\0';
-		if ((size_t)snprintf(at, sizeof(at), "%s%s%s%s", *to == '/' ?
-		    "" : up, *to == '/' ? "" : "/", to, rest) >= sizeof(at))
-			return;
-		end = at;
-		links++;
 	}
 }
 
@@ -4439,6 +4431,7 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 	bool racy = regular && is_racy(&st->st_ctim, now);
 	bool built = is_built(w, &st->st_ctim);
 	uint64_t stamp = stat_stamp(st), content;
+	char path[PATH_LEN];
 	bool changed;
 	int file;
 
@@ -4446,8 +4439,13 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 		stamp = mix(stamp, stat_stamp(link) + (S_ISDIR(st->st_mode) ?
 		    (uint64_t)st->st_ino : 0)) | 1;
 	changed = stamp != n->stamp;
-	if (S_ISLNK(link->st_mode) && (changed || S_ISLNK(st->st_mode)))
-		link_listen(w, n);
+	if (S_ISLNK(link->st_mode) && (changed || S_ISLNK(st->st_mode))) {
+		node_path(path, n);
+		path_listen(w, n->up, path);
+		/* What it leads to may have come before that. */
+		if (S_ISLNK(st->st_mode) && access(path, F_OK) == 0)
+			dir_mark(w, n->up, w->look.scan);
+	}
 	if (regular && (changed ? racy || built || n->content != 0 :
 	    n->racy)) {
 		file = openat(w->look.fd, n->name, O_RDONLY | O_NONBLOCK |
@@ -4560,6 +4558,7 @@ look_open(struct watch *w)
 {
 	struct look *l = &w->look;
 	struct dir *d = w->marked;
+	const char **path;
 
 	w->marked = d->next;
 	d->marked = false;
@@ -4573,9 +4572,14 @@ look_open(struct watch *w)
 	l->seen++;
 	l->dir = d;
 	l->fd = AT_FDCWD;
-	l->operand = 0;
-	if (d == w->top)
+	if (d == w->top) {
+		for (path = w->opt->watch; *path != NULL; path++) {
+			path_listen(w, d, *path);
+			look_at(w, *path);
+		}
+		look_close(w, 0);
 		return;
+	}
 	l->len = node_path(l->path, d->node);
 	/* In this order, so that no change falls between. */
 	notify_add(w, d, l->path, "", true);
@@ -4583,21 +4587,6 @@ look_open(struct watch *w)
 		look_close(w, errno);
 	else
 		l->fd = dirfd(l->stream);
-}
-
-/* Look at an operand of -w, and be told when it comes, goes or is written. */
-static void
-look_at_operand(struct watch *w, const char *path)
-{
-	const char *name = path_name(path);
-	char dir[PATH_LEN];
-	struct stat st;
-
-	path_copy(dir, path);
-	if (name[strspn(name, ".")] != '\0')
-		notify_add(w, w->top, path_parent(dir), name,
-		    stat(path, &st) == -1 || !S_ISDIR(st.st_mode));
-	look_at(w, path);
 }
 
 /* Look at the next entry, or begin with the next directory. */
@@ -4613,12 +4602,8 @@ look_step(struct watch *w)
 		look_open(w);
 		return;
 	}
-	if (l->stream == NULL && opt->watch[l->operand] != NULL) {
-		look_at_operand(w, opt->watch[l->operand++]);
-		return;
-	}
 	errno = 0;
-	if (l->stream == NULL || (e = readdir(l->stream)) == NULL) {
+	if ((e = readdir(l->stream)) == NULL) {
 		look_close(w, errno);
 		return;
 	}
