@@ -3902,7 +3902,6 @@ struct watch {
 	size_t unreadable;	/* directories, not yet said; and of one ... */
 	char unreadable_why[PATH_LEN + 64];	/* ... its path and why */
 	bool overflowed;	/* that events were lost was said */
-	uint64_t own[4];	/* files that we write ourselves, 0: none */
 	struct changes *changes;	/* where what changed is noted */
 	struct ran ran;		/* the latest build */
 	bool building;		/* another runs */
@@ -4297,49 +4296,35 @@ node_get(struct watch *w, struct dir *d, const char *name)
 	return d->first = n;
 }
 
-/* Find out what we write to now: a log may have been reopened. */
-static void
-watch_leave_out(struct watch *w)
+/* Whether it is a file that we write ourselves. */
+static bool
+is_own(const struct watch *w, const struct stat *st)
 {
 	const int own[] = { STDOUT_FILENO, STDERR_FILENO, w->opt->log,
 	    w->opt->pid };
-	struct stat st;
+	struct stat ours;
 	size_t i;
 
 	for (i = 0; i < COUNT(own); i++)
-		w->own[i] = fstat(own[i], &st) == 0 ? stat_id(&st) : 0;
-}
-
-/* Whether an entry of d is no source: our own output, or the docroot. */
-static bool
-is_left_out(const struct watch *w, const struct dir *d, const struct stat *st)
-{
-	struct stat root;
-	size_t i;
-
-	if (S_ISDIR(st->st_mode))
-		return d != w->top && w->opt->command != NULL &&
-		    stat(w->opt->root, &root) == 0 &&
-		    stat_id(&root) == stat_id(st);
-	for (i = 0; i < COUNT(w->own); i++)
-		if (w->own[i] == stat_id(st))
+		if (fstat(own[i], &ours) == 0 && stat_id(&ours) == stat_id(st))
 			return true;
 	return false;
 }
 
-/* Whether a directory is on the way to the docroot that a command makes. */
+/* Whether it is the docroot that a command makes or, with way, on the way. */
 static bool
-is_passage(const struct watch *w, const struct stat *dir)
+is_docroot(const struct watch *w, const struct stat *st, bool way)
 {
 	char path[PATH_LEN];
-	struct stat st;
+	struct stat root;
 
 	if (w->opt->command == NULL)
 		return false;
 	path_copy(path, w->opt->root);
-	while (strcmp(path_parent(path), "/") != 0)
-		if (stat(path, &st) == 0 && stat_id(&st) == stat_id(dir))
+	do {
+		if (stat(path, &root) == 0 && stat_id(&root) == stat_id(st))
 			return true;
+	} while (way && strcmp(path_parent(path), "/") != 0);
 	return false;
 }
 
@@ -4421,7 +4406,8 @@ node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
  * Look at a node, whose stat this is: note whether it changed.  What builds
  * have written before counts, if it was written while one ran, only if its
  * bytes are others than those last seen; what they have not may have been
- * another meanwhile, and the build may have read that.
+ * another meanwhile, and the build may have read that.  What changes by us,
+ * and directories on the way to the docroot, have no stamp, nor changes.
  */
 static void
 node_compare(struct watch *w, struct node *n, const struct stat *st,
@@ -4439,6 +4425,9 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 		stamp = mix(stamp, stat_stamp(link) + (S_ISDIR(st->st_mode) ?
 		    (uint64_t)st->st_ino : 0)) | 1;
 	changed = stamp != n->stamp;
+	if (changed && (n->dir != NULL ? is_docroot(w, st, true) :
+	    is_own(w, st)))
+		return;
 	if (S_ISLNK(link->st_mode) && (changed || S_ISLNK(st->st_mode))) {
 		node_path(path, n);
 		path_listen(w, n->up, path);
@@ -4489,7 +4478,8 @@ look_at(struct watch *w, const char *name)
 	if (!S_ISDIR(st.st_mode) && name_is_litter(name))
 		return;
 	w->files++;
-	if (is_left_out(w, l->dir, &st) ||
+	if ((S_ISDIR(st.st_mode) && l->dir != w->top &&
+	    is_docroot(w, &st, false)) ||
 	    (n = node_get(w, l->dir, name)) == NULL)
 		return;
 	n->seen = l->seen;
@@ -4497,9 +4487,7 @@ look_at(struct watch *w, const char *name)
 		node_descend(w, n, &st, S_ISLNK(link.st_mode));
 	else if (n->dir != NULL)
 		dir_sweep(w, n->dir, ALL, is_built(w, &st.st_ctim));
-	/* A new directory on the way to the docroot is no change. */
-	if (n->dir == NULL || n->stamp != 0 || !is_passage(w, &st))
-		node_compare(w, n, &st, &link, &now);
+	node_compare(w, n, &st, &link, &now);
 	if (l->scan && n->dir != NULL)
 		dir_mark(w, n->dir, true);
 }
@@ -4698,8 +4686,6 @@ watch_step(struct watch *w, struct changes *ch, int64_t now, int64_t *until)
 		dir_mark(w, w->top, true);
 	}
 	looking = is_due(w->quiet_at, now, until) || w->scanning;
-	if (looking)
-		watch_leave_out(w);
 	while (looking && (w->look.dir != NULL || w->marked != NULL)) {
 		look_step(w);
 		if (clock_ms() >= end) {
