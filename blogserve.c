@@ -3823,8 +3823,8 @@ struct node {
 	unsigned long seen;	/* by which look */
 	unsigned build;		/* the latest build that changed it, 0: none */
 	unsigned noted;		/* among the changes since then */
-	int made;		/* how much speaks for a product: PRODUCT does */
-	int doubts;		/* that it is a product: builds to be sure */
+	int made;		/* how much speaks for a product: PRODUCT
+				   does; beyond that, builds to be sure */
 	bool racy;		/* its stamp may miss a change: compare bytes */
 	char name[];
 };
@@ -4037,26 +4037,27 @@ product_found(const struct watch *w, struct node *n)
 static bool
 product_judge(struct watch *w, struct node *n)
 {
+	const int sure = PRODUCT + DOUBTS_MAX;
 	struct node *up;
-	bool again, was;
+	bool was;
 
 	for (up = n; up->up != NULL; up = up->up->node)
 		if (up->made >= PRODUCT)
 			n = up;
 	was = n->made >= PRODUCT;
-	again = n->build == w->ran.number;
-	if (was && !again)
-		n->doubts += w->ran.confirming && n->doubts < DOUBTS_MAX;
-	else if (!again)
-		n->made += w->ran.caused ? 1 : PRODUCT_SAVE;
+	if (n->build != w->ran.number)
+		n->made += was ? w->ran.confirming && n->made < sure :
+		    w->ran.caused ? 1 : PRODUCT_SAVE;
 	n->build = w->ran.number;
 	if (n->made < PRODUCT || n->up == NULL)
 		return false;
-	if (!was)
+	if (!was) {
+		n->made = PRODUCT;
 		product_found(w, n);
-	if (n->doubts < DOUBTS_MAX || !w->ran.confirming)
+	}
+	if (n->made < sure || !w->ran.confirming)
 		w->doubt_at = sooner(w->doubt_at, clock_ms() +
-		    ((int64_t)DOUBT_TIME << n->doubts));
+		    ((int64_t)DOUBT_TIME << (n->made - PRODUCT)));
 	return true;
 }
 
