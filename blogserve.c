@@ -4493,18 +4493,6 @@ look_at(struct watch *w, const char *name)
 		dir_mark(w, n->dir, true);
 }
 
-/* Say of the directories that could not be read: their number, and one. */
-static void
-look_tell(struct watch *w)
-{
-	if (w->unreadable == 1)
-		say(WARNING, "%s", w->unreadable_why);
-	else if (w->unreadable > 1)
-		say(WARNING, "%s; so are %zu directories in all",
-		    w->unreadable_why, w->unreadable);
-	w->unreadable = 0;
-}
-
 /* Look no more at what is looked at. */
 static void
 look_end(struct look *l)
@@ -4701,7 +4689,10 @@ watch_step(struct watch *w, struct changes *ch, int64_t now, int64_t *until)
 			w->quiet_at = 0;
 		if (w->scanning)
 			scan_end(w);
-		look_tell(w);
+		if (w->unreadable > 0)
+			say(WARNING, "%s (directories like it: %zu)",
+			    w->unreadable_why, w->unreadable);
+		w->unreadable = 0;
 	}
 	*until = sooner(sooner(*until, w->scan_at), w->quiet_at);
 	if (!w->scanned && messages.terminal && now >= w->show_at) {
