@@ -3840,7 +3840,6 @@ struct dir {
 	bool scan;		/* what is below is to be looked at, too */
 	bool built;		/* heard of while a build ran, and not since */
 	bool gone;		/* but still marked */
-	bool known;		/* it was read to its end, once at least */
 	bool unreadable;	/* that it is was said */
 };
 
@@ -4448,7 +4447,7 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 	}
 	n->stamp = stamp;
 	n->racy = racy;
-	if (!changed || (fresh && !w->scanned && !n->up->known))
+	if (!changed || (fresh && !w->scanned))
 		return;
 	if (built)
 		written_note(w, n);
@@ -4516,7 +4515,6 @@ look_close(struct watch *w, int why)
 
 	if (why == 0) {
 		d->unreadable = false;
-		d->known = true;
 		dir_sweep(w, d, l->seen, l->stream != NULL &&
 		    fstat(l->fd, &st) == 0 && is_built(w, &st.st_mtim));
 	} else if (!d->unreadable && why != ENOENT && why != ENOTDIR) {
