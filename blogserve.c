@@ -3834,7 +3834,6 @@ struct dir {
 	struct node *node;	/* whose directory this is */
 	struct node *first;	/* in it */
 	struct listener *listeners;	/* through which it hears */
-	dev_t dev;
 	struct dir *next;	/* that is marked, too */
 	bool marked;
 	bool scan;		/* what is below is to be looked at, too */
@@ -4265,7 +4264,6 @@ dir_open_node(struct watch *w, struct node *n, const struct stat *st)
 		return false;
 	n->dir = d;
 	d->node = n;
-	d->dev = st->st_dev;
 	d->item.hash = stat_id(st);
 	d->built = is_built(w, &st->st_ctim);
 	table_add(&w->dirs, &d->item);
@@ -4391,8 +4389,7 @@ node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
 	if (n->dir != NULL && n->dir->item.hash == stat_id(st)) {
 		if (n->dir->unreadable)
 			dir_mark(w, n->dir, false);	/* perhaps no more */
-	} else if (known || (n->up != w->top && st->st_dev != n->up->dev &&
-	    is_kernels(st->st_dev))) {
+	} else if (known || (n->up != w->top && is_kernels(st->st_dev))) {
 		if (!known && n->stamp == 0 && node_path(path, n) > 0)
 			say(DETAIL, "%s: a file system of the kernel's own: "
 			    "not watched", path);
