@@ -3845,7 +3845,6 @@ struct dir {
 /* A directory hears of a name in the directory with this number. */
 struct listener {
 	struct item item;	/* by number */
-	int number;		/* -1: it is told of nothing any more */
 	struct listener *next;	/* of the same directory */
 	struct dir *dir;
 	char name[];		/* "": of all names */
@@ -4146,7 +4145,6 @@ notify_add(struct watch *w, struct dir *d, const char *path, const char *name,
 	if ((l = calloc(1, sizeof(*l) + n)) == NULL)
 		return;
 	l->item.hash = hash;
-	l->number = number;
 	l->dir = d;
 	memcpy(l->name, name, n);
 	table_add(&w->numbers, &l->item);
@@ -4162,15 +4160,14 @@ dir_deafen(struct watch *w, struct dir *d)
 
 	while ((l = d->listeners) != NULL) {
 		d->listeners = l->next;
-		if (l->number != -1)
-			table_cut(&w->numbers, &l->item);
+		table_cut(&w->numbers, &l->item);
 		free(l);
 	}
 }
 
 /*
- * An event in the directory with a number: about an entry, about itself
- * (NULL), or that there will be no more ("").  Mark those whom it concerns.
+ * An event in the directory with a number: about an entry or about itself,
+ * NULL, or "" when there will be no more.  Mark those whom it concerns.
  */
 static void
 notify_heard(void *arg, int number, const char *name)
@@ -4192,17 +4189,15 @@ notify_heard(void *arg, int number, const char *name)
 	i = table_first(&w->numbers, hash);
 	for (; i != NULL; i = item_next(i->next, hash)) {
 		l = (struct listener *)i;
-		if (name != NULL && *name == '\0') {
-			l->number = -1;
-			table_cut(&w->numbers, i);
-		} else if (name != NULL && (*l->name == '\0' ?
+		if (name == NULL || *name == '\0') {
+			if (l->dir->node->up != NULL)
+				dir_mark(w, l->dir->node->up, false);
+		} else if (*l->name == '\0' ?
 		    name_ignored(w->opt, name, name) :
-		    strcmp(name, l->name) != 0))
+		    strcmp(name, l->name) != 0)
 			continue;
 		l->dir->built = w->building;
 		dir_mark(w, l->dir, false);
-		if ((name == NULL || *name == '\0') && l->dir->node->up != NULL)
-			dir_mark(w, l->dir->node->up, false);
 		if (w->quiet_at == 0)
 			w->heard_at = now;
 		w->quiet_at = sooner(now + QUIET_TIME,
