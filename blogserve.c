@@ -4003,7 +4003,7 @@ is_built(const struct watch *w, const struct timespec *t)
 
 	if (w->notify != -1 && !w->look.scan)
 		return w->look.built;
-	return w->ran.number > 0 && w->ran.began <= ms && ms <= w->ran.ended;
+	return w->ran.began <= ms && ms <= w->ran.ended;
 }
 
 /*
@@ -4630,8 +4630,7 @@ watch_close(struct watch *w)
 static void
 watch_hear(struct watch *w)
 {
-	if (w->notify != -1)
-		extra_notify_drain(w->notify, notify_heard, w);
+	extra_notify_drain(w->notify, notify_heard, w);
 }
 
 /* Everything was looked at. */
