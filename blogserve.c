@@ -3906,29 +3906,22 @@ struct watch {
 	char writes[PATH_LEN];	/* where builds write, "/": all over */
 };
 
-/* Whether files of this name come and go beside what is edited. */
+/* Whether one of the patterns matches name or path. */
 static bool
-name_is_litter(const char *name)
+name_matches(const char **patterns, const char *name, const char *path)
 {
-	size_t n = strlen(name);
-
-	return name[n - 1] == '~' || strcmp(name, "4913") == 0 ||
-	    (name[0] == '#' && name[n - 1] == '#') ||
-	    (n > 4 && strcmp(name + n - 4, ".swp") == 0);
+	for (; *patterns != NULL; patterns++)
+		if (fnmatch(*patterns, name, 0) == 0 ||
+		    fnmatch(*patterns, path, 0) == 0)
+			return true;
+	return false;
 }
 
 /* The name is hidden, or -x says of name or path that it is no source. */
 static bool
 name_ignored(const struct options *opt, const char *name, const char *path)
 {
-	const char **x;
-
-	if (name[0] == '.')
-		return true;
-	for (x = opt->exclude; *x != NULL; x++)
-		if (fnmatch(*x, name, 0) == 0 || fnmatch(*x, path, 0) == 0)
-			return true;
-	return false;
+	return name[0] == '.' || name_matches(opt->exclude, name, path);
 }
 
 /*
@@ -4450,6 +4443,8 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 static void
 look_at(struct watch *w, const char *name)
 {
+	/* Files that come and go beside what is edited. */
+	static const char *litter[] = { "*~", "#*#", "*.swp", "4913", NULL };
 	struct look *l = &w->look;
 	struct stat st, link = { 0 };
 	struct timespec now;
@@ -4467,7 +4462,7 @@ look_at(struct watch *w, const char *name)
 		if (fstatat(l->fd, name, &st, 0) == -1)
 			st = link;
 	}
-	if (!S_ISDIR(st.st_mode) && name_is_litter(name))
+	if (!S_ISDIR(st.st_mode) && name_matches(litter, name, ""))
 		return;
 	w->files++;
 	if ((S_ISDIR(st.st_mode) && l->dir != w->top &&
