@@ -4628,18 +4628,6 @@ watch_hear(struct watch *w)
 	extra_notify_drain(w->notify, notify_heard, w);
 }
 
-/* Everything was looked at. */
-static void
-scan_end(struct watch *w)
-{
-	w->scanning = false;
-	if (w->scan_at == 0)	/* else another is wanted meanwhile */
-		w->scan_at = clock_ms() + watch_interval(w);
-	if (!w->scanned)
-		say(DETAIL, "watching %zu files", w->files);
-	w->scanned = true;
-}
-
 /*
  * Look at what is due, for SLICE_TIME at most, and note in ch what changed.
  * *until becomes when this is to be called again.
@@ -4668,11 +4656,15 @@ watch_step(struct watch *w, struct changes *ch, int64_t now, int64_t *until)
 	}
 	if (w->scanning)
 		w->cost += clock_of(CLOCK_PROCESS_CPUTIME_ID) - began;
-	if (looking) {
+	if (looking) {		/* all is done that was to be */
 		if (w->quiet_at <= now)
 			w->quiet_at = 0;
-		if (w->scanning)
-			scan_end(w);
+		if (w->scan_at == 0)	/* else another is wanted meanwhile */
+			w->scan_at = clock_ms() + watch_interval(w);
+		if (w->scanning && !w->scanned)
+			say(DETAIL, "watching %zu files", w->files);
+		w->scanned |= w->scanning;
+		w->scanning = false;
 		if (w->unreadable > 0)
 			say(WARNING, "%s (directories like it: %zu)",
 			    w->unreadable_why, w->unreadable);
