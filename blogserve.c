@@ -3831,14 +3831,13 @@ struct node {
 
 struct dir {
 	struct item item;	/* by stat_id */
-	struct node *node;	/* whose directory this is */
+	struct node *node;	/* whose directory this is; NULL: gone */
 	struct node *first;	/* in it */
 	struct listener *listeners;	/* through which it hears */
 	struct dir *next;	/* that is marked, too */
 	bool marked;
 	bool scan;		/* what is below is to be looked at, too */
 	bool built;		/* heard of while a build ran, and not since */
-	bool gone;		/* but still marked */
 	bool unreadable;	/* that it is was said */
 };
 
@@ -4145,12 +4144,13 @@ notify_add(struct watch *w, struct dir *d, const char *path, const char *name,
 	d->listeners = l;
 }
 
-/* d hears of nothing any more. */
+/* d is not found any more, nor does it hear of anything. */
 static void
-dir_deafen(struct watch *w, struct dir *d)
+dir_forget(struct watch *w, struct dir *d)
 {
 	struct listener *l;
 
+	table_cut(&w->dirs, &d->item);
 	while ((l = d->listeners) != NULL) {
 		d->listeners = l->next;
 		table_cut(&w->numbers, &l->item);
@@ -4221,10 +4221,9 @@ dir_sweep(struct watch *w, struct dir *d, unsigned long seen, bool built)
 			at = &n->next;
 	if (seen != ALL)
 		return;
-	dir_deafen(w, d);
-	table_cut(&w->dirs, &d->item);
+	dir_forget(w, d);
 	d->node->dir = NULL;
-	d->gone = true;
+	d->node = NULL;
 	if (!d->marked)
 		free(d);
 }
@@ -4246,8 +4245,7 @@ dir_open_node(struct watch *w, struct node *n, const struct stat *st)
 	struct dir *d = n->dir;
 
 	if (d != NULL) {
-		dir_deafen(w, d);
-		table_cut(&w->dirs, &d->item);
+		dir_forget(w, d);
 	} else if ((d = calloc(1, sizeof(*d))) == NULL)
 		return false;
 	n->dir = d;
@@ -4524,7 +4522,7 @@ look_open(struct watch *w)
 
 	w->marked = d->next;
 	d->marked = false;
-	if (d->gone) {
+	if (d->node == NULL) {
 		free(d);
 		return;
 	}
