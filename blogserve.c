@@ -3868,8 +3868,8 @@ struct look {
 	DIR *stream;		/* NULL: it is the operands of -w */
 	int fd;
 	unsigned long seen;	/* the number of this look */
-	char path[PATH_LEN];	/* of the directory, as given to -w, ... */
-	size_t len;		/* ... is so long; behind that come entries */
+	char path[PATH_LEN];	/* of what is looked at, as given to -w, ... */
+	size_t len;		/* ... with so many bytes for the directory */
 };
 
 /* A build, for those who wonder what it changed. */
@@ -4313,11 +4313,11 @@ is_docroot(const struct watch *w, const struct stat *st, bool way)
 }
 
 /*
- * Let d hear of each name on the way that path leads, through symlinks, and
- * of what is written to its end; so a symlink is a source as its target is.
+ * Let d hear of each name on the way to what is looked at, through symlinks,
+ * and of what is written to its end: a symlink is a source as its target is.
  */
 static void
-path_listen(struct watch *w, struct dir *d, const char *path)
+path_listen(struct watch *w, struct dir *d)
 {
 	char at[PATH_LEN], rest[PATH_LEN], to[PATH_LEN], dir[PATH_LEN];
 	char *end = at, *up;
@@ -4325,7 +4325,7 @@ path_listen(struct watch *w, struct dir *d, const char *path)
 	struct stat st;
 	ssize_t len;
 
-	path_copy(at, path);
+	path_copy(at, w->look.path);
 	while (end[strspn(end, "/")] != '\0' && links <= LINKS_MAX) {
 		end += strspn(end, "/");
 		end += strcspn(end, "/");
@@ -4370,15 +4370,14 @@ static void
 node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
 {
 	bool known = link && table_first(&w->dirs, stat_id(st)) != NULL;
-	char path[PATH_LEN];
 
 	if (n->dir != NULL && n->dir->item.hash == stat_id(st)) {
 		if (n->dir->unreadable)
 			dir_mark(w, n->dir, false);	/* perhaps no more */
 	} else if (known || (n->up != w->top && is_kernels(st->st_dev))) {
-		if (!known && n->stamp == 0 && node_path(path, n) > 0)
+		if (!known && n->stamp == 0)
 			say(DETAIL, "%s: a file system of the kernel's own: "
-			    "not watched", path);
+			    "not watched", w->look.path);
 		if (n->dir != NULL)
 			dir_sweep(w, n->dir, ALL, false);
 	} else if (dir_open_node(w, n, st))
@@ -4400,7 +4399,6 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 	bool racy = regular && is_racy(&st->st_ctim, now);
 	bool built = is_built(w, &st->st_ctim);
 	uint64_t stamp = stat_stamp(st), content;
-	char path[PATH_LEN];
 	bool changed;
 	int file;
 
@@ -4412,10 +4410,9 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 	    is_own(w, st)))
 		return;
 	if (S_ISLNK(link->st_mode) && (changed || S_ISLNK(st->st_mode))) {
-		node_path(path, n);
-		path_listen(w, n->up, path);
+		path_listen(w, n->up);
 		/* What it leads to may have come before that. */
-		if (S_ISLNK(st->st_mode) && access(path, F_OK) == 0)
+		if (S_ISLNK(st->st_mode) && access(w->look.path, F_OK) == 0)
 			dir_mark(w, n->up, w->look.scan);
 	}
 	if (regular && (changed ? racy || built || n->content != 0 :
@@ -4500,8 +4497,8 @@ look_close(struct watch *w, int why)
 
 	if (why == 0) {
 		d->unreadable = false;
-		dir_sweep(w, d, l->seen, l->stream != NULL &&
-		    fstat(l->fd, &st) == 0 && is_built(w, &st.st_mtim));
+		dir_sweep(w, d, l->seen, fstat(l->fd, &st) == 0 &&
+		    is_built(w, &st.st_mtim));
 	} else if (!d->unreadable && why != ENOENT && why != ENOTDIR) {
 		d->unreadable = true;
 		w->unreadable++;
@@ -4534,7 +4531,8 @@ look_open(struct watch *w)
 	l->fd = AT_FDCWD;
 	if (d == w->top) {
 		for (path = w->opt->watch; *path != NULL; path++) {
-			path_listen(w, d, *path);
+			path_copy(l->path, *path);
+			path_listen(w, d);
 			look_at(w, *path);
 		}
 		look_close(w, 0);
