@@ -4235,27 +4235,6 @@ stat_id(const struct stat *st)
 	return mix(mix(0, (uint64_t)st->st_dev), (uint64_t)st->st_ino);
 }
 
-/*
- * Have the directory with this stat watched as node n's, instead of another.
- * False when memory ran out.
- */
-static bool
-dir_open_node(struct watch *w, struct node *n, const struct stat *st)
-{
-	struct dir *d = n->dir;
-
-	if (d != NULL) {
-		dir_forget(w, d);
-	} else if ((d = calloc(1, sizeof(*d))) == NULL)
-		return false;
-	n->dir = d;
-	d->node = n;
-	d->item.hash = stat_id(st);
-	d->built = is_built(w, &st->st_ctim);
-	table_add(&w->dirs, &d->item);
-	return true;
-}
-
 /* The node of a name in d, made if there is none; NULL: no memory. */
 static struct node *
 node_get(struct watch *w, struct dir *d, const char *name)
@@ -4370,18 +4349,31 @@ static void
 node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
 {
 	bool known = link && table_first(&w->dirs, stat_id(st)) != NULL;
+	struct dir *d = n->dir;
 
-	if (n->dir != NULL && n->dir->item.hash == stat_id(st)) {
-		if (n->dir->unreadable)
-			dir_mark(w, n->dir, false);	/* perhaps no more */
-	} else if (known || (n->up != w->top && is_kernels(st->st_dev))) {
+	if (d != NULL && d->item.hash == stat_id(st)) {
+		if (d->unreadable)	/* perhaps no more */
+			dir_mark(w, d, false);
+		return;
+	}
+	if (known || (n->up != w->top && is_kernels(st->st_dev))) {
 		if (!known && n->stamp == 0)
 			say(DETAIL, "%s: a file system of the kernel's own: "
 			    "not watched", w->look.path);
-		if (n->dir != NULL)
-			dir_sweep(w, n->dir, ALL, false);
-	} else if (dir_open_node(w, n, st))
-		dir_mark(w, n->dir, false);
+		if (d != NULL)
+			dir_sweep(w, d, ALL, false);
+		return;
+	}
+	if (d != NULL)		/* another has its name now */
+		dir_forget(w, d);
+	else if ((d = calloc(1, sizeof(*d))) == NULL)
+		return;
+	n->dir = d;
+	d->node = n;
+	d->item.hash = stat_id(st);
+	d->built = is_built(w, &st->st_ctim);
+	table_add(&w->dirs, &d->item);
+	dir_mark(w, d, false);
 }
 
 /*
@@ -4590,14 +4582,9 @@ watch_interval(const struct watch *w)
 static void
 watch_open(struct watch *w, const struct options *opt)
 {
-	static const struct stat nowhere;
-	struct node *root = must_alloc(sizeof(*root) + 1);
-
 	w->opt = opt;
-	table_add(&w->names, &root->item);
-	if (!dir_open_node(w, root, &nowhere))
-		say_why(FATAL, "memory");
-	w->top = root->dir;
+	w->top = must_alloc(sizeof(*w->top));
+	w->top->node = must_alloc(sizeof(*w->top->node) + 1);
 	if (opt->interval == 0 && (w->notify = extra_notify_open()) == -1) {
 		if (errno == EMFILE)
 			say(WARNING, "inotify: no more instances: scanning "
