@@ -3864,7 +3864,8 @@ struct changes {
 /* The directory that is being looked at. */
 struct look {
 	struct dir *dir;	/* NULL: none */
-	bool scan, built;	/* as it was marked */
+	bool scan;		/* what is below is to be looked at, too */
+	bool built;		/* what changed there may be a build's work */
 	DIR *stream;		/* NULL: it is the operands of -w */
 	int fd;
 	unsigned long seen;	/* the number of this look */
@@ -3877,7 +3878,6 @@ struct ran {
 	unsigned number;	/* 0: none */
 	bool caused;		/* made for no save of anybody's, ... */
 	bool confirming;	/* ... but because of a doubt */
-	int64_t began, ended;	/* ms by the clock of file systems */
 };
 
 struct watch {
@@ -3901,6 +3901,7 @@ struct watch {
 	struct changes *changes;	/* where what changed is noted */
 	struct ran ran;		/* the latest build */
 	bool building;		/* another runs */
+	bool built;		/* one ended since the last scan */
 	int64_t doubt_at;	/* when a build is to resolve one, 0: none */
 	char writes[PATH_LEN];	/* where builds write, "/": all over */
 };
@@ -3985,20 +3986,6 @@ changes_clear(struct changes *ch)
 }
 
 /*
- * Whether the latest build did what is looked at: it was heard of while that
- * ran or, in a scan, a file system wrote down such a time.
- */
-static bool
-is_built(const struct watch *w, const struct timespec *t)
-{
-	int64_t ms = (int64_t)t->tv_sec * 1000 + t->tv_nsec / 1000000;
-
-	if (w->notify != -1 && !w->look.scan)
-		return w->look.built;
-	return w->ran.began <= ms && ms <= w->ran.ended;
-}
-
-/*
  * n is found to be a product, which is said.  Where builds have written all
  * else that is beside it, the directory is one, too, but no operand of -w.
  */
@@ -4058,9 +4045,10 @@ product_judge(struct watch *w, struct node *n)
  * and goes that is its directory.
  */
 static void
-change_note(struct watch *w, struct node *n, bool built, bool named)
+change_note(struct watch *w, struct node *n, bool named)
 {
 	struct node *dir = n->up->node;
+	bool built = w->look.built;
 
 	if (!built) {
 		n->made = PRODUCT_OTHER;
@@ -4204,16 +4192,16 @@ notify_heard(void *arg, int number, const char *name)
  * more, either; one that is marked is freed when it is its turn.
  */
 static void
-dir_sweep(struct watch *w, struct dir *d, unsigned long seen, bool built)
+dir_sweep(struct watch *w, struct dir *d, unsigned long seen)
 {
 	struct node **at = &d->first, *n;
 
 	while ((n = *at) != NULL)
 		if (n->seen < seen) {
 			if (n->dir != NULL)
-				dir_sweep(w, n->dir, ALL, built);
+				dir_sweep(w, n->dir, ALL);
 			if (n->stamp != 0)
-				change_note(w, n, built, true);
+				change_note(w, n, true);
 			*at = n->next;
 			table_cut(&w->names, &n->item);
 			free(n);
@@ -4361,7 +4349,7 @@ node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
 			say(DETAIL, "%s: a file system of the kernel's own: "
 			    "not watched", w->look.path);
 		if (d != NULL)
-			dir_sweep(w, d, ALL, false);
+			dir_sweep(w, d, ALL);
 		return;
 	}
 	if (d != NULL)		/* another has its name now */
@@ -4371,7 +4359,7 @@ node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
 	n->dir = d;
 	d->node = n;
 	d->item.hash = stat_id(st);
-	d->built = is_built(w, &st->st_ctim);
+	d->built = w->look.built;
 	table_add(&w->dirs, &d->item);
 	dir_mark(w, d, false);
 }
@@ -4389,7 +4377,7 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 {
 	bool regular = S_ISREG(st->st_mode), fresh = n->stamp == 0;
 	bool racy = regular && is_racy(&st->st_ctim, now);
-	bool built = is_built(w, &st->st_ctim);
+	bool built = w->look.built;
 	uint64_t stamp = stat_stamp(st), content;
 	bool changed;
 	int file;
@@ -4423,7 +4411,7 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 		return;
 	if (built)
 		written_note(w, n);
-	change_note(w, n, built, fresh);
+	change_note(w, n, fresh);
 }
 
 /* Look at a name in the directory that is looked at. */
@@ -4460,7 +4448,7 @@ look_at(struct watch *w, const char *name)
 	if (S_ISDIR(st.st_mode))
 		node_descend(w, n, &st, S_ISLNK(link.st_mode));
 	else if (n->dir != NULL)
-		dir_sweep(w, n->dir, ALL, is_built(w, &st.st_ctim));
+		dir_sweep(w, n->dir, ALL);
 	node_compare(w, n, &st, &link, &now);
 	if (l->scan && n->dir != NULL)
 		dir_mark(w, n->dir, true);
@@ -4485,12 +4473,10 @@ look_close(struct watch *w, int why)
 {
 	struct look *l = &w->look;
 	struct dir *d = l->dir;
-	struct stat st;
 
 	if (why == 0) {
 		d->unreadable = false;
-		dir_sweep(w, d, l->seen, fstat(l->fd, &st) == 0 &&
-		    is_built(w, &st.st_mtim));
+		dir_sweep(w, d, l->seen);
 	} else if (!d->unreadable && why != ENOENT && why != ENOTDIR) {
 		d->unreadable = true;
 		w->unreadable++;
@@ -4516,7 +4502,7 @@ look_open(struct watch *w)
 		return;
 	}
 	l->scan = d->scan;
-	l->built = d->built;
+	l->built = d->scan ? w->built : d->built;
 	d->scan = d->built = false;
 	l->seen++;
 	l->dir = d;
@@ -4642,8 +4628,10 @@ watch_step(struct watch *w, struct changes *ch, int64_t now, int64_t *until)
 	if (looking) {		/* all is done that was to be */
 		if (w->quiet_at <= now)
 			w->quiet_at = 0;
-		if (w->scan_at == 0)	/* else another is wanted meanwhile */
+		if (w->scan_at == 0) {	/* else another is wanted meanwhile */
 			w->scan_at = clock_ms() + watch_interval(w);
+			w->built = false;
+		}
 		if (w->scanning && !w->scanned)
 			say(DETAIL, "watching %zu files", w->files);
 		w->scanned |= w->scanning;
@@ -4669,8 +4657,8 @@ static void
 watch_built(struct watch *w)
 {
 	watch_hear(w);
-	w->ran.ended = clock_of(CLOCK_REALTIME);
 	w->building = false;
+	w->built = true;
 	w->doubt_at = 0;
 	if (w->quiet_at != 0)	/* at once: it must be what the build saw */
 		w->heard_at = w->quiet_at = 1;
@@ -5090,8 +5078,6 @@ build_start(struct build *b, struct watch *w, int64_t now)
 	}
 	if (w->doubt_at != 0)	/* what it is about is not among the paths */
 		b->changes.inexact = true;
-	/* File systems' clocks tick, and may be so much behind. */
-	w->ran.began = clock_of(CLOCK_REALTIME) - RACY_TIME;
 	b->pid = 0;
 	if (v->work[0] != '\0' && mkdir(v->out, 0777) == -1)
 		say_why(WARNING, v->out);
