@@ -3818,7 +3818,7 @@ struct node {
 	struct dir *up;		/* in which it is; NULL: the top */
 	struct node *next;	/* in the same directory */
 	struct dir *dir;	/* NULL: not a directory that is watched */
-	uint64_t stamp;		/* of its stat, 0: new, or leads to the docroot */
+	uint64_t stamp;		/* of its stat, 0: new, or its changes are none */
 	uint64_t content;	/* hash of its bytes, 0: not known */
 	unsigned long seen;	/* by which look */
 	unsigned build;		/* the latest build that changed it, 0: none */
@@ -4530,7 +4530,6 @@ static void
 look_step(struct watch *w)
 {
 	struct look *l = &w->look;
-	const struct options *opt = w->opt;
 	struct dirent *e;
 	const char *name;
 
@@ -4545,7 +4544,7 @@ look_step(struct watch *w)
 	}
 	name = e->d_name;
 	path_add(l->path, l->len, name);
-	if (!name_ignored(opt, name, l->path))
+	if (!name_ignored(w->opt, name, l->path))
 		look_at(w, name);
 	else if (!w->scanned && name[strspn(name, ".")] != '\0' &&
 	    name[0] == '.' && l->dir->node->up == w->top &&
@@ -4571,13 +4570,10 @@ watch_open(struct watch *w, const struct options *opt)
 	w->opt = opt;
 	w->top = must_alloc(sizeof(*w->top));
 	w->top->node = must_alloc(sizeof(*w->top->node) + 1);
-	if (opt->interval == 0 && (w->notify = extra_notify_open()) == -1) {
-		if (errno == EMFILE)
-			say(WARNING, "inotify: no more instances: scanning "
-			    "instead (sysctl " NOTIFY_SYSCTL "user_instances)");
-		else if (errno != 0)
-			say_why(WARNING, "inotify");
-	}
+	if (opt->interval == 0 && (w->notify = extra_notify_open()) == -1 &&
+	    errno != 0)
+		say(WARNING, "inotify: %s: scanning instead (sysctl "
+		    NOTIFY_SYSCTL "user_instances)", strerror(errno));
 	w->scan_at = clock_ms();
 	w->show_at = w->scan_at + SHOW_TIME;
 }
@@ -4657,7 +4653,6 @@ static void
 watch_built(struct watch *w)
 {
 	watch_hear(w);
-	w->building = false;
 	w->built = true;
 	w->doubt_at = 0;
 	if (w->quiet_at != 0)	/* at once: it must be what the build saw */
