@@ -3810,7 +3810,9 @@ serve(struct server *sv)
  * of watch_step takes SLICE_TIME (R6), and goes on later where it stopped.
  *
  * So a change takes this way: number -> those who listen to it -> marked
- * directory -> quiet -> look -> changes -> a wish for a build.
+ * directory -> quiet -> look -> changes -> a wish for a build.  What is heard
+ * of while a build runs, and what a scan finds first after one, may be the
+ * work of that build.
  * ------------------------------------------------------------------ */
 
 struct node {
@@ -3873,13 +3875,6 @@ struct look {
 	size_t len;		/* ... with so many bytes for the directory */
 };
 
-/* A build, for those who wonder what it changed. */
-struct ran {
-	unsigned number;	/* 0: none */
-	bool caused;		/* made for no save of anybody's, ... */
-	bool confirming;	/* ... but because of a doubt */
-};
-
 struct watch {
 	const struct options *opt;
 	struct dir *top;
@@ -3899,9 +3894,13 @@ struct watch {
 	char unreadable_why[PATH_LEN + 64];	/* ... its path and why */
 	bool overflowed;	/* that events were lost was said */
 	struct changes *changes;	/* where what changed is noted */
-	struct ran ran;		/* the latest build */
+	struct {		/* the latest build */
+		unsigned number;	/* 0: none */
+		bool caused;		/* made for no save of anybody's, ... */
+		bool confirming;	/* ... but because of a doubt */
+	} ran;
 	bool building;		/* another runs */
-	bool built;		/* one ended since the last scan */
+	bool built;		/* one ended after the last scan began */
 	int64_t doubt_at;	/* when a build is to resolve one, 0: none */
 	char writes[PATH_LEN];	/* where builds write, "/": all over */
 };
