@@ -366,9 +366,8 @@ extra_notify_add(int fd, const char *path, bool written)
 
 /*
  * Call fn for each event that waits: with the directory's number and the
- * entry's name, NULL for itself, "" when there will be no more of it; with
- * -1 where events were lost.  Those that come meanwhile may have to wait for
- * the next call, for they may never cease.
+ * entry's name, NULL for itself; with -1 where events were lost.  Those that
+ * come meanwhile may have to wait for the next call, for they may never cease.
  */
 static void
 extra_notify_drain(int fd, void (*fn)(void *, int, const char *), void *arg)
@@ -384,7 +383,6 @@ extra_notify_drain(int fd, void (*fn)(void *, int, const char *), void *arg)
 		for (p = u.bytes; n > p - u.bytes; p += sizeof(*e) + e->len) {
 			e = (const struct inotify_event *)(const void *)p;
 			fn(arg, e->mask & IN_Q_OVERFLOW ? -1 : e->wd,
-			    e->mask & IN_IGNORED ? "" :
 			    e->len > 0 ? e->name : NULL);
 		}
 	} while (n > (ssize_t)(sizeof(u) - sizeof(*e) - NAME_MAX - 1));
@@ -4146,8 +4144,8 @@ dir_forget(struct watch *w, struct dir *d)
 }
 
 /*
- * An event in the directory with a number: about an entry or about itself,
- * NULL, or "" when there will be no more.  Mark those whom it concerns.
+ * An event in the directory with a number: about an entry or, NULL, about
+ * itself.  Mark those whom it concerns.
  */
 static void
 notify_heard(void *arg, int number, const char *name)
@@ -4169,7 +4167,7 @@ notify_heard(void *arg, int number, const char *name)
 	i = table_first(&w->numbers, hash);
 	for (; i != NULL; i = item_next(i->next, hash)) {
 		l = (struct listener *)i;
-		if (name == NULL || *name == '\0') {
+		if (name == NULL) {
 			if (l->dir->node->up != NULL)
 				dir_mark(w, l->dir->node->up, false);
 		} else if (*l->name == '\0' ?
