@@ -4583,13 +4583,6 @@ watch_close(struct watch *w)
 	look_end(&w->look);
 }
 
-/* Hear what notification tells; to be looked into when it is time. */
-static void
-watch_hear(struct watch *w)
-{
-	extra_notify_drain(w->notify, notify_heard, w);
-}
-
 /*
  * Look at what is due, for SLICE_TIME at most, and note in ch what changed.
  * *until becomes when this is to be called again.
@@ -4649,7 +4642,7 @@ watch_step(struct watch *w, struct changes *ch, int64_t now, int64_t *until)
 static void
 watch_built(struct watch *w)
 {
-	watch_hear(w);
+	extra_notify_drain(w->notify, notify_heard, w);
 	w->built = true;
 	w->doubt_at = 0;
 	if (w->quiet_at != 0)	/* at once: it must be what the build saw */
@@ -5462,7 +5455,7 @@ super_watch(struct super *s, int64_t now, int64_t *until)
 	int64_t quiet = 0;
 
 	w->building = b->state >= BUILD_RUNS;
-	watch_hear(w);
+	extra_notify_drain(w->notify, notify_heard, w);
 	if (w->building || s->stopping != 0)
 		return;
 	watch_step(w, &b->changes, now, until);
