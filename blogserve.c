@@ -4689,7 +4689,6 @@ enum build_state {
 struct build {
 	const struct options *opt;
 	const struct signals *signals;
-	const char *url;
 	/* Wishes. */
 	int64_t due_at;		/* to be started; 0: not wanted */
 	int64_t since;		/* when it was first wanted */
@@ -4705,8 +4704,6 @@ struct build {
 	int64_t show_at;	/* progress, on a terminal */
 	int64_t long_at;	/* the first build takes too long for one */
 	struct changes changes;	/* since the latest build began */
-	char env_number[32], env_out[PATH_LEN + 16];
-	struct buf env_changed;	/* of builds */
 	struct versions versions;
 	/* The log. */
 	int log;		/* -1: builds write to our standard error */
@@ -4986,44 +4983,31 @@ build_done(struct build *b)
 	b->others = false;
 }
 
-/*
- * Make the environment of builds ours; false: there is no memory for it.  The
- * strings are ours, too, for setenv would keep a copy of each.
- */
-static bool
-build_setenv(struct build *b)
-{
-	struct buf *env = &b->env_changed;
-
-	snprintf(b->env_number, sizeof(b->env_number), "BLOGSERVE_BUILD=%u",
-	    b->record.number);
-	snprintf(b->env_out, sizeof(b->env_out), "BLOGSERVE_OUT=%s",
-	    b->versions.out);
-	buf_clear(env);
-	buf_puts(env, "BLOGSERVE_CHANGED=");
-	if (!b->changes.inexact)
-		buf_add(env, b->changes.paths.data, b->changes.paths.len);
-	buf_add(env, "", 1);
-	return !env->failed && putenv(env->data) == 0 &&
-	    putenv(b->env_number) == 0 && (b->versions.work[0] == '\0' ||
-	    putenv(b->env_out) == 0) && setenv("BLOGSERVE_URL", b->url, 1) == 0;
-}
-
 /* In the child: become the build.  Does not return. */
 static void
 build_exec(struct build *b)
 {
 	char *const *command = b->opt->command;
 	int out = b->log != -1 ? b->log : STDERR_FILENO;
+	struct buf *paths = &b->changes.paths;
+	char number[16];
 
 	setsid();
 	stdio_set(out, out);
 	memset(&messages, 0, sizeof(messages));
 	signals_leave(b->signals);
-	if (command[1] == NULL)
-		execl("/bin/sh", "/bin/sh", "-c", command[0], (char *)NULL);
-	else
-		execvp(command[0], command);
+	snprintf(number, sizeof(number), "%u", b->record.number);
+	buf_add(paths, "", 1);
+	if (setenv("BLOGSERVE_BUILD", number, 1) == 0 &&
+	    setenv("BLOGSERVE_CHANGED", b->changes.inexact || paths->failed ?
+	    "" : paths->data, 1) == 0 && (b->versions.work[0] == '\0' ||
+	    setenv("BLOGSERVE_OUT", b->versions.out, 1) == 0)) {
+		if (command[1] == NULL)
+			execl("/bin/sh", "/bin/sh", "-c", command[0],
+			    (char *)NULL);
+		else
+			execvp(command[0], command);
+	}
 	say_why(WARNING, command[0]);
 	_exit(127);
 }
@@ -5066,8 +5050,6 @@ build_start(struct build *b, struct watch *w, int64_t now)
 	b->pid = 0;
 	if (v->work[0] != '\0' && mkdir(v->out, 0777) == -1)
 		say_why(WARNING, v->out);
-	else if (!build_setenv(b))
-		say_why(WARNING, "environment");
 	else if (fork_blocked(&b->pid))
 		build_exec(b);
 	if (b->pid == 0) {
@@ -5587,9 +5569,10 @@ super_open(struct super *s, const struct options *opt)
 	s->build.changes.since = 1;
 	s->build.changes.inexact = true;	/* for the first build */
 	s->build.signals = &s->signals;
-	s->build.url = s->listeners.url;
 	s->build.log = opt->command != NULL ? log_open() : -1;
 	super_tell(opt);
+	if (setenv("BLOGSERVE_URL", s->listeners.url, 1) == -1)
+		say_why(FATAL, "BLOGSERVE_URL");
 	extra_subreaper();
 	watch_open(&s->watch, opt);
 	watch_step(&s->watch, &s->build.changes, now, &until);
