@@ -4672,7 +4672,6 @@ struct versions {
 	char work[PATH_LEN - 320];	/* with its slash; "": no -A */
 	char lock[PATH_LEN], out[PATH_LEN];	/* in it */
 	int lock_fd;
-	unsigned count;		/* of what was to be removed */
 	bool site;		/* the docroot has a version */
 	bool litter;		/* there is something to remove */
 	bool swept;		/* for the last time */
@@ -4713,18 +4712,15 @@ struct build {
 	char line[WHAT_LEN + 200];	/* how it went, to be said; or "" */
 };
 
-/* Have what path names removed. */
+/* Have what path names removed, by a name that out has for itself. */
 static int
 version_trash(struct versions *v, const char *path)
 {
-	char to[PATH_LEN];
-	int r;
+	char to[PATH_LEN + 4];
 
-	snprintf(to, sizeof(to), "%s%jx-%u.old", v->work,
-	    (uintmax_t)clock_of(CLOCK_REALTIME), ++v->count);
-	r = rename(path, to);
-	v->litter |= r == 0;
-	return r;
+	snprintf(to, sizeof(to), "%s.old", v->out);
+	v->litter = true;
+	return rename(path, to);
 }
 
 /* Whether path is a version that is whole; from now on, if we say so. */
@@ -4807,19 +4803,18 @@ static void
 versions_sweep(struct versions *v)
 {
 	DIR *d = dir_open(AT_FDCWD, v->work);
-	char path[PATH_LEN];
 	struct dirent *e;
 
+	v->litter = d != NULL;
 	while (d != NULL && (e = readdir(d)) != NULL) {
-		snprintf(path, sizeof(path), "%s%s", v->work, e->d_name);
-		if (e->d_name[0] == '.' || strcmp(e->d_name, "lock") == 0)
-			;
-		else if (strchr(e->d_name, '.') != NULL)
-			v->litter = true;
-		else if (!v->site && version_marked(path, false))
-			v->site = rename(path, v->root) == 0;
+		if (strchr(e->d_name, '.') != NULL ||
+		    strcmp(e->d_name, "lock") == 0)
+			continue;
+		snprintf(v->out, PATH_LEN, "%s%s", v->work, e->d_name);
+		if (!v->site && version_marked(v->out, false))
+			v->site = rename(v->out, v->root) == 0;
 		else
-			version_trash(v, path);
+			version_trash(v, v->out);
 	}
 	if (d != NULL)
 		closedir(d);
@@ -5041,8 +5036,8 @@ build_start(struct build *b, struct watch *w, int64_t now)
 	if (b->log != -1 && ftruncate(b->log, 0) == 0)
 		b->copied = 0;
 	if (v->work[0] != '\0') {
-		snprintf(v->out, PATH_LEN, "%s%ld-%u", v->work, (long)getpid(),
-		    b->record.number);
+		snprintf(v->out, PATH_LEN, "%s%jx-%u", v->work,
+		    (uintmax_t)clock_of(CLOCK_REALTIME), b->record.number);
 		versions_make(v);	/* somebody may have tidied up */
 	}
 	if (w->doubt_at != 0)	/* what it is about is not among the paths */
