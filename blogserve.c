@@ -4691,7 +4691,6 @@ struct build {
 	/* Wishes. */
 	int64_t due_at;		/* to be started; 0: not wanted */
 	int64_t since;		/* when it was first wanted */
-	bool confirming;	/* ... only because of a doubt */
 	int64_t stop_at;	/* SIGTERM, by -k; once stopped, SIGKILL */
 	/* Facts. */
 	enum build_state state;
@@ -4949,7 +4948,7 @@ build_explain(struct build *b)
 	if (b->record.number == 0 && b->opt->command != NULL)
 		why = "first build";
 	else if (ch->count == 0)
-		why = b->confirming ? "once more" : "asked for";
+		why = ch->inexact ? "asked for" : "once more";
 	else if (ch->count > 1)
 		snprintf(more, sizeof(more), " and %zu more", ch->count - 1);
 	snprintf(b->record.what, WHAT_LEN, "%.*s%s",
@@ -4985,6 +4984,7 @@ build_exec(struct build *b)
 	char *const *command = b->opt->command;
 	int out = b->log != -1 ? b->log : STDERR_FILENO;
 	struct buf *paths = &b->changes.paths;
+	bool exact;
 	char number[16];
 
 	setsid();
@@ -4993,9 +4993,11 @@ build_exec(struct build *b)
 	signals_leave(b->signals);
 	snprintf(number, sizeof(number), "%u", b->record.number);
 	buf_add(paths, "", 1);
+	/* After one that failed, it is to make what that should have, too. */
+	exact = b->record.status == 0 && !b->changes.inexact && !paths->failed;
 	if (setenv("BLOGSERVE_BUILD", number, 1) == 0 &&
-	    setenv("BLOGSERVE_CHANGED", b->changes.inexact || paths->failed ?
-	    "" : paths->data, 1) == 0 && (b->versions.work[0] == '\0' ||
+	    setenv("BLOGSERVE_CHANGED", exact ? paths->data : "", 1) == 0 &&
+	    (b->versions.work[0] == '\0' ||
 	    setenv("BLOGSERVE_OUT", b->versions.out, 1) == 0)) {
 		if (command[1] == NULL)
 			execl("/bin/sh", "/bin/sh", "-c", command[0],
@@ -5056,10 +5058,10 @@ build_start(struct build *b, struct watch *w, int64_t now)
 	b->state = BUILD_RUNS;
 	b->others = b->others || b->changes.count == 0 || b->changes.others;
 	w->ran.number = b->record.number;
-	w->ran.confirming = b->confirming && b->changes.count == 0;
+	w->ran.confirming = b->changes.count == 0 && !b->changes.inexact;
 	w->ran.caused = b->record.number > 1 && !b->changes.foreign;
 	changes_clear(&b->changes);
-	b->confirming = b->stopped = false;
+	b->stopped = false;
 	b->due_at = 0;
 	b->record.started_at = now;
 	b->copy_at = now + COPY_TIME;
@@ -5098,8 +5100,6 @@ build_finish(struct build *b, struct watch *w, int64_t now)
 	}
 	if (r->status == 0)
 		build_done(b);
-	else	/* the next one is to make what this one should have */
-		b->changes.inexact = true;
 	snprintf(b->line, sizeof(b->line), "build %u: %s: %s%s, %.2f s",
 	    r->number, r->what, r->status == 0 ? "ok" : "FAILED, ", how,
 	    (double)r->took / 1000);
@@ -5188,10 +5188,8 @@ build_step(struct build *b, struct watch *w, bool told, bool stopping,
 		b->state = BUILD_NONE;
 		return;
 	}
-	if (b->due_at == 0 && is_due(w->doubt_at, now, until)) {
-		b->confirming = true;
+	if (b->due_at == 0 && is_due(w->doubt_at, now, until))
 		build_want(b, now, 0);
-	}
 	/* What the last one printed comes first. */
 	if (!is_due(b->due_at, now, until) || b->line[0] != '\0')
 		return;
