@@ -4698,9 +4698,7 @@ struct build {
 	pid_t pid;		/* its process group's number, too */
 	bool stopped;		/* SIGTERM was sent */
 	bool others;		/* not styles alone changed since the latest */
-	bool misled;		/* that it writes elsewhere was said */
-	int64_t show_at;	/* progress, on a terminal */
-	int64_t long_at;	/* the first build takes too long for one */
+	int64_t show_at;	/* that it still runs is said */
 	struct changes changes;	/* since the latest build began */
 	struct versions versions;
 	/* The log. */
@@ -5066,8 +5064,7 @@ build_start(struct build *b, struct watch *w, int64_t now)
 	b->record.started_at = now;
 	b->copy_at = now + COPY_TIME;
 	b->stop_at = b->opt->build_time > 0 ? now + b->opt->build_time : 0;
-	b->show_at = messages.terminal ? now + SHOW_TIME : 0;
-	b->long_at = b->record.number == 1 ? now + LONG_TIME : 0;
+	b->show_at = now + SHOW_TIME;
 }
 
 /*
@@ -5137,7 +5134,6 @@ build_watch(struct build *b, struct watch *w, int64_t now, int64_t *until)
 {
 	const struct record *r = &b->record;
 	bool due = is_due(b->stop_at, now, until);
-	char about[32] = "";	/* how long it will take, by the last one */
 
 	if (due && b->stopped)
 		kill(-b->pid, SIGKILL);
@@ -5147,17 +5143,17 @@ build_watch(struct build *b, struct watch *w, int64_t now, int64_t *until)
 		build_stop(b, now);
 	}
 	if (is_due(b->show_at, now, until)) {
-		b->show_at = now + SHOW_TIME;
-		if (r->took >= SHOW_TIME)
-			snprintf(about, sizeof(about), " of about %d",
-			    (int)(r->took / 1000));
-		say(PROGRESS, "blogserve: build %u: %.40s: %d s%s", r->number,
-		    r->what, (int)((now - r->started_at) / 1000), about);
-	}
-	if (is_due(b->long_at, now, until)) {
-		b->long_at = 0;
-		say(NOTICE, "build 1 still runs: a command should build once "
-		    "and end (-k bounds it)");
+		if (messages.terminal)
+			say(PROGRESS, r->took < SHOW_TIME ?
+			    "blogserve: build %u: %.40s: %d s" :
+			    "blogserve: build %u: %.40s: %d s of about %d",
+			    r->number, r->what,
+			    (int)((now - r->started_at) / 1000),
+			    (int)(r->took / 1000));	/* as the last one */
+		if (r->number == 1 && b->show_at == r->started_at + LONG_TIME)
+			say(NOTICE, "build 1 still runs: a command should "
+			    "build once and end (-k bounds it)");
+		b->show_at += SHOW_TIME;
 	}
 	if (b->state == BUILD_ENDED && (!b->stopped || due ||
 	    kill(-b->pid, 0) == -1)) {
@@ -5444,12 +5440,11 @@ super_watch(struct super *s, int64_t now, int64_t *until)
 		}
 		build_want(b, now, quiet);
 	}
-	if (!b->misled && w->writes[0] != '\0' && w->quiet_at == 0 &&
+	if (w->writes[0] != '\0' && w->writes[0] != '/' && w->quiet_at == 0 &&
 	    !w->scanning && strcmp(b->opt->docroot, ".") == 0) {
-		if (w->writes[0] != '/' && b->opt->command != NULL)
-			say(NOTICE, "the build writes to %s: to serve that, "
-			    "say -d %s", w->writes, w->writes);
-		b->misled = true;
+		say(NOTICE, "the build writes to %s: to serve that, say -d %s",
+		    w->writes, w->writes);
+		memcpy(w->writes, "/", 2);	/* once */
 	}
 }
 
