@@ -5208,8 +5208,8 @@ build_step(struct build *b, struct watch *w, bool told, bool stopping,
 /* The parent's view of the server. */
 struct child {
 	pid_t pid;		/* 0: none */
-	int orders_fd;		/* the write end (R3) */
-	struct orders told;	/* the latest that it was told */
+	int orders_fd;		/* the write end (R3); -1 */
+	bool told;		/* none can act on older orders */
 	int64_t start_at;	/* another is started then, not before */
 	int64_t kill_at;	/* it had its time to drain, 0: never */
 };
@@ -5223,7 +5223,7 @@ struct super {
 	struct child child;
 	int ready;		/* with -b, where to say that we serve, or -1 */
 	int manager;		/* the service manager's socket, or -1 */
-	struct orders reported;	/* what it was told of */
+	struct orders orders;	/* what server and manager are to know */
 	char start[24];		/* names this run, for the pages of it */
 	int64_t started_at;
 	unsigned reopen;	/* how often the log was to be reopened */
@@ -5245,7 +5245,7 @@ super_close(struct super *s)
 
 /* In the child: be the server. */
 static void
-child_run(struct super *s, const struct orders *orders, int orders_fd)
+child_run(struct super *s, int orders_fd)
 {
 	struct server *sv;
 
@@ -5256,7 +5256,7 @@ child_run(struct super *s, const struct orders *orders, int orders_fd)
 	sv = must_alloc(sizeof(*sv));
 	sv->opt = s->opt;
 	sv->listeners = &s->listeners;
-	sv->orders = *orders;
+	sv->orders = s->orders;
 	sv->orders_fd = orders_fd;
 	sv->builds_log = s->build.log;
 	sv->started_at = s->started_at;
@@ -5268,7 +5268,7 @@ child_run(struct super *s, const struct orders *orders, int orders_fd)
 
 /* Start the server with what it would be told; later if that fails. */
 static void
-child_start(struct super *s, const struct orders *orders, int64_t now)
+child_start(struct super *s, int64_t now)
 {
 	struct child *c = &s->child;
 	int fd[2];
@@ -5278,7 +5278,7 @@ child_start(struct super *s, const struct orders *orders, int64_t now)
 		return;
 	if (fork_blocked(&c->pid)) {
 		close(fd[1]);
-		child_run(s, orders, fd[0]);
+		child_run(s, fd[0]);
 	}
 	close(fd[0]);
 	if (c->pid == 0) {
@@ -5286,34 +5286,22 @@ child_start(struct super *s, const struct orders *orders, int64_t now)
 		return;
 	}
 	c->orders_fd = fd[1];
-	c->told = *orders;
 	c->start_at = now + START_TIME;
 }
 
-/*
- * Keep a server that knows the orders; when stopping, see it out.  Returns
- * whether no server can act on older ones.
- */
-static bool
-child_step(struct super *s, const struct orders *orders, int64_t now,
-    int64_t *until)
+/* Keep a server that knows the orders; when stopping, see it out. */
+static void
+child_step(struct super *s, int64_t now, int64_t *until)
 {
 	struct child *c = &s->child;
-	bool told = memcmp(&c->told, orders, sizeof(*orders)) == 0;
 
-	if (c->pid == 0) {
-		if (s->stopping == 0 && is_due(c->start_at, now, until))
-			child_start(s, orders, now);
-		return true;
-	}
-	if (!told && write(c->orders_fd, orders, sizeof(*orders)) ==
-	    (ssize_t)sizeof(*orders)) {
-		c->told = *orders;
-		told = true;
-	}
-	if (is_due(c->kill_at, now, until))
+	if (c->pid == 0 && s->stopping == 0 && is_due(c->start_at, now, until))
+		child_start(s, now);
+	if (!c->told)
+		c->told = c->pid == 0 || write(c->orders_fd, &s->orders,
+		    sizeof(s->orders)) == (ssize_t)sizeof(s->orders);
+	if (c->pid != 0 && is_due(c->kill_at, now, until))
 		kill(c->pid, SIGKILL);
-	return told;
 }
 
 /* waitpid says that the server is gone: another at once, or soon. */
@@ -5328,21 +5316,6 @@ child_reap(struct super *s, int status)
 	/* Exit status 0 asks for another server, confined anew. */
 	if (s->stopping == 0 && status != 0)
 		say(WARNING, "server: %s; started again", how);
-}
-
-/* What the server is to know now; every byte of it set, to be compared. */
-static void
-orders_now(struct orders *o, const struct super *s)
-{
-	const struct build *b = &s->build;
-
-	memset(o, 0, sizeof(*o));
-	memcpy(&o->build, &b->record, sizeof(o->build));
-	o->build.building = b->state != BUILD_NONE;
-	o->hold = s->opt->command != NULL && !b->versions.site &&
-	    (b->state != BUILD_NONE || b->record.number == 0);
-	o->stopping = s->stopping != 0;
-	o->reopen = s->reopen;
 }
 
 /*
@@ -5450,13 +5423,14 @@ super_watch(struct super *s, int64_t now, int64_t *until)
 
 /* Wait for a signal, or until something is due. */
 static void
-super_wait(struct super *s, bool told, int64_t now, int64_t until)
+super_wait(struct super *s, int64_t now, int64_t until)
 {
 	struct pollfd p[4] = {
 		{ .fd = self_pipe[0], .events = POLLIN },
 		{ .fd = s->stopping == 0 ? s->watch.notify : -1,
 		    .events = POLLIN },
-		{ .fd = told ? -1 : s->child.orders_fd, .events = POLLOUT },
+		{ .fd = s->child.told ? -1 : s->child.orders_fd,
+		    .events = POLLOUT },
 		{ .fd = buf_left(&messages.waiting) > 0 ? STDERR_FILENO : -1,
 		    .events = POLLOUT },
 	};
@@ -5499,22 +5473,42 @@ manager_open(struct super *s)
 
 /* Tell it what the server is told. */
 static void
-manager_tell(struct super *s, const struct orders *o)
+manager_tell(const struct super *s)
 {
+	const struct orders *o = &s->orders;
 	const struct record *b = &o->build;
 	char text[sizeof(s->listeners.url) + WHAT_LEN + 200];
 	int n;
 
-	if (s->manager == -1 || memcmp(&s->reported, o, sizeof(*o)) == 0)
-		return;
 	n = snprintf(text, sizeof(text), "%s=1\nSTATUS=%s",
 	    o->stopping ? "STOPPING" : "READY", s->listeners.url);
 	if (b->number > 0)
 		snprintf(text + n, sizeof(text) - (size_t)n,
 		    " build %u: %s: %s", b->number, b->what, b->building ?
 		    "under way" : b->status != 0 ? "failed" : "ok");
-	send(s->manager, text, strlen(text), 0);
-	s->reported = *o;
+	if (s->manager != -1)
+		send(s->manager, text, strlen(text), 0);
+}
+
+/* Find out what is to be told now; every byte of it is set, to be compared. */
+static void
+orders_step(struct super *s)
+{
+	const struct build *b = &s->build;
+	struct orders o;
+
+	memset(&o, 0, sizeof(o));
+	memcpy(&o.build, &b->record, sizeof(o.build));
+	o.build.building = b->state != BUILD_NONE;
+	o.hold = s->opt->command != NULL && !b->versions.site &&
+	    (b->state != BUILD_NONE || b->record.number == 0);
+	o.stopping = s->stopping != 0;
+	o.reopen = s->reopen;
+	if (memcmp(&s->orders, &o, sizeof(o)) != 0) {
+		memcpy(&s->orders, &o, sizeof(o));
+		s->child.told = false;
+		manager_tell(s);
+	}
 }
 
 /* Say on a line what is served, watched and built with. */
@@ -5545,7 +5539,6 @@ super_tell(const struct options *o)
 static void
 super_open(struct super *s, const struct options *opt)
 {
-	struct orders orders;
 	int64_t now = clock_ms(), until = 0;
 
 	s->opt = s->build.opt = opt;
@@ -5564,8 +5557,8 @@ super_open(struct super *s, const struct options *opt)
 	extra_subreaper();
 	watch_open(&s->watch, opt);
 	watch_step(&s->watch, &s->build.changes, now, &until);
-	orders_now(&orders, s);
-	child_step(s, &orders, now, &until);
+	orders_step(s);
+	child_step(s, now, &until);
 	if (opt->command != NULL)
 		build_want(&s->build, now, 0);
 }
@@ -5575,24 +5568,23 @@ static int
 supervise(struct super *s)
 {
 	struct build *b = &s->build;
-	struct orders orders;
 	int64_t now = clock_ms(), until;
-	bool told = false, ending;
+	bool ending;
 
 	for (;;) {
 		until = 0;
 		super_watch(s, now, &until);
-		build_step(b, &s->watch, told, s->stopping != 0, now, &until);
-		orders_now(&orders, s);
-		told = child_step(s, &orders, now, &until);
-		if (told && b->state == BUILD_ANNOUNCED)
+		build_step(b, &s->watch, s->child.told, s->stopping != 0, now,
+		    &until);
+		orders_step(s);
+		child_step(s, now, &until);
+		if (s->child.told && b->state == BUILD_ANNOUNCED)
 			until = now;
-		manager_tell(s, &orders);
 		ending = s->stopping != 0 && b->state < BUILD_RUNS &&
 		    s->child.pid == 0 && b->line[0] == '\0';
 		if (versions_step(&b->versions, &s->signals, ending) && ending)
 			return s->insisting != 0 ? 128 + s->insisting : 0;
-		super_wait(s, told, now, until);
+		super_wait(s, now, until);
 		now = clock_ms();
 		signals_drain(s, now);
 		super_reap(s);
