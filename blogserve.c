@@ -5227,9 +5227,8 @@ struct super {
 	char start[24];		/* names this run, for the pages of it */
 	int64_t started_at;
 	unsigned reopen;	/* how often the log was to be reopened */
-	int stopping;		/* the signal that said so, or 0 */
-	int insisting;		/* the one that said so again */
-	int64_t stopping_at;
+	int64_t stopping;	/* since when, or 0 */
+	int status;		/* to exit with */
 };
 
 /* Close what is the parent's alone. */
@@ -5327,16 +5326,15 @@ static void
 super_stop(struct super *s, int sig, int64_t now)
 {
 	if (s->stopping == 0) {
-		s->stopping = sig;
-		s->stopping_at = now;
+		s->stopping = now;
 		s->child.kill_at = now + DRAIN_TIME + RETRY_TIME;
 		listeners_close(&s->listeners);
 		if (s->build.state >= BUILD_RUNS)
 			say(NOTICE, "finishing build %u; %s stops it",
 			    s->build.record.number, isatty(STDERR_FILENO) ?
 			    "^C again" : "a second signal");
-	} else if (sig != SIGHUP && now - s->stopping_at >= REPEAT_TIME) {
-		s->insisting = sig;
+	} else if (sig != SIGHUP && now - s->stopping >= REPEAT_TIME) {
+		s->status = 128 + sig;
 		s->child.kill_at = now;
 		build_stop(&s->build, now);
 	}
@@ -5583,7 +5581,7 @@ supervise(struct super *s)
 		ending = s->stopping != 0 && b->state < BUILD_RUNS &&
 		    s->child.pid == 0 && b->line[0] == '\0';
 		if (versions_step(&b->versions, &s->signals, ending) && ending)
-			return s->insisting != 0 ? 128 + s->insisting : 0;
+			return s->status;
 		super_wait(s, now, until);
 		now = clock_ms();
 		signals_drain(s, now);
