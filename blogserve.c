@@ -4687,7 +4687,7 @@ enum build_state {
 
 struct build {
 	const struct options *opt;
-	const struct signals *signals;
+	struct signals signals;	/* as builds are to have them */
 	/* Wishes. */
 	int64_t due_at;		/* to be started; 0: not wanted */
 	int64_t since;		/* when it was first wanted */
@@ -4988,7 +4988,7 @@ build_exec(struct build *b)
 	setsid();
 	stdio_set(out, out);
 	memset(&messages, 0, sizeof(messages));
-	signals_leave(b->signals);
+	signals_leave(&b->signals);
 	snprintf(number, sizeof(number), "%u", b->record.number);
 	buf_add(paths, "", 1);
 	/* After one that failed, it is to make what that should have, too. */
@@ -5216,16 +5216,13 @@ struct child {
 
 struct super {
 	const struct options *opt;
-	struct signals signals;
 	struct listeners listeners;
 	struct watch watch;
 	struct build build;
 	struct child child;
 	int ready;		/* with -b, where to say that we serve, or -1 */
 	int manager;		/* the service manager's socket, or -1 */
-	struct orders orders;	/* what server and manager are to know */
-	char start[24];		/* names this run, for the pages of it */
-	int64_t started_at;
+	struct server server;	/* as each begins, with the latest orders */
 	unsigned reopen;	/* how often the log was to be reopened */
 	int64_t stopping;	/* since when, or 0 */
 	int status;		/* to exit with */
@@ -5246,22 +5243,13 @@ super_close(struct super *s)
 static void
 child_run(struct super *s, int orders_fd)
 {
-	struct server *sv;
-
 	signals_leave(NULL);	/* orders tell it to stop */
 	super_close(s);
 	buf_clear(&messages.waiting);	/* the parent says it */
 	messages.progress = false;
-	sv = must_alloc(sizeof(*sv));
-	sv->opt = s->opt;
-	sv->listeners = &s->listeners;
-	sv->orders = s->orders;
-	sv->orders_fd = orders_fd;
-	sv->builds_log = s->build.log;
-	sv->started_at = s->started_at;
-	memcpy(sv->start, s->start, sizeof(sv->start));
-	serve(sv);
-	server_close(sv);
+	s->server.orders_fd = orders_fd;
+	serve(&s->server);
+	server_close(&s->server);
 	_exit(0);
 }
 
@@ -5297,8 +5285,9 @@ child_step(struct super *s, int64_t now, int64_t *until)
 	if (c->pid == 0 && s->stopping == 0 && is_due(c->start_at, now, until))
 		child_start(s, now);
 	if (!c->told)
-		c->told = c->pid == 0 || write(c->orders_fd, &s->orders,
-		    sizeof(s->orders)) == (ssize_t)sizeof(s->orders);
+		c->told = c->pid == 0 || write(c->orders_fd,
+		    &s->server.orders, sizeof(struct orders)) ==
+		    (ssize_t)sizeof(struct orders);
 	if (c->pid != 0 && is_due(c->kill_at, now, until))
 		kill(c->pid, SIGKILL);
 }
@@ -5473,7 +5462,7 @@ manager_open(struct super *s)
 static void
 manager_tell(const struct super *s)
 {
-	const struct orders *o = &s->orders;
+	const struct orders *o = &s->server.orders;
 	const struct record *b = &o->build;
 	char text[sizeof(s->listeners.url) + WHAT_LEN + 200];
 	int n;
@@ -5502,8 +5491,8 @@ orders_step(struct super *s)
 	    (b->state != BUILD_NONE || b->record.number == 0);
 	o.stopping = s->stopping != 0;
 	o.reopen = s->reopen;
-	if (memcmp(&s->orders, &o, sizeof(o)) != 0) {
-		memcpy(&s->orders, &o, sizeof(o));
+	if (memcmp(&s->server.orders, &o, sizeof(o)) != 0) {
+		memcpy(&s->server.orders, &o, sizeof(o));
 		s->child.told = false;
 		manager_tell(s);
 	}
@@ -5539,16 +5528,17 @@ super_open(struct super *s, const struct options *opt)
 {
 	int64_t now = clock_ms(), until = 0;
 
-	s->opt = s->build.opt = opt;
-	snprintf(s->start, sizeof(s->start), "%jx%lx",
+	s->opt = s->build.opt = s->server.opt = opt;
+	snprintf(s->server.start, sizeof(s->server.start), "%jx%lx",
 	    (uintmax_t)clock_of(CLOCK_REALTIME), (unsigned long)getpid());
-	s->started_at = s->child.start_at = now;
+	s->server.started_at = s->child.start_at = now;
+	s->server.listeners = &s->listeners;
 	s->watch.notify = -1;
 	s->build.record.took = -1;
 	s->build.changes.since = 1;
 	s->build.changes.inexact = true;	/* for the first build */
-	s->build.signals = &s->signals;
 	s->build.log = opt->command != NULL ? log_open() : -1;
+	s->server.builds_log = s->build.log;
 	super_tell(opt);
 	if (setenv("BLOGSERVE_URL", s->listeners.url, 1) == -1)
 		say_why(FATAL, "BLOGSERVE_URL");
@@ -5580,7 +5570,7 @@ supervise(struct super *s)
 			until = now;
 		ending = s->stopping != 0 && b->state < BUILD_RUNS &&
 		    s->child.pid == 0 && b->line[0] == '\0';
-		if (versions_step(&b->versions, &s->signals, ending) && ending)
+		if (versions_step(&b->versions, &b->signals, ending) && ending)
 			return s->status;
 		super_wait(s, now, until);
 		now = clock_ms();
@@ -6178,7 +6168,7 @@ main(int argc, char **argv)
 	int status = 1;
 
 	fds_sanitize();
-	signals_open(&super.signals);
+	signals_open(&super.build.signals);
 	err_open();
 	options_parse(&options, argc, argv);
 	messages.terminal = messages.terminal && messages.verbosity >= 0;
