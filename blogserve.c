@@ -3854,7 +3854,7 @@ struct changes {
 	struct buf paths;	/* each with a newline; empty if inexact */
 	size_t count;
 	unsigned since;		/* counts how often this was cleared */
-	bool inexact;		/* anything may have changed */
+	bool inexact;		/* anything may have changed: build */
 	bool others;		/* not stylesheets alone, or their sources */
 	bool foreign;		/* somebody else than the latest build did some */
 };
@@ -4954,17 +4954,6 @@ build_explain(struct build *b)
 	text_clean(b->record.what);
 }
 
-/*
- * Something changed at now: build when it has been quiet, but not too late.
- */
-static void
-build_want(struct build *b, int64_t now, int64_t quiet)
-{
-	if (b->due_at == 0)
-		b->since = now;
-	b->due_at = sooner(now + quiet, b->since + QUIET_MAX);
-}
-
 /* The site is as the sources are: pages made before are old. */
 static void
 build_done(struct build *b)
@@ -5184,8 +5173,9 @@ build_step(struct build *b, struct watch *w, bool told, bool stopping,
 		b->state = BUILD_NONE;
 		return;
 	}
-	if (b->due_at == 0 && is_due(w->doubt_at, now, until))
-		build_want(b, now, 0);
+	if (b->due_at == 0 && b->opt->command != NULL &&
+	    (b->changes.inexact || is_due(w->doubt_at, now, until)))
+		b->due_at = b->since = now;
 	/* What the last one printed comes first. */
 	if (!is_due(b->due_at, now, until) || b->line[0] != '\0')
 		return;
@@ -5329,16 +5319,6 @@ super_stop(struct super *s, int sig, int64_t now)
 	}
 }
 
-/* Build though nothing changed, as far as we know. */
-static void
-super_build(struct super *s, int64_t now)
-{
-	if (s->opt->command == NULL)
-		return;
-	s->build.changes.inexact = true;
-	build_want(&s->build, now, 0);
-}
-
 /* Signals become wishes. */
 static void
 signals_drain(struct super *s, int64_t now)
@@ -5353,7 +5333,7 @@ signals_drain(struct super *s, int64_t now)
 			sig = SIGUSR1;
 		}
 		if (sig == SIGUSR1)
-			super_build(s, now);
+			s->build.changes.inexact = true;
 		else if (sig != SIGCHLD)
 			super_stop(s, sig, now);
 	}
@@ -5391,14 +5371,16 @@ super_watch(struct super *s, int64_t now, int64_t *until)
 		return;
 	watch_step(w, &b->changes, now, until);
 	if (!scanned && w->scanned && b->record.number > 0)
-		super_build(s, now);	/* what did the first one see? */
+		b->changes.inexact = true;	/* what did the first one see? */
 	if (b->changes.count > before) {
 		if (w->notify == -1) {	/* a scan hears nothing by itself */
 			quiet = w->cost > QUIET_TIME ? w->cost : QUIET_TIME;
 			if (!w->scanning)
 				w->scan_at = sooner(w->scan_at, now + quiet);
 		}
-		build_want(b, now, quiet);
+		if (b->due_at == 0)
+			b->since = now;
+		b->due_at = sooner(now + quiet, b->since + QUIET_MAX);
 	}
 	if (w->writes[0] != '\0' && w->writes[0] != '/' && w->quiet_at == 0 &&
 	    !w->scanning && strcmp(b->opt->docroot, ".") == 0) {
@@ -5547,8 +5529,6 @@ super_open(struct super *s, const struct options *opt)
 	watch_step(&s->watch, &s->build.changes, now, &until);
 	orders_step(s);
 	child_step(s, now, &until);
-	if (opt->command != NULL)
-		build_want(&s->build, now, 0);
 }
 
 /* The parent's life: wishes to facts, wait, events to wishes and facts. */
