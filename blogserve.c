@@ -5227,17 +5227,17 @@ super_close(struct super *s)
 	watch_close(&s->watch);
 	fd_close(&s->manager);
 	fd_close(&s->ready);
+	fd_close(&s->child.orders_fd);
 }
 
 /* In the child: be the server. */
 static void
-child_run(struct super *s, int orders_fd)
+child_run(struct super *s)
 {
 	signals_leave(NULL);	/* orders tell it to stop */
 	super_close(s);
 	buf_clear(&messages.waiting);	/* the parent says it */
 	messages.progress = false;
-	s->server.orders_fd = orders_fd;
 	serve(&s->server);
 	server_close(&s->server);
 	_exit(0);
@@ -5253,17 +5253,15 @@ child_start(struct super *s, int64_t now)
 	c->start_at = now + RETRY_TIME;
 	if (!pipe_open(fd, WARNING))
 		return;
-	if (fork_blocked(&c->pid)) {
-		close(fd[1]);
-		child_run(s, fd[0]);
-	}
-	close(fd[0]);
-	if (c->pid == 0) {
-		close(fd[1]);
-		return;
-	}
+	s->server.orders_fd = fd[0];
 	c->orders_fd = fd[1];
-	c->start_at = now + START_TIME;
+	if (fork_blocked(&c->pid))
+		child_run(s);
+	close(fd[0]);
+	if (c->pid == 0)
+		fd_close(&c->orders_fd);
+	else
+		c->start_at = now + START_TIME;
 }
 
 /* Keep a server that knows the orders; when stopping, see it out. */
@@ -5515,7 +5513,7 @@ super_open(struct super *s, const struct options *opt)
 	    (uintmax_t)clock_of(CLOCK_REALTIME), (unsigned long)getpid());
 	s->server.started_at = s->child.start_at = now;
 	s->server.listeners = &s->listeners;
-	s->watch.notify = -1;
+	s->watch.notify = s->child.orders_fd = -1;
 	s->build.record.took = -1;
 	s->build.changes.since = 1;
 	s->build.changes.inexact = true;	/* for the first build */
