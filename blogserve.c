@@ -4906,23 +4906,22 @@ log_copy(struct build *b, int64_t now)
 {
 	char text[16 * 1024];
 	struct stat st;
-	ssize_t n = b->log != -1 ? 1 : 0;	/* 0: there is no more */
+	ssize_t n = 1;		/* 0: there is no more, -1: nor a log */
 
-	b->copy_at = now + COPY_TIME;
-	if (n > 0 && fstat(b->log, &st) == 0 && st.st_size < b->copied)
+	if (fstat(b->log, &st) == 0 && st.st_size < b->copied)
 		b->copied = 0;
-	while (n > 0 && buf_left(&messages.waiting) < ERR_MAX - CHUNK &&
+	while (n > 0 && clock_ms() < now + SLICE_TIME &&
+	    buf_left(&messages.waiting) < ERR_MAX - CHUNK &&
 	    (n = pread(b->log, text, sizeof(text), b->copied)) > 0) {
 		b->copied += n;
 		b->take_at = now + TAKE_TIME;
 		err_add(text, (size_t)n);
 		messages.midline = text[n - 1] != '\n';
 		err_drain(0);
-		if (clock_ms() >= now + SLICE_TIME) {
-			b->copy_at = now;
-			break;
-		}
 	}
+	b->copy_at = now;	/* at once, if it was time alone that ran out */
+	if (n <= 0 || buf_left(&messages.waiting) > 0)
+		b->copy_at += COPY_TIME;
 	if (b->line[0] == '\0' || (n > 0 && now < b->take_at))
 		return;
 	say(b->record.status != 0 ? WARNING : NOTICE, "%s", b->line);
@@ -5022,7 +5021,7 @@ build_start(struct build *b, struct watch *w, int64_t now)
 {
 	struct versions *v = &b->versions;
 
-	if (b->log != -1 && ftruncate(b->log, 0) == 0)
+	if (ftruncate(b->log, 0) == 0)
 		b->copied = 0;
 	if (v->work[0] != '\0') {
 		snprintf(v->out, PATH_LEN, "%s%jx-%u", v->work,
