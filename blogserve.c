@@ -4817,20 +4817,20 @@ versions_sweep(struct versions *v)
 		closedir(d);
 }
 
-/* Have the directory work, and those on the way to it; -1 with errno. */
+/* Have a directory, and those on the way to it; -1 with errno. */
 static int
-versions_make(const struct versions *v)
+dir_make(const char *path)
 {
-	char path[PATH_LEN], *slash = path;
-	int r = -1;
+	char each[PATH_LEN];
+	size_t n = 0;
+	int r;
 
-	path_copy(path, v->work);
-	while ((slash = strchr(slash + 1, '/')) != NULL) {
-		*slash = '\0';
-		r = mkdir(path, 0777) == -1 && errno != EEXIST ? -1 : 0;
-		*slash = '/';
-	}
-	return r;
+	do {
+		n += 1 + strcspn(path + n + 1, "/");
+		snprintf(each, sizeof(each), "%.*s", (int)n, path);
+		r = mkdir(each, 0777);
+	} while (path[n] != '\0');
+	return r == -1 && errno != EEXIST ? -1 : 0;
 }
 
 /* Have a place for versions; clear up after a sudden end.  Or say why not. */
@@ -4840,7 +4840,7 @@ versions_open(struct versions *v)
 	const char *why;
 
 	snprintf(v->lock, PATH_LEN, "%slock", v->work);
-	if (versions_make(v) == -1)
+	if (dir_make(v->work) == -1)
 		say_why(WARNING, v->work);
 	else if ((v->lock_fd = lock_open(v->lock, &why)) == -1)
 		say(WARNING, "%s: %s", v->lock, why);
@@ -4970,8 +4970,8 @@ build_exec(struct build *b)
 	char *const *command = b->opt->command;
 	int out = b->log != -1 ? b->log : STDERR_FILENO;
 	struct buf *paths = &b->changes.paths;
-	bool exact;
 	char number[16];
+	bool exact, set;
 
 	setsid();
 	stdio_set(out, out);
@@ -4981,16 +4981,14 @@ build_exec(struct build *b)
 	buf_add(paths, "", 1);
 	/* After one that failed, it is to make what that should have, too. */
 	exact = b->record.status == 0 && !b->changes.inexact && !paths->failed;
-	if (setenv("BLOGSERVE_BUILD", number, 1) == 0 &&
+	set = setenv("BLOGSERVE_BUILD", number, 1) == 0 &&
 	    setenv("BLOGSERVE_CHANGED", exact ? paths->data : "", 1) == 0 &&
-	    (b->versions.work[0] == '\0' ||
-	    setenv("BLOGSERVE_OUT", b->versions.out, 1) == 0)) {
-		if (command[1] == NULL)
-			execl("/bin/sh", "/bin/sh", "-c", command[0],
-			    (char *)NULL);
-		else
-			execvp(command[0], command);
-	}
+	    (!b->opt->atomic ||
+	    setenv("BLOGSERVE_OUT", b->versions.out, 1) == 0);
+	if (set && command[1] == NULL)
+		execl("/bin/sh", "/bin/sh", "-c", command[0], (char *)NULL);
+	else if (set)
+		execvp(command[0], command);
 	say_why(WARNING, command[0]);
 	_exit(127);
 }
@@ -5023,15 +5021,14 @@ build_start(struct build *b, struct watch *w, int64_t now)
 
 	if (ftruncate(b->log, 0) == 0)
 		b->copied = 0;
-	if (v->work[0] != '\0') {
+	if (b->opt->atomic)
 		snprintf(v->out, PATH_LEN, "%s%jx-%u", v->work,
 		    (uintmax_t)clock_of(CLOCK_REALTIME), b->record.number);
-		versions_make(v);	/* somebody may have tidied up */
-	}
 	if (w->doubt_at != 0)	/* what it is about is not among the paths */
 		b->changes.inexact = true;
 	b->pid = 0;
-	if (v->work[0] != '\0' && mkdir(v->out, 0777) == -1)
+	/* Somebody may have tidied up. */
+	if (b->opt->atomic && dir_make(v->out) == -1)
 		say_why(WARNING, v->out);
 	else if (fork_blocked(&b->pid))
 		build_exec(b);
@@ -5070,7 +5067,7 @@ build_finish(struct build *b, struct watch *w, int64_t now)
 	/* What we stopped is not whole, whatever it says. */
 	if (b->stopped && r->status == 0)
 		r->status = STATUS_STOPPED;
-	if (v->work[0] != '\0') {
+	if (b->opt->atomic) {
 		why = r->status == 0 ? version_switch(v) : NULL;
 		version_trash(v, v->out);
 	}
