@@ -5053,8 +5053,8 @@ build_start(struct build *b, struct watch *w, int64_t now)
 }
 
 /*
- * The build is over and nothing of it that was to be killed is left.  What
- * it changed is told to the watch.
+ * The build is over, and what was to be stopped of it is.  What it changed is
+ * told to the watch.
  */
 static void
 build_finish(struct build *b, struct watch *w, int64_t now)
@@ -5062,24 +5062,27 @@ build_finish(struct build *b, struct watch *w, int64_t now)
 	char how[128];
 	struct record *r = &b->record;
 	struct versions *v = &b->versions;
-	const char *why = NULL;
+	const char *why;
 
+	/* What it leaves behind must not write beside the next one. */
+	if (WIFSIGNALED(r->status) && !b->stopped)
+		kill(-b->pid, SIGKILL);
 	/* What we stopped is not whole, whatever it says. */
 	if (b->stopped && r->status == 0)
 		r->status = STATUS_STOPPED;
+	status_text(how, sizeof(how), r->status);
 	if (b->opt->atomic) {
-		why = r->status == 0 ? version_switch(v) : NULL;
+		if (r->status == 0 && (why = version_switch(v)) != NULL) {
+			r->status = STATUS_FAILED;
+			snprintf(how, sizeof(how), "%s: %s", b->opt->docroot,
+			    why);
+		}
 		version_trash(v, v->out);
 	}
 	b->state = BUILD_NONE;
 	r->took = now - r->started_at;
 	r->started_at = 0;
 	watch_built(w);
-	status_text(how, sizeof(how), r->status);
-	if (why != NULL) {
-		r->status = STATUS_FAILED;
-		snprintf(how, sizeof(how), "%s: %s", b->opt->docroot, why);
-	}
 	if (r->status == 0)
 		build_done(b);
 	snprintf(b->line, sizeof(b->line), "build %u: %s: %s%s, %.2f s",
@@ -5087,17 +5090,6 @@ build_finish(struct build *b, struct watch *w, int64_t now)
 	    (double)r->took / 1000);
 	b->copy_at = now;
 	b->take_at = now + TAKE_TIME;
-}
-
-/* waitpid says that the build ended. */
-static void
-build_reap(struct build *b, int status)
-{
-	/* What it leaves behind must not write beside the next one. */
-	if (WIFSIGNALED(status) && !b->stopped)
-		kill(-b->pid, SIGKILL);
-	b->record.status = status;
-	b->state = BUILD_ENDED;
 }
 
 /* Stop the build: SIGTERM for its process group, soon SIGKILL. */
@@ -5341,9 +5333,10 @@ super_reap(struct super *s)
 	int status;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		if (pid == s->build.pid && s->build.state == BUILD_RUNS)
-			build_reap(&s->build, status);
-		else if (pid == s->child.pid)
+		if (pid == s->build.pid && s->build.state == BUILD_RUNS) {
+			s->build.record.status = status;
+			s->build.state = BUILD_ENDED;
+		} else if (pid == s->child.pid)
 			child_reap(s, status);
 		else if (pid == s->build.versions.remover)
 			s->build.versions.remover = 0;
