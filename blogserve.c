@@ -5168,11 +5168,9 @@ build_step(struct build *b, struct watch *w, bool told, bool stopping,
 	if (!is_due(b->due_at, now, until) || b->line[0] != '\0')
 		return;
 	if (b->state == BUILD_NONE && (looked || is_due(b->since +
-	    (b->record.number > 0 || b->opt->command == NULL ? QUIET_MAX :
-	    FIRST_TIME), now, until)))
+	    (w->scanned ? QUIET_MAX : FIRST_TIME), now, until)))
 		build_announce(b);
-	else if (b->state == BUILD_ANNOUNCED && (told ||
-	    is_due(b->due_at + RETRY_TIME, now, until)))
+	else if (b->state == BUILD_ANNOUNCED && told)
 		build_start(b, w, now);
 	else
 		return;
