@@ -5216,19 +5216,6 @@ super_close(struct super *s)
 	fd_close(&s->child.orders_fd);
 }
 
-/* In the child: be the server. */
-static void
-child_run(struct super *s)
-{
-	signals_leave(NULL);	/* orders tell it to stop */
-	super_close(s);
-	buf_clear(&messages.waiting);	/* the parent says it */
-	messages.progress = false;
-	serve(&s->server);
-	server_close(&s->server);
-	_exit(0);
-}
-
 /* Start the server with what it would be told; later if that fails. */
 static void
 child_start(struct super *s, int64_t now)
@@ -5241,8 +5228,16 @@ child_start(struct super *s, int64_t now)
 		return;
 	s->server.orders_fd = fd[0];
 	c->orders_fd = fd[1];
-	if (fork_blocked(&c->pid))
-		child_run(s);
+	if (fork_blocked(&c->pid)) {
+		/* In the child: be the server. */
+		signals_leave(NULL);	/* orders tell it to stop */
+		super_close(s);
+		buf_clear(&messages.waiting);	/* the parent says it */
+		messages.progress = false;
+		serve(&s->server);
+		server_close(&s->server);
+		_exit(0);
+	}
 	close(fd[0]);
 	if (c->pid == 0)
 		fd_close(&c->orders_fd);
@@ -5440,8 +5435,7 @@ manager_tell(const struct super *s)
 		snprintf(text + n, sizeof(text) - (size_t)n,
 		    " build %u: %s: %s", b->number, b->what, b->building ?
 		    "under way" : b->status != 0 ? "failed" : "ok");
-	if (s->manager != -1)
-		send(s->manager, text, strlen(text), 0);
+	send(s->manager, text, strlen(text), 0);
 }
 
 /* Find out what is to be told now; every byte of it is set, to be compared. */
@@ -5486,19 +5480,14 @@ super_tell(const struct options *o)
 	buf_free(&b);
 }
 
-/*
- * Have a watch, then a server, then a build; the first slice of the first
- * scan, which is all of it mostly, comes before the first page is served.
- */
+/* Have ready what is to be supervised; the first scan, server, build are due. */
 static void
 super_open(struct super *s, const struct options *opt)
 {
-	int64_t now = clock_ms(), until = 0;
-
 	s->opt = s->build.opt = s->server.opt = opt;
 	snprintf(s->server.start, sizeof(s->server.start), "%jx%lx",
 	    (uintmax_t)clock_of(CLOCK_REALTIME), (unsigned long)getpid());
-	s->server.started_at = s->child.start_at = now;
+	s->server.started_at = s->child.start_at = clock_ms();
 	s->server.listeners = &s->listeners;
 	s->watch.notify = s->child.orders_fd = -1;
 	s->build.record.took = -1;
@@ -5511,12 +5500,13 @@ super_open(struct super *s, const struct options *opt)
 		say_why(FATAL, "BLOGSERVE_URL");
 	extra_subreaper();
 	watch_open(&s->watch, opt);
-	watch_step(&s->watch, &s->build.changes, now, &until);
-	orders_step(s);
-	child_step(s, now, &until);
 }
 
-/* The parent's life: wishes to facts, wait, events to wishes and facts. */
+/*
+ * The parent's life: wishes to facts, wait, events to wishes and facts.  The
+ * first slice of the first scan, which is all of it mostly, comes before the
+ * first page is served, as does the first build after that.
+ */
 static int
 supervise(struct super *s)
 {
