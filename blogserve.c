@@ -5141,11 +5141,11 @@ build_watch(struct build *b, struct watch *w, int64_t now, int64_t *until)
 
 /*
  * Move the fact towards the wish.  A build that is due is announced, if the
- * sources were looked at, and starts once the server was told.
+ * sources were looked at; once the server was told, build_start is next.
  */
 static void
-build_step(struct build *b, struct watch *w, bool told, bool stopping,
-    int64_t now, int64_t *until)
+build_step(struct build *b, struct watch *w, bool stopping, int64_t now,
+    int64_t *until)
 {
 	bool looked = w->quiet_at == 0 &&
 	    (w->scanned || b->record.number > 0);
@@ -5170,11 +5170,6 @@ build_step(struct build *b, struct watch *w, bool told, bool stopping,
 	if (b->state == BUILD_NONE && (looked || is_due(b->since +
 	    (w->scanned ? QUIET_MAX : FIRST_TIME), now, until)))
 		build_announce(b);
-	else if (b->state == BUILD_ANNOUNCED && told)
-		build_start(b, w, now);
-	else
-		return;
-	*until = now;
 }
 
 /* ---------------------------------------------------------------------
@@ -5517,12 +5512,14 @@ supervise(struct super *s)
 	for (;;) {
 		until = 0;
 		super_watch(s, now, &until);
-		build_step(b, &s->watch, s->child.told, s->stopping != 0, now,
-		    &until);
+		build_step(b, &s->watch, s->stopping != 0, now, &until);
 		orders_step(s);
 		child_step(s, now, &until);
-		if (s->child.told && b->state == BUILD_ANNOUNCED)
+		if (b->state == BUILD_ANNOUNCED && s->child.told &&
+		    is_due(b->due_at, now, &until)) {
+			build_start(b, &s->watch, now);
 			until = now;
+		}
 		ending = s->stopping != 0 && b->state < BUILD_RUNS &&
 		    s->child.pid == 0 && b->line[0] == '\0';
 		if (versions_step(&b->versions, &b->signals, ending) && ending)
