@@ -5191,7 +5191,6 @@ struct super {
 	struct watch watch;
 	struct build build;
 	struct child child;
-	int ready;		/* with -b, where to say that we serve, or -1 */
 	int manager;		/* the service manager's socket, or -1 */
 	struct server server;	/* as each begins, with the latest orders */
 	unsigned reopen;	/* how often the log was to be reopened */
@@ -5207,7 +5206,6 @@ super_close(struct super *s)
 	fd_close(&self_pipe[1]);
 	watch_close(&s->watch);
 	fd_close(&s->manager);
-	fd_close(&s->ready);
 	fd_close(&s->child.orders_fd);
 }
 
@@ -5250,8 +5248,7 @@ child_step(struct super *s, int64_t now, int64_t *until)
 		child_start(s, now);
 	if (!c->told)
 		c->told = c->pid == 0 || write(c->orders_fd,
-		    &s->server.orders, sizeof(struct orders)) ==
-		    (ssize_t)sizeof(struct orders);
+		    &s->server.orders, sizeof(struct orders)) > 0;	/* R2 */
 	if (c->pid != 0 && is_due(c->kill_at, now, until))
 		kill(c->pid, SIGKILL);
 }
@@ -5406,9 +5403,8 @@ manager_open(struct super *s)
 			sa.sun_path[0] = '\0';
 		n += offsetof(struct sockaddr_un, sun_path);
 		s->manager = socket(AF_UNIX, SOCK_DGRAM, 0);
-		if (s->manager == -1 || fd_prepare(s->manager) == -1 ||
-		    connect(s->manager, (struct sockaddr *)&sa,
-		    (socklen_t)n) == -1)
+		if (fd_prepare(s->manager) == -1 || connect(s->manager,
+		    (struct sockaddr *)&sa, (socklen_t)n) == -1)
 			say_why(WARNING, "NOTIFY_SOCKET");
 	}
 	for (i = 0; i < COUNT(own); i++)
@@ -6117,7 +6113,7 @@ main(int argc, char **argv)
 {
 	static struct super super;
 	static struct options options;
-	int status = 1;
+	int status = 1, ready;	/* with -b, where to say that we serve */
 
 	fds_sanitize();
 	signals_open(&super.build.signals);
@@ -6129,7 +6125,7 @@ main(int argc, char **argv)
 		versions_check(&super.build.versions, &options);
 	listeners_open(&super.listeners, &options);
 	super.manager = -1;
-	super.ready = options.background ? background_begin() : -1;
+	ready = options.background ? background_begin() : -1;
 	if (files_open(&options) &&
 	    (options.user == NULL || user_become(&options)) &&
 	    (!options.atomic || versions_open(&super.build.versions)) &&
@@ -6138,9 +6134,9 @@ main(int argc, char **argv)
 		if (options.background)
 			background_detach(&options);
 		super_open(&super, &options);
-		if (super.ready != -1)
-			dprintf(super.ready, "!");
-		fd_close(&super.ready);
+		if (ready != -1)
+			dprintf(ready, "!");
+		fd_close(&ready);
 		status = supervise(&super);
 		super_close(&super);
 		fd_close(&super.build.log);
