@@ -5061,7 +5061,6 @@ build_finish(struct build *b, struct watch *w, int64_t now)
 {
 	char how[128];
 	struct record *r = &b->record;
-	struct versions *v = &b->versions;
 	const char *why;
 
 	/* What it leaves behind must not write beside the next one. */
@@ -5072,12 +5071,13 @@ build_finish(struct build *b, struct watch *w, int64_t now)
 		r->status = STATUS_STOPPED;
 	status_text(how, sizeof(how), r->status);
 	if (b->opt->atomic) {
-		if (r->status == 0 && (why = version_switch(v)) != NULL) {
+		why = r->status == 0 ? version_switch(&b->versions) : NULL;
+		if (why != NULL) {
 			r->status = STATUS_FAILED;
 			snprintf(how, sizeof(how), "%s: %s", b->opt->docroot,
 			    why);
 		}
-		version_trash(v, v->out);
+		version_trash(&b->versions, b->versions.out);
 	}
 	b->state = BUILD_NONE;
 	r->took = now - r->started_at;
@@ -5366,7 +5366,7 @@ super_watch(struct super *s, int64_t now, int64_t *until)
 static void
 super_wait(struct super *s, int64_t now, int64_t until)
 {
-	struct pollfd p[4] = {
+	struct pollfd p[] = {
 		{ .fd = self_pipe[0], .events = POLLIN },
 		{ .fd = s->stopping == 0 ? s->watch.notify : -1,
 		    .events = POLLIN },
@@ -5418,14 +5418,12 @@ manager_tell(const struct super *s)
 	const struct orders *o = &s->server.orders;
 	const struct record *b = &o->build;
 	char text[sizeof(s->listeners.url) + WHAT_LEN + 200];
-	int n;
 
-	n = snprintf(text, sizeof(text), "%s=1\nSTATUS=%s",
-	    o->stopping ? "STOPPING" : "READY", s->listeners.url);
-	if (b->number > 0)
-		snprintf(text + n, sizeof(text) - (size_t)n,
-		    " build %u: %s: %s", b->number, b->what, b->building ?
-		    "under way" : b->status != 0 ? "failed" : "ok");
+	snprintf(text, sizeof(text), b->number == 0 ? "%s=1\nSTATUS=%s" :
+	    "%s=1\nSTATUS=%s build %u: %s: %s",
+	    o->stopping ? "STOPPING" : "READY", s->listeners.url, b->number,
+	    b->what, b->building ? "under way" :
+	    b->status != 0 ? "failed" : "ok");
 	send(s->manager, text, strlen(text), 0);
 }
 
