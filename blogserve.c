@@ -5579,65 +5579,19 @@ port_parse(const char *text)
 	return (int)port;
 }
 
-/* n bytes of a text behind another one. */
 static char *
-text_join(const char *before, const char *text, size_t n)
+text_join(const char *a, const char *b, const char *c)
 {
-	size_t size = strlen(before) + n + 1;
-	char *both = must_alloc(size);
+	size_t size = strlen(a) + strlen(b) + strlen(c) + 1;
+	char *text = must_alloc(size);
 
-	snprintf(both, size, "%s%.*s", before, (int)n, text);
-	return both;
+	snprintf(text, size, "%s%s%s", a, b, c);
+	return text;
 }
 
-/* The prefix: with a slash before and none after, or "". */
+/* A path or pattern: without "./" before and slashes behind, cut in place. */
 static char *
-prefix_parse(const char *text)
-{
-	size_t n;
-
-	text += strspn(text, "/");
-	if (text[strspn(text, ALNUM "/-._~")] != '\0' ||
-	    strstr(text, "//") != NULL)
-		say(USAGE, "-r: %s: not a path", text);
-	n = strlen(text);
-	if (n > 0 && text[n - 1] == '/')
-		n--;
-	return text_join(n > 0 ? "/" : "", text, n);
-}
-
-/* A Host to answer to: a name, as it stands or as URLs and Hosts have it. */
-static char *
-host_parse(const char *text)
-{
-	const char *scheme = strstr(text, "://"), *end;
-	const char *name = scheme != NULL ? scheme + 3 : text;
-	struct in6_addr v6;
-	size_t n;
-
-	if (inet_pton(AF_INET6, text, &v6) == 1 || strcmp(text, "*") == 0)
-		return text_join("", text, strlen(text));
-	if (*name == '[')
-		n = strspn(++name, "0123456789abcdefABCDEF:.");
-	else {
-		n = strncmp(name, "*.", 2) == 0 ? 2 : 0;
-		n += strspn(name + n, ALNUM "-._");
-	}
-	end = name + n + (name[n] == ']');
-	if (*end == ':')
-		end += 1 + strspn(end + 1, "0123456789");
-	if (n == 0 || (*name == '*' && n == 2) ||
-	    (*end != '\0' && strcmp(end, "/") != 0))
-		say(USAGE, "-H %s: not a name (a host alone, without a path)",
-		    text);
-	while (n > 1 && name[n - 1] == '.')
-		n--;
-	return text_join("", name, n);
-}
-
-/* A path or pattern for -w and -x: without "./" before and slashes behind. */
-static char *
-path_parse(const char *text)
+path_parse(char *text)
 {
 	size_t n;
 
@@ -5645,8 +5599,47 @@ path_parse(const char *text)
 		text += 2 + strspn(text + 2, "/");
 	for (n = strlen(text); n > 1 && (text[n - 1] == '/' || (n > 2 &&
 	    text[n - 1] == '.' && text[n - 2] == '/')); n--)
-		;
-	return text_join("", text, n);
+		text[n - 1] = '\0';
+	return text;
+}
+
+/* The absolute path: it is looked up anew, wherever we are. */
+static char *
+path_absolute(const char *path)
+{
+	char cwd[PATH_LEN] = "";
+
+	if (path[0] != '/' && getcwd(cwd, sizeof(cwd)) == NULL)
+		say_why(FATAL, ".");
+	return path_parse(text_join(cwd, path[0] != '/' ? "/" : "", path));
+}
+
+/* The prefix: with a slash before and none after, or "". */
+static char *
+prefix_parse(char *text)
+{
+	text = path_parse(text + strspn(text, "/"));
+	if (text[strspn(text, ALNUM "/-._~")] != '\0' || strstr(text, "//") != NULL)
+		say(USAGE, "-r: %s: not a path", text);
+	return text_join(*text != '\0' ? "/" : "", text, "");
+}
+
+/* A Host to answer to: a name, as it stands or as URLs and Hosts have it. */
+static char *
+host_parse(char *text)
+{
+	char *scheme = strstr(text, "://");
+	char *name = path_parse(scheme != NULL ? scheme + 3 : text);
+	struct in6_addr v6;
+
+	if (inet_pton(AF_INET6, name, &v6) == 1 || strcmp(name, "*") == 0)
+		return name;
+	name = host_cut(name);
+	if (name == NULL || *name == '\0' || strchr(name + 1, '*') != NULL ||
+	    (*name == '*' && name[1] != '.'))
+		say(USAGE, "-H %s: not a name (a host alone, without a path)",
+		    text);
+	return name;
 }
 
 /* Append to a list that has room, of lists that end with NULL. */
@@ -5692,7 +5685,7 @@ options_parse(struct options *o, int argc, char **argv)
 		case 'A': o->atomic = true; break;
 		case 'a': o->address = optarg; break;
 		case 'b': o->background = true; break;
-		case 'd': o->docroot = optarg; break;
+		case 'd': o->docroot = path_parse(optarg); break;
 		case 'H': list_add(o->hosts, host_parse(optarg)); break;
 		case 'h': tell(synopsis, help); break;
 		case 'i': o->interval = seconds_parse(c, optarg); break;
@@ -5718,24 +5711,7 @@ options_parse(struct options *o, int argc, char **argv)
 	else if (o->atomic)
 		say(USAGE, "-A: needs a command");
 	if (*o->watch == NULL)
-		*o->watch = o->command != NULL ? "." : path_parse(o->docroot);
-}
-
-/* The docroot's absolute path: it is looked up anew, wherever we are. */
-static char *
-path_absolute(const char *path)
-{
-	char cwd[PATH_LEN + 1] = "", *full;
-	size_t n;
-
-	if (path[0] != '/' && getcwd(cwd, PATH_LEN) == NULL)
-		say_why(FATAL, ".");
-	strcat(cwd, "/");
-	path += strspn(path, "/");
-	full = text_join(cwd, path, strcmp(path, ".") == 0 ? 0 : strlen(path));
-	for (n = strlen(full); n > 1 && full[n - 1] == '/'; n--)
-		full[n - 1] = '\0';
-	return full;
+		*o->watch = o->command != NULL ? "." : o->docroot;
 }
 
 /* The mode of the file that name means to execvp; 0: there is none. */
@@ -6088,7 +6064,7 @@ files_open(struct options *o)
 		/* The server has another directory. */
 		o->logfile = path_absolute(o->logfile);
 		if (o->background) {
-			o->errfile = text_join(o->logfile, ".err", 4);
+			o->errfile = text_join(o->logfile, ".err", "");
 			o->err = log_first(o->errfile);
 		}
 	}
