@@ -506,7 +506,8 @@ struct table {
 struct listeners {
 	int fd[LISTEN_MAX];
 	size_t count;
-	int port;
+	int port;		/* of the last, and its address */
+	char host[INET6_ADDRSTRLEN];
 	bool loopback;		/* all of them: strangers are kept out */
 	const char *prefix;
 	char url[URL_LEN];
@@ -5770,105 +5771,64 @@ options_check(struct options *o)
 		say(FATAL, "%s: not executable (chmod +x %s)", first, first);
 }
 
-/*
- * A socket at an address and a port, or at all addresses of its family, and
- * with a backlog a listener; -1 with errno.
- */
-static int
-socket_open(const struct addrinfo *ai, int port, bool all, int backlog)
-{
-	union {
-		struct sockaddr_storage any;
-		struct sockaddr sa;
-		struct sockaddr_in v4;
-		struct sockaddr_in6 v6;
-	} at;
-	int fd = socket(ai->ai_family, ai->ai_socktype, 0), on = 1, e;
-
-	if (fd == -1)
-		return -1;
-	memcpy(&at, ai->ai_addr, ai->ai_addrlen);
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	extra_defer(fd);
-	if (ai->ai_family == AF_INET6) {
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-		at.v6.sin6_port = htons((in_port_t)port);
-		if (all)
-			at.v6.sin6_addr = in6addr_any;
-	} else {
-		at.v4.sin_port = htons((in_port_t)port);
-		if (all)
-			at.v4.sin_addr.s_addr = htonl(INADDR_ANY);
-	}
-	if (fd_prepare(fd) == 0 && bind(fd, &at.sa, ai->ai_addrlen) == 0 &&
-	    (backlog == 0 || listen(fd, backlog) == 0))
-		return fd;
-	e = errno;
-	close(fd);
-	errno = e;
-	return -1;
-}
-
-/* A listener, if nobody else listens on all addresses; -1 with errno. */
-static int
-listener_open(const struct addrinfo *ai, int port)
-{
-	int fd = socket_open(ai, port, true, 0);
-
-	if (fd == -1 && errno == EADDRINUSE)
-		return -1;
-	fd_close(&fd);
-	return socket_open(ai, port, false, BACKLOG);
-}
-
-/* The port of a bound socket; its address as text in host. */
-static int
-listener_name(int fd, char host[INET6_ADDRSTRLEN])
+/* fd is one; the last one's address and port are the site's. */
+static void
+listener_add(struct listeners *l, int fd)
 {
 	struct sockaddr_storage ss = { 0 };
 	socklen_t len = sizeof(ss);
 
 	getsockname(fd, (struct sockaddr *)&ss, &len);
-	return address_text((struct sockaddr *)&ss, host);
+	l->port = address_text((struct sockaddr *)&ss, l->host);
+	l->fd[l->count++] = fd;
+	l->loopback = l->loopback && is_loopback(l->host);
 }
 
-/* fd is a listener. */
-static void
-listener_add(struct listeners *l, int fd)
+/* Bind a port and, with a backlog, listen there.  Returns 0 or an errno. */
+static int
+listener_open(struct listeners *l, const struct addrinfo *ai, int backlog)
 {
-	char text[INET6_ADDRSTRLEN];
-	int port = listener_name(fd, text);
+	int fd = socket(ai->ai_family, ai->ai_socktype, 0), on = 1, why;
 
-	if (l->count == 0)
-		l->port = port;
-	l->fd[l->count++] = fd;
-	l->loopback = l->loopback && is_loopback(text);
+	if (fd == -1)
+		return errno;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	extra_defer(fd);
+	if (ai->ai_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	if (fd_prepare(fd) == 0 && bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 &&
+	    (backlog == 0 || listen(fd, backlog) == 0)) {
+		listener_add(l, fd);
+		return 0;
+	}
+	why = errno;
+	close(fd);
+	return why;
 }
 
 /*
- * Listen at each address of host, at port or the one that l has got already.
- * Returns 0 or an errno; a family that this machine lacks is none.
+ * Listen at l's port of each address of host; NULL: only bind it at all
+ * addresses.  Returns 0 or an errno; a family that this machine lacks is none.
  */
 static int
-listeners_add(struct listeners *l, const char *host, int port)
+listeners_add(struct listeners *l, const char *host)
 {
 	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
 	    .ai_flags = AI_PASSIVE };
 	struct addrinfo *all, *ai;
-	int fd, why;
+	char port[16];
+	int why;
 
-	if ((why = getaddrinfo(host, NULL, &hints, &all)) != 0)
-		say(FATAL, "-a %s: %s", host, gai_strerror(why));
-	for (ai = all; ai != NULL && l->count < LISTEN_MAX; ai = ai->ai_next) {
-		fd = listener_open(ai, l->port > 0 ? l->port : port);
-		if (fd != -1)
-			listener_add(l, fd);
-		else if (errno != EAFNOSUPPORT && (errno != EADDRNOTAVAIL ||
-		    l->count == 0)) {
-			why = errno;
-			break;
-		}
+	snprintf(port, sizeof(port), "%d", l->port);
+	if ((why = getaddrinfo(host, port, &hints, &all)) != 0)
+		say(FATAL, "-a %s: %s", host != NULL ? host : "",
+		    gai_strerror(why));
+	for (ai = all; ai != NULL && why == 0 && l->count < LISTEN_MAX;
+	    ai = ai->ai_next) {
+		why = listener_open(l, ai, host != NULL ? BACKLOG : 0);
+		if (why == EAFNOSUPPORT || why == EADDRNOTAVAIL)
+			why = 0;
 	}
 	freeaddrinfo(all);
 	return why;
@@ -5876,42 +5836,34 @@ listeners_add(struct listeners *l, const char *host, int port)
 
 /*
  * Listen at one port of -a's address, both loopbacks, or with "::", which is
- * of IPv6 alone, both wildcards.  Returns 0 or an errno; then nothing is left
- * open.
+ * of IPv6 alone, both wildcards.  To bind it at all addresses finds one for 0,
+ * and tells whether somebody listens there.  Returns 0 or an errno; then
+ * nothing is left open.
  */
 static int
 listeners_try(struct listeners *l, const char *address, int port)
 {
-	const char *second = address == NULL ? "::1" :
+	const char *first = address == NULL ? "::1" :
 	    strcmp(address, "::") == 0 ? "0.0.0.0" : NULL;
 	int why;
 
+	l->port = port;
+	why = listeners_add(l, NULL);
+	listeners_close(l);
 	l->count = 0;
-	l->port = 0;
 	l->loopback = true;
-	why = listeners_add(l, address != NULL ? address : "127.0.0.1", port);
-	if (second != NULL && (why == 0 || why == EADDRNOTAVAIL))
-		why = listeners_add(l, second, port);
+	if (why == EADDRINUSE)
+		return why;
+	why = first != NULL ? listeners_add(l, first) : 0;
+	if (why == 0)
+		why = listeners_add(l, address != NULL ? address : "127.0.0.1");
 	if (why == 0 && l->count == 0)
-		why = EAFNOSUPPORT;
-	if (why != 0)
+		why = EADDRNOTAVAIL;
+	if (why != 0) {
 		listeners_close(l);
-	return why;
-}
-
-/* The listeners that were passed on.  Returns how many. */
-static size_t
-listeners_inherit(struct listeners *l)
-{
-	int fd, end = STDERR_FILENO + 1 + fds_passed();
-
-	l->loopback = true;
-	for (fd = STDERR_FILENO + 1; fd < end; fd++) {
-		if (listen(fd, BACKLOG) == -1 || fd_prepare(fd) == -1)
-			say(FATAL, "LISTEN_FDS: %d: %s", fd, strerror(errno));
-		listener_add(l, fd);
+		l->count = 0;
 	}
-	return l->count;
+	return why;
 }
 
 /* The site's URL, by a name or an address of this machine. */
@@ -5922,35 +5874,37 @@ url_format(char url[URL_LEN], const struct listeners *l, const char *host)
 	    "http://[%s]:%d%s/" : "http://%s:%d%s/", host, l->port, l->prefix);
 }
 
-/* Open the listeners (R1); that another port than 8000 was taken is said. */
+/*
+ * Have the listeners that were passed on, or open them (R1); that another
+ * port than 8000 was taken is said.
+ */
 static void
 listeners_open(struct listeners *l, const struct options *o)
 {
-	const char *host = o->address;
-	char text[INET6_ADDRSTRLEN];
-	int port = o->port == -1 ? PORT_FIRST : o->port, why = 0;
+	int port = o->port == -1 ? PORT_FIRST : o->port, why = 0, fd;
 	int tries = o->port > 0 ? 1 : PORT_TRIES;
+	int end = STDERR_FILENO + 1 + fds_passed();
 
-	if (listeners_inherit(l) == 0)
-		while ((why = listeners_try(l, host, port)) == EADDRINUSE &&
-		    --tries > 0)
-			port += o->port == -1;
+	l->loopback = true;
+	l->prefix = o->prefix;
+	for (fd = STDERR_FILENO + 1; fd < end; fd++) {
+		if (listen(fd, BACKLOG) == -1 || fd_prepare(fd) == -1)
+			say(FATAL, "LISTEN_FDS: %d: %s", fd, strerror(errno));
+		listener_add(l, fd);
+	}
+	while (l->count == 0 && (why = listeners_try(l, o->address, port)) ==
+	    EADDRINUSE && --tries > 0)
+		port += o->port == -1;
 	if (why != 0)
-		say(FATAL, "%s%s%sport %d: %s%s", host != NULL ? "-a " : "",
-		    host != NULL ? host : "", host != NULL ? ": " : "", port,
-		    strerror(why), why == EACCES && port < 1024 ?
-		    " (ports below 1024 need root)" : "");
+		say(FATAL, "port %d%s%s: %s%s", port,
+		    o->address != NULL ? " of -a " : "",
+		    o->address != NULL ? o->address : "", strerror(why),
+		    why == EACCES ? " (ports below 1024 need root)" : "");
 	if (port != PORT_FIRST && o->port == -1)
 		say(NOTICE, "port %d is taken: %d instead", PORT_FIRST, port);
-	listener_name(l->fd[0], text);
-	if (strcmp(text, "0.0.0.0") == 0)
-		host = "127.0.0.1";
-	else if (strcmp(text, "::") == 0)
-		host = "::1";
-	else if (host == NULL)
-		host = text;
-	l->prefix = o->prefix;
-	url_format(l->url, l, host);
+	url_format(l->url, l, strcmp(l->host, "0.0.0.0") == 0 ? "127.0.0.1" :
+	    strcmp(l->host, "::") == 0 ? "::1" :
+	    o->address != NULL ? o->address : l->host);
 }
 
 /* A URL for other devices. */
@@ -5968,16 +5922,13 @@ address_tell(const struct sockaddr *sa, void *arg)
 static bool
 listeners_tell(struct listeners *l)
 {
-	char text[INET6_ADDRSTRLEN];
-
 	if (dprintf(STDOUT_FILENO, "%s\n", l->url) < 0) {
 		say_why(WARNING, "standard output");
 		return false;
 	}
-	listener_name(l->fd[0], text);
-	if (strcmp(text, "0.0.0.0") == 0 || strcmp(text, "::") == 0)
+	if (strcmp(l->host, "0.0.0.0") == 0 || strcmp(l->host, "::") == 0)
 		extra_addresses(AF_INET, address_tell, l);
-	if (strcmp(text, "::") == 0)
+	if (strcmp(l->host, "::") == 0)
 		extra_addresses(AF_INET6, address_tell, l);
 	return true;
 }
