@@ -5715,24 +5715,25 @@ options_parse(struct options *o, int argc, char **argv)
 		*o->watch = o->command != NULL ? "." : o->docroot;
 }
 
-/* The mode of the file that name means to execvp; 0: there is none. */
-static mode_t
-command_mode(const char *name)
+/* Refuse a command that execvp does not find. */
+static void
+command_check(const char *name)
 {
 	const char *dir = strchr(name, '/') != NULL ? "" : getenv("PATH");
 	char path[PATH_LEN];
-	struct stat st;
-	mode_t mode = 0;
 	size_t n;
 
 	for (dir = dir != NULL ? dir : "/bin:/usr/bin";; dir += n + 1) {
 		n = strcspn(dir, ":");
 		snprintf(path, sizeof(path), "%.*s%s%s", (int)n, dir,
 		    n > 0 ? "/" : "", name);
-		if (stat(path, &st) == 0 && S_ISREG(st.st_mode))
-			mode = st.st_mode;
-		if ((mode & 0111) != 0 || dir[n] == '\0')
-			return mode;
+		if (access(path, X_OK) == 0)
+			return;
+		if (dir[n] == '\0' && access(path, F_OK) == 0)
+			say(FATAL, "%s: not executable (chmod +x %s)", path,
+			    path);
+		if (dir[n] == '\0')
+			say(FATAL, "%s: not found", name);
 	}
 }
 
@@ -5741,15 +5742,14 @@ static void
 options_check(struct options *o)
 {
 	const char **root, *first = o->command != NULL ? o->command[0] : NULL;
+	const char *colon = o->address != NULL ? strpbrk(o->address, "[:") :
+	    NULL;
 	struct stat st;
-	mode_t mode;
 
 	if (first != NULL && stat(first, &st) == 0 && S_ISDIR(st.st_mode))
 		say(USAGE, "%s is a directory; to serve it: blogserve -d %s",
 		    first, first);
-	if (o->address != NULL && (strncmp(o->address, "[", 1) == 0 ||
-	    (strchr(o->address, ':') != NULL &&
-	    strchr(o->address, ':') == strrchr(o->address, ':'))))
+	if (colon != NULL && (*colon == '[' || strchr(colon + 1, ':') == NULL))
 		say(USAGE, "-a %s: an address alone; the port goes to -p",
 		    o->address);
 	o->root = path_absolute(o->docroot);
@@ -5761,14 +5761,9 @@ options_check(struct options *o)
 	for (root = o->watch; *root != NULL; root++)
 		if (stat(*root, &st) == -1)
 			say(FATAL, "-w %s: %s", *root, strerror(errno));
-	if (first == NULL || (o->command[1] == NULL && (strchr(first, '/') ==
-	    NULL || strpbrk(first, " \t\n;&|<>()$`\\\"'*?[#~=%{!") != NULL)))
-		return;		/* it is for sh */
-	mode = command_mode(first);
-	if (mode == 0 && o->command[1] != NULL)
-		say(FATAL, "%s: not found", first);
-	if (mode != 0 && (mode & 0111) == 0)
-		say(FATAL, "%s: not executable (chmod +x %s)", first, first);
+	if (first != NULL && (o->command[1] != NULL || (strchr(first, '/') !=
+	    NULL && strpbrk(first, " \t\n;&|<>()$`\\\"'*?[#~=%{!") == NULL)))
+		command_check(first);	/* else it is for sh */
 }
 
 /* fd is one; the last one's address and port are the site's. */
