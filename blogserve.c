@@ -5563,7 +5563,7 @@ seconds_parse(int option, const char *text)
 	char *end;
 	double s = strtod(text, &end);
 
-	if (end == text || *end != '\0' || !(s >= 0.001 && s < 1e9) ||
+	if (*end != '\0' || !(s >= 0.001 && s < 1e9) ||
 	    text[strspn(text, "0123456789.")] != '\0')
 		say(USAGE, "-%c: %s: not a number of seconds", option, text);
 	return (int64_t)(s * 1000 + 0.5);
@@ -5572,12 +5572,11 @@ seconds_parse(int option, const char *text)
 static int
 port_parse(const char *text)
 {
-	long port = strtol(text, NULL, 10);
+	size_t n = strspn(text, DIGITS);
 
-	if (*text == '\0' || text[strspn(text, "0123456789")] != '\0' ||
-	    port > 65535)
+	if (n == 0 || n > 5 || text[n] != '\0' || atoi(text) > 65535)
 		say(USAGE, "-p: %s: not a port (0 to 65535)", text);
-	return (int)port;
+	return atoi(text);
 }
 
 static char *
@@ -5656,16 +5655,15 @@ list_add(const char **list, const char *text)
 static void
 option_unknown(int c, const char *word)
 {
-	if (c == ':')
-		say(USAGE, "-%c: needs an argument", optopt);
-	if (optopt != '-')
-		say(USAGE, "-%c: unknown option", optopt);
 	if (strcmp(word, "--help") == 0)
 		tell(synopsis, help);
 	if (strcmp(word, "--version") == 0)
 		tell("blogserve " VERSION, "\n");
-	say(USAGE, "%.*s: there are no long options; see blogserve -h",
-	    (int)strcspn(word, "="), word);
+	if (optopt == '-')
+		say(USAGE, "%s: there are no long options; see blogserve -h",
+		    word);
+	say(USAGE, "-%c: %s", optopt, c == ':' ? "needs an argument" :
+	    "unknown option");
 }
 
 static void
@@ -6022,10 +6020,11 @@ static void
 err_open(void)
 {
 	const char *term = getenv("TERM"), *plain = getenv("NO_COLOR");
-
-	messages.terminal = term != NULL && strcmp(term, "dumb") != 0 &&
+	bool able = term != NULL && strcmp(term, "dumb") != 0 &&
 	    isatty(STDERR_FILENO);
-	messages.coloured = messages.terminal && (plain == NULL || *plain == '\0');
+
+	messages.terminal = able && messages.verbosity >= 0;
+	messages.coloured = able && (plain == NULL || *plain == '\0');
 }
 
 int
@@ -6037,9 +6036,8 @@ main(int argc, char **argv)
 
 	fds_sanitize();
 	signals_open(&super.build.signals);
-	err_open();
 	options_parse(&options, argc, argv);
-	messages.terminal = messages.terminal && messages.verbosity >= 0;
+	err_open();
 	options_check(&options);
 	if (options.atomic)
 		versions_check(&super.build.versions, &options);
