@@ -1036,7 +1036,7 @@ lock_close(int fd, const char *name)
 	fd_close(&fd);
 }
 
-/* The file that -P names, with our process id; -1: refused, in words. */
+/* The file that -P names, with our process id. */
 static int
 pidfile_open(const char *name)
 {
@@ -1047,20 +1047,24 @@ pidfile_open(const char *name)
 	    dprintf(fd, "%ld\n", (long)getpid()) < 0)) {
 		why = strerror(errno);
 		lock_close(fd, name);
-		fd = -1;
 	}
-	if (fd == -1)
-		say(WARNING, "-P %s: %s", name, why);
+	if (why != NULL)
+		say(FATAL, "-P %s: %s", name, why);
 	return fd;
 }
 
-/* Have fd be a log, to append to; -1 with errno, then it is what it was. */
+/*
+ * Have fd be a log, to append to; -1 with errno, then it is what it was.  The
+ * first one, for which fd is -1, must be had.
+ */
 static int
 log_reopen(int fd, const char *name)
 {
 	int log = open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC |
 	    O_NOCTTY | O_NONBLOCK, 0644);
 
+	if (log == -1 && fd == -1)
+		say(FATAL, "-l %s: %s", name, strerror(errno));
 	if (log == -1 || log == fd || fd == -1)
 		return log;
 	dup2(log, fd);
@@ -5988,31 +5992,21 @@ user_become(const struct options *o)
 	return false;
 }
 
-/* A log to append to. */
-static int
-log_first(const char *name)
-{
-	int fd = log_reopen(-1, name);
-
-	if (fd == -1)
-		say(FATAL, "-l %s: %s", name, strerror(errno));
-	return fd;
-}
-
-/* All that a user who is not root may not open.  Or say why not. */
-static bool
+/* All that a user who is not root may not open. */
+static void
 files_open(struct options *o)
 {
 	if (o->logfile != NULL) {
-		o->log = log_first(o->logfile);
+		o->log = log_reopen(-1, o->logfile);
 		/* The server has another directory. */
 		o->logfile = path_absolute(o->logfile);
-		if (o->background) {
-			o->errfile = text_join(o->logfile, ".err", "");
-			o->err = log_first(o->errfile);
-		}
 	}
-	return o->pidfile == NULL || (o->pid = pidfile_open(o->pidfile)) != -1;
+	if (o->logfile != NULL && o->background) {
+		o->errfile = text_join(o->logfile, ".err", "");
+		o->err = log_reopen(-1, o->errfile);
+	}
+	if (o->pidfile != NULL)
+		o->pid = pidfile_open(o->pidfile);
 }
 
 /* Whether standard error is a terminal where a line can be taken back. */
@@ -6044,8 +6038,8 @@ main(int argc, char **argv)
 	listeners_open(&super.listeners, &options);
 	super.manager = -1;
 	ready = options.background ? background_begin() : -1;
-	if (files_open(&options) &&
-	    (options.user == NULL || user_become(&options)) &&
+	files_open(&options);
+	if ((options.user == NULL || user_become(&options)) &&
 	    (!options.atomic || versions_open(&super.build.versions)) &&
 	    listeners_tell(&super.listeners)) {
 		manager_open(&super);
