@@ -4781,7 +4781,6 @@ versions_check(struct versions *v, const struct options *opt)
 	if ((size_t)snprintf(v->work, sizeof(v->work), "%.*s.%s.blogserve/",
 	    (int)(name - v->root), v->root, name) >= sizeof(v->work))
 		say(FATAL, "%s: %s", opt->docroot, strerror(ENAMETOOLONG));
-	v->lock_fd = -1;
 	v->site = version_marked(v->root, false);
 	if (lstat(v->root, &st) == -1 && errno == ENOENT)
 		return;
@@ -5744,8 +5743,7 @@ static void
 options_check(struct options *o)
 {
 	const char **root, *first = o->command != NULL ? o->command[0] : NULL;
-	const char *colon = o->address != NULL ? strpbrk(o->address, "[:") :
-	    NULL;
+	const char *colon = strpbrk(o->address != NULL ? o->address : "", "[:");
 	struct stat st;
 
 	if (first != NULL && stat(first, &st) == 0 && S_ISDIR(st.st_mode))
@@ -5940,14 +5938,11 @@ background_begin(void)
 {
 	struct sigaction act;
 	char byte;
-	pid_t pid;
+	pid_t pid = -1;
 	int fd[2];
 
-	if (pipe(fd) == -1)
-		say_why(FATAL, "pipe");
-	fcntl(fd[1], F_SETFD, FD_CLOEXEC);
-	if ((pid = fork()) == -1)
-		say_why(FATAL, "fork");
+	if (pipe(fd) == -1 || (pid = fork()) == -1)
+		say_why(FATAL, "-b");
 	if (pid != 0) {
 		close(fd[1]);
 		_exit(read(fd[0], &byte, 1) == 1 ? 0 : 1);
@@ -5968,7 +5963,6 @@ background_detach(struct options *o)
 	if ((messages.to_syslog = o->err == -1))
 		openlog("blogserve", LOG_PID, LOG_DAEMON);
 	messages.stamped = true;
-	messages.terminal = messages.coloured = false;
 	fd_close(&o->err);
 }
 
@@ -6031,12 +6025,11 @@ main(int argc, char **argv)
 	fds_sanitize();
 	signals_open(&super.build.signals);
 	options_parse(&options, argc, argv);
-	err_open();
 	options_check(&options);
+	super.manager = super.build.versions.lock_fd = -1;
 	if (options.atomic)
 		versions_check(&super.build.versions, &options);
 	listeners_open(&super.listeners, &options);
-	super.manager = -1;
 	ready = options.background ? background_begin() : -1;
 	files_open(&options);
 	if ((options.user == NULL || user_become(&options)) &&
@@ -6045,6 +6038,7 @@ main(int argc, char **argv)
 		manager_open(&super);
 		if (options.background)
 			background_detach(&options);
+		err_open();
 		super_open(&super, &options);
 		if (ready != -1)
 			dprintf(ready, "!");
@@ -6054,11 +6048,8 @@ main(int argc, char **argv)
 		fd_close(&super.build.log);
 		fd_close(&options.log);
 	}
-	if (options.atomic) {
-		lock_close(super.build.versions.lock_fd,
-		    super.build.versions.lock);
-		rmdir(super.build.versions.work);
-	}
+	lock_close(super.build.versions.lock_fd, super.build.versions.lock);
+	rmdir(super.build.versions.work);	/* "" without -A */
 	lock_close(options.pid, options.pidfile);
 	err_drain(TAKE_TIME);
 	return status;
