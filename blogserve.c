@@ -5840,15 +5840,13 @@ listeners_try(struct listeners *l, const char *address, int port)
 {
 	const char *first = address == NULL ? "::1" :
 	    strcmp(address, "::") == 0 ? "0.0.0.0" : NULL;
-	int why;
+	struct listeners all = { .port = port };
+	int why = listeners_add(&all, NULL);
 
-	l->port = port;
-	why = listeners_add(l, NULL);
-	listeners_close(l);
-	l->count = 0;
-	l->loopback = true;
+	listeners_close(&all);
 	if (why == EADDRINUSE)
 		return why;
+	l->port = all.port;
 	why = first != NULL ? listeners_add(l, first) : 0;
 	if (why == 0)
 		why = listeners_add(l, address != NULL ? address : "127.0.0.1");
