@@ -1151,18 +1151,6 @@ is_later(const struct timespec *a, const struct timespec *b)
 	    (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
 }
 
-/* Read a directory; NULL with errno. */
-static DIR *
-dir_open(int at, const char *path)
-{
-	int fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd != -1 ? fdopendir(fd) : NULL;
-
-	if (d == NULL)
-		fd_close(&fd);
-	return d;
-}
-
 /* The signals that the program has a say in, and how it found them. */
 static const int signal_list[] = {
 	SIGCHLD, SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGUSR1, SIGXFSZ,
@@ -4521,7 +4509,7 @@ look_open(struct watch *w)
 	l->len = node_path(l->path, d->node);
 	/* In this order, so that no change falls between. */
 	notify_add(w, d, l->path, "", true);
-	if ((l->stream = dir_open(AT_FDCWD, l->path)) == NULL)
+	if ((l->stream = opendir(l->path)) == NULL)
 		look_close(w, errno);
 	else
 		l->fd = dirfd(l->stream);
@@ -4784,7 +4772,7 @@ versions_check(struct versions *v, const struct options *opt)
 	v->site = version_marked(v->root, false);
 	if (lstat(v->root, &st) == -1 && errno == ENOENT)
 		return;
-	d = dir_open(AT_FDCWD, v->root);
+	d = opendir(v->root);
 	while (d != NULL && readdir(d) != NULL)
 		entries++;
 	if (name[strspn(name, ".")] == '\0' || !S_ISDIR(st.st_mode) ||
@@ -4803,7 +4791,7 @@ versions_check(struct versions *v, const struct options *opt)
 static void
 versions_sweep(struct versions *v)
 {
-	DIR *d = dir_open(AT_FDCWD, v->work);
+	DIR *d = opendir(v->work);
 	struct dirent *e;
 
 	v->litter = d != NULL;
