@@ -984,41 +984,51 @@ fds_sanitize(void)
 		close(fd);
 }
 
+/* Whether a name means the file that is open at fd. */
+static bool
+is_named(int fd, const char *name)
+{
+	struct stat st, named;
+
+	return fstat(fd, &st) == 0 && lstat(name, &named) == 0 &&
+	    st.st_dev == named.st_dev && st.st_ino == named.st_ino;
+}
+
 /*
- * Open a file that only we may have, and hold its lock while we live.  One
- * that nobody holds is taken, but nothing that is not a regular file.
- * Returns a descriptor, or -1 with *why.
+ * Open a file that only we may have, with our process id, and hold its lock
+ * while we live.  One that nobody holds is taken, but nothing that is not a
+ * regular file.  Returns a descriptor, or -1, which is said.
  */
 static int
-lock_open(const char *name, const char **why)
+lock_open(const char *option, const char *name)
 {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-	struct stat st, named;
-	int fd;
+	const char *why = NULL;
+	struct stat st;
+	int fd = -1;
 
-	for (;;) {
-		if (lstat(name, &named) == 0 && !S_ISREG(named.st_mode)) {
-			*why = S_ISLNK(named.st_mode) ? "is a symlink" :
-			    S_ISDIR(named.st_mode) ? "is a directory" :
+	do {
+		fd_close(&fd);
+		if (lstat(name, &st) == 0 && !S_ISREG(st.st_mode))
+			why = S_ISLNK(st.st_mode) ? "is a symlink" :
+			    S_ISDIR(st.st_mode) ? "is a directory" :
 			    "is not a regular file";
-			return -1;
-		}
-		fd = open(name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK |
-		    O_NOCTTY | O_CLOEXEC, 0644);
-		if (fd == -1 || fstat(fd, &st) == -1)
-			break;
-		if (fcntl(fd, F_SETLK, &lock) == -1) {
-			if (errno == EACCES || errno == EAGAIN)
-				errno = 0;
-			break;
-		}
+		else if ((fd = open(name, O_RDWR | O_CREAT | O_NOFOLLOW |
+		    O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644)) == -1)
+			why = strerror(errno);
+		else if (fcntl(fd, F_SETLK, &lock) == -1)
+			why = errno == EACCES || errno == EAGAIN ?
+			    "a blogserve that runs has it" : strerror(errno);
 		/* Who had it may have removed it meanwhile. */
-		if (lstat(name, &named) == 0 && st.st_dev == named.st_dev &&
-		    st.st_ino == named.st_ino)
-			return fd;
-		close(fd);
+	} while (why == NULL && !is_named(fd, name));
+	if (why == NULL && (ftruncate(fd, 0) == -1 ||
+	    dprintf(fd, "%ld\n", (long)getpid()) < 0)) {
+		why = strerror(errno);
+		unlink(name);
 	}
-	*why = errno == 0 ? "a blogserve that runs has it" : strerror(errno);
+	if (why == NULL)
+		return fd;
+	say(WARNING, "%s%s: %s", option, name, why);
 	fd_close(&fd);
 	return -1;
 }
@@ -1027,30 +1037,10 @@ lock_open(const char *name, const char **why)
 static void
 lock_close(int fd, const char *name)
 {
-	struct stat st, named;
-
-	if (fd != -1 && (fstat(fd, &st) == -1 || lstat(name, &named) == -1 ||
-	    st.st_dev != named.st_dev || st.st_ino != named.st_ino ||
-	    unlink(name) == -1) && ftruncate(fd, 0) == -1)
+	if (fd != -1 && (!is_named(fd, name) || unlink(name) == -1) &&
+	    ftruncate(fd, 0) == -1)
 		say_why(WARNING, name);
 	fd_close(&fd);
-}
-
-/* The file that -P names, with our process id. */
-static int
-pidfile_open(const char *name)
-{
-	const char *why = NULL;
-	int fd = lock_open(name, &why);
-
-	if (fd != -1 && (ftruncate(fd, 0) == -1 ||
-	    dprintf(fd, "%ld\n", (long)getpid()) < 0)) {
-		why = strerror(errno);
-		lock_close(fd, name);
-	}
-	if (why != NULL)
-		say(FATAL, "-P %s: %s", name, why);
-	return fd;
 }
 
 /*
@@ -4829,14 +4819,10 @@ dir_make(const char *path)
 static bool
 versions_open(struct versions *v)
 {
-	const char *why;
-
 	snprintf(v->lock, PATH_LEN, "%slock", v->work);
 	if (dir_make(v->work) == -1)
 		say_why(WARNING, v->work);
-	else if ((v->lock_fd = lock_open(v->lock, &why)) == -1)
-		say(WARNING, "%s: %s", v->lock, why);
-	else
+	else if ((v->lock_fd = lock_open("", v->lock)) != -1)
 		versions_sweep(v);
 	return v->lock_fd != -1;
 }
@@ -5972,8 +5958,8 @@ user_become(const struct options *o)
 	return false;
 }
 
-/* All that a user who is not root may not open. */
-static void
+/* All that a user who is not root may not open; false: no pid file. */
+static bool
 files_open(struct options *o)
 {
 	if (o->logfile != NULL) {
@@ -5985,8 +5971,8 @@ files_open(struct options *o)
 		o->errfile = text_join(o->logfile, ".err", "");
 		o->err = log_reopen(-1, o->errfile);
 	}
-	if (o->pidfile != NULL)
-		o->pid = pidfile_open(o->pidfile);
+	return o->pidfile == NULL ||
+	    (o->pid = lock_open("-P ", o->pidfile)) != -1;
 }
 
 /* Whether standard error is a terminal where a line can be taken back. */
@@ -6017,8 +6003,8 @@ main(int argc, char **argv)
 		versions_check(&super.build.versions, &options);
 	listeners_open(&super.listeners, &options);
 	ready = options.background ? background_begin() : -1;
-	files_open(&options);
-	if ((options.user == NULL || user_become(&options)) &&
+	if (files_open(&options) &&
+	    (options.user == NULL || user_become(&options)) &&
 	    (!options.atomic || versions_open(&super.build.versions)) &&
 	    listeners_tell(&super.listeners)) {
 		manager_open(&super);
