@@ -589,21 +589,17 @@ is_due(int64_t at, int64_t now, int64_t *until)
 	return at != 0 && now >= at;
 }
 
-/* The time-out for poll that ends at a deadline. */
+/*
+ * poll until a deadline.  Where it fails again and again, that must not take
+ * all there is.
+ */
 static int
-poll_time(int64_t until, int64_t now)
-{
-	int64_t ms = until - now;
-
-	return until == 0 ? -1 : ms < 0 ? 0 : ms > INT_MAX ? INT_MAX : (int)ms;
-}
-
-/* poll; where it fails again and again, that must not take all there is. */
-static int
-poll_wait(struct pollfd *p, size_t n, int ms)
+poll_wait(struct pollfd *p, size_t n, int64_t until, int64_t now)
 {
 	const struct timespec nap = { 0, 10 * 1000 * 1000 };
-	int r = poll(p, (nfds_t)n, ms);
+	int64_t ms = until - now;
+	int r = poll(p, (nfds_t)n, until == 0 ? -1 : ms < 0 ? 0 :
+	    ms > INT_MAX ? INT_MAX : (int)ms);
 
 	if (r == -1 && errno != EINTR)
 		nanosleep(&nap, NULL);
@@ -728,7 +724,7 @@ err_drain(int64_t ms)
 	ssize_t r;
 
 	while ((n = buf_left(b)) > 0) {
-		if (poll(&p, 1, poll_time(until, clock_ms())) != 1)
+		if (poll_wait(&p, 1, until, clock_ms()) != 1)
 			return;	/* an error is found by write */
 		r = write(STDERR_FILENO, b->data + b->at,
 		    n < _POSIX_PIPE_BUF ? n : _POSIX_PIPE_BUF);
@@ -3723,7 +3719,7 @@ server_wait(struct server *sv)
 		until = sooner(until, sv->now + COPY_TIME);
 	if (!sv->opt->atomic)		/* so that it can be unmounted */
 		fd_close(&sv->site.fd);
-	poll_wait(sv->all, n, poll_time(until, sv->now));
+	poll_wait(sv->all, n, until, sv->now);
 	sv->now = clock_ms();
 	sv->reads++;
 	if (all)
@@ -5354,7 +5350,7 @@ super_wait(struct super *s, int64_t now, int64_t until)
 		    .events = POLLOUT },
 	};
 
-	poll_wait(p, COUNT(p), poll_time(until, now));
+	poll_wait(p, COUNT(p), until, now);
 	if (p[3].revents != 0) {
 		err_drain(0);
 		if (s->build.copy_at != 0)
