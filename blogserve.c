@@ -554,6 +554,12 @@ static int self_pipe[2] = { -1, -1 };	/* from signal handlers to poll */
  * 2  Tools: messages, time, buffers, tables, descriptors, signals
  * ------------------------------------------------------------------ */
 
+static int64_t
+time_ms(const struct timespec *t)
+{
+	return (int64_t)t->tv_sec * 1000 + t->tv_nsec / 1000000;
+}
+
 /* Milliseconds of a clock. */
 static int64_t
 clock_of(clockid_t id)
@@ -561,7 +567,7 @@ clock_of(clockid_t id)
 	struct timespec t = { 0 };
 
 	clock_gettime(id, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	return time_ms(&t);
 }
 
 static int64_t
@@ -1098,8 +1104,7 @@ stat_stamp(const struct stat *st)
 static bool
 is_racy(const struct timespec *t, const struct timespec *now)
 {
-	int64_t age = ((int64_t)now->tv_sec - t->tv_sec) * 1000 +
-	    (now->tv_nsec - t->tv_nsec) / 1000000;
+	int64_t age = time_ms(now) - time_ms(t);
 
 	return age > -1000 && age <= (t->tv_nsec == 0 ? 2000 : RACY_TIME);
 }
@@ -1128,13 +1133,6 @@ content_hash(int fd, off_t size)
 		h = mix(h, (uint64_t)n);
 	}
 	return size > 0 && n == -1 ? 0 : h | 2;
-}
-
-static bool
-is_later(const struct timespec *a, const struct timespec *b)
-{
-	return a->tv_sec > b->tv_sec ||
-	    (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
 }
 
 /* The signals that the program has a say in, and how it found them. */
