@@ -804,7 +804,7 @@ static void
 say(enum level level, const char *fmt, ...)
 {
 	char line[1024], text[2048], when[32] = "";
-	const char *red = NULL;
+	bool red;
 	time_t now = time(NULL);
 	struct tm tm;
 	va_list ap;
@@ -826,13 +826,10 @@ say(enum level level, const char *fmt, ...)
 	}
 	if (messages.stamped && localtime_r(&now, &tm) != NULL)
 		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S ", &tm);
-	if (messages.coloured && level < NOTICE)
-		red = strstr(line, "FAILED");
-	n = snprintf(text, sizeof(text), "%s%sblogserve: %.*s%s%s\n%s",
-	    messages.midline ? "\n" : "", when,
-	    red != NULL ? (int)(red - line) : -1, line,
-	    red != NULL ? "\033[31mFAILED\033[m" : "",
-	    red != NULL ? red + 6 : "", level == USAGE ? synopsis : "");
+	red = messages.coloured && level < NOTICE && strstr(line, "FAILED");
+	n = snprintf(text, sizeof(text), "%s%s%sblogserve: %s%s\n%s",
+	    messages.midline ? "\n" : "", when, red ? "\033[31m" : "", line,
+	    red ? "\033[m" : "", level == USAGE ? synopsis : "");
 	messages.midline = false;
 	err_add(text, (size_t)n);
 	err_drain(level > FATAL ? 0 : TAKE_TIME);
