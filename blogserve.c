@@ -910,10 +910,8 @@ address_text(const struct sockaddr *sa, char text[INET6_ADDRSTRLEN])
 	bool is_v6 = sa->sa_family == AF_INET6;
 
 	if (inet_ntop(sa->sa_family, is_v6 ? (const void *)&v6->sin6_addr :
-	    &v4->sin_addr, text, INET6_ADDRSTRLEN) == NULL) {
-		memcpy(text, "-", 2);
-		return 0;
-	}
+	    &v4->sin_addr, text, INET6_ADDRSTRLEN) == NULL)
+		memcpy(text, "-", 2);	/* a socket of another kind */
 	return ntohs(is_v6 ? v6->sin6_port : v4->sin_port);
 }
 
@@ -926,8 +924,7 @@ stdio_set(int out, int err)
 	dup2(null, STDIN_FILENO);
 	dup2(out != -1 ? out : null, STDOUT_FILENO);
 	dup2(err != -1 ? err : null, STDERR_FILENO);
-	if (null > STDERR_FILENO)
-		close(null);
+	close(null);
 }
 
 static void
@@ -942,9 +939,8 @@ fd_close(int *fd)
 static int
 fd_prepare(int fd)
 {
-	if (fcntl(fd, F_SETFD, FD_CLOEXEC) == -1)
-		return -1;
-	return fcntl(fd, F_SETFL, O_NONBLOCK);
+	return fcntl(fd, F_SETFD, FD_CLOEXEC) == -1 ? -1 :
+	    fcntl(fd, F_SETFL, O_NONBLOCK);
 }
 
 /* A pipe of ours; false if there is none, which is said. */
@@ -1107,9 +1103,9 @@ is_racy(const struct timespec *t, const struct timespec *now)
 }
 
 /*
- * A hash of size bytes of a file, open at its begin, never 0 nor 1; 0 if it
- * cannot be read, 1 if it is too long to be compared.  Some files say that
- * they have no size and never end: no more than their size is read.
+ * A hash of a file, open at its begin, never 0 nor 1; 0 if it cannot be read,
+ * 1 if it is too long to be compared.  Some files say that they have no size
+ * and never end: once its size is read that is all.
  */
 static uint64_t
 content_hash(int fd, off_t size)
@@ -1119,11 +1115,7 @@ content_hash(int fd, off_t size)
 
 	if (size > HASH_MAX)
 		return 1;
-	for (; size > 0; size -= n) {
-		n = read(fd, buf, size < (off_t)sizeof(buf) ? (size_t)size :
-		    sizeof(buf));
-		if (n <= 0)
-			break;
+	for (; size > 0 && (n = read(fd, buf, sizeof(buf))) > 0; size -= n) {
 		memset((char *)buf + n, 0, (size_t)-n % 8);
 		for (i = 0; i < n; i += 8)
 			h = mix(h, buf[i / 8]);
