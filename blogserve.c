@@ -2803,7 +2803,7 @@ file_reply(struct server *sv, struct reply *r, struct file *f)
 		packed = file_get(sv, name);
 	}
 	if (packed != NULL && file_verify(sv, plain) &&
-	    !is_later(&plain->mtime, &packed->mtime)) {
+	    time_ms(&plain->mtime) <= time_ms(&packed->mtime)) {
 		r->encoding = "gzip";
 		f = packed;
 		f->other_charset = plain->other_charset;
