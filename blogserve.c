@@ -1219,10 +1219,6 @@ fork_blocked(pid_t *pid)
 	return false;
 }
 
-/* As all systems have them: of exit(1), and of an end by SIGTERM. */
-#define STATUS_FAILED	(1 << 8)
-#define STATUS_STOPPED	SIGTERM
-
 /* What became of a process, in words; "" of one that succeeded. */
 static void
 status_text(char *text, size_t size, int status)
@@ -5027,14 +5023,14 @@ build_finish(struct build *b, struct watch *w, int64_t now)
 	/* What it leaves behind must not write beside the next one. */
 	if (WIFSIGNALED(r->status) && !b->stopped)
 		kill(-b->pid, SIGKILL);
-	/* What we stopped is not whole, whatever it says. */
+	/* What we stopped is not whole, whatever it says: SIGTERM ended it. */
 	if (b->stopped && r->status == 0)
-		r->status = STATUS_STOPPED;
+		r->status = SIGTERM;
 	status_text(how, sizeof(how), r->status);
 	if (b->opt->atomic) {
 		why = r->status == 0 ? version_switch(&b->versions) : NULL;
 		if (why != NULL) {
-			r->status = STATUS_FAILED;
+			r->status = 1 << 8;	/* exit(1), on all systems */
 			snprintf(how, sizeof(how), "%s: %s", b->opt->docroot,
 			    why);
 		}
