@@ -757,6 +757,7 @@ err_add(const char *text, size_t n)
 	if (buf_left(b) + n < ERR_MAX)
 		buf_add(b, text, n);
 	b->failed = false;
+	messages.midline = text[n - 1] != '\n';
 }
 
 static const char synopsis[] =
@@ -830,7 +831,6 @@ say(enum level level, const char *fmt, ...)
 	n = snprintf(text, sizeof(text), "%s%s%sblogserve: %s%s\n%s",
 	    messages.midline ? "\n" : "", when, red ? "\033[31m" : "", line,
 	    red ? "\033[m" : "", level == USAGE ? synopsis : "");
-	messages.midline = false;
 	err_add(text, (size_t)n);
 	err_drain(level > FATAL ? 0 : TAKE_TIME);
 	if (level <= FATAL)
@@ -4873,7 +4873,6 @@ log_copy(struct build *b, int64_t now)
 		b->copied += n;
 		b->take_at = now + TAKE_TIME;
 		err_add(text, (size_t)n);
-		messages.midline = text[n - 1] != '\n';
 		err_drain(0);
 	}
 	b->copy_at = now;	/* at once, if it was time alone that ran out */
