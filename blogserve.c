@@ -455,9 +455,7 @@ enum {
 	RETRY_TIME = 1000,	/* after a fork that failed */
 	DOUBT_TIME = 2 * 1000,	/* before a build to see whose a change is */
 	SHOW_TIME = 1000,	/* between signs of life on a terminal */
-	LONG_TIME = 30 * 1000,	/* a first build that takes this is a mistake */
-	SWEEP_TIME = 5,		/* between looks at quiet connections, ... */
-	SWEEP_CONNS = 100	/* ... and 1 more for so many of them */
+	LONG_TIME = 30 * 1000	/* a first build that takes this is a mistake */
 };
 
 /* What the command line says; constant after main.  Lists end with NULL. */
@@ -3480,8 +3478,7 @@ server_sweep(struct server *sv)
 			sv->conns[i].stirred = false;
 			server_swap(sv, i, sv->busy++);
 		}
-	sv->sweep_at = sv->now + SWEEP_TIME + (int64_t)sv->count /
-	    SWEEP_CONNS;
+	sv->sweep_at = sv->now + 5 + (int64_t)sv->count / 100;
 	if (sv->now < sv->until)
 		return;
 	for (sv->until = 0, i = sv->count; i-- > 0;) {
