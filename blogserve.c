@@ -421,9 +421,7 @@ enum {
 	CHANGED_MAX = 64 * 1024,/* bytes of BLOGSERVE_CHANGED */
 	WHAT_LEN = 200,		/* bytes of a build's cause in messages */
 	HASH_MAX = 16 * 1024 * 1024,	/* bytes of a file that is compared */
-	PRODUCT = 15,		/* builds, for no save, that change a product; */
-	PRODUCT_SAVE = 5,	/* one for a save is worth so many of them, */
-	PRODUCT_OTHER = -135,	/* and who else changed it, so many less */
+	PRODUCT = 15,		/* builds, for no save, that change a product */
 	DOUBTS_MAX = 5,		/* builds to be sure of that, at most */
 	ERR_MAX = 4 * 1024 * 1024	/* bytes that standard error may leave unread */
 };
@@ -3979,7 +3977,7 @@ product_judge(struct watch *w, struct node *n)
 	was = n->made >= PRODUCT;
 	if (n->build != w->ran.number)
 		n->made += was ? w->ran.confirming && n->made < sure :
-		    w->ran.caused ? 1 : PRODUCT_SAVE;
+		    w->ran.caused ? 1 : PRODUCT / 3;	/* a save's */
 	n->build = w->ran.number;
 	if (n->made < PRODUCT || n->up == NULL)
 		return false;
@@ -4007,7 +4005,7 @@ change_note(struct watch *w, struct node *n, bool named)
 	bool built = w->look.built;
 
 	if (!built) {
-		n->made = PRODUCT_OTHER;
+		n->made = -9 * PRODUCT;
 		w->changes->foreign = true;
 		if (named && abs(dir->made) < PRODUCT)
 			dir->made = -PRODUCT;
