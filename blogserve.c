@@ -400,7 +400,6 @@ enum {
 	URL_LEN = 1024,		/* and of the site's own URL */
 	TYPE_LEN = 48,		/* and of a type of media */
 	CONN_MAX = 10000,	/* connections at a time */
-	INHERITED_MAX = 4096,	/* descriptors that we may have got */
 	INLINE_MAX = 32 * 1024,	/* files up to here are sent from memory */
 	CHUNK = 64 * 1024,	/* others are read in pieces of this */
 	LOG_MAX = 1000,		/* bytes of a client's text in the log */
@@ -420,7 +419,6 @@ enum {
 	PORT_TRIES = 100,	/* ... or one of the next that are free */
 	CHANGED_MAX = 64 * 1024,/* bytes of BLOGSERVE_CHANGED */
 	WHAT_LEN = 200,		/* bytes of a build's cause in messages */
-	HASH_MAX = 16 * 1024 * 1024,	/* bytes of a file that is compared */
 	PRODUCT = 15,		/* builds, for no save, that change a product */
 	DOUBTS_MAX = 5,		/* builds to be sure of that, at most */
 	ERR_MAX = 4 * 1024 * 1024	/* bytes that standard error may leave unread */
@@ -971,7 +969,7 @@ fds_sanitize(void)
 
 	while ((fd = open("/dev/null", O_RDWR)) != -1 && fd <= STDERR_FILENO)
 		;
-	for (fd = low; fd < INHERITED_MAX; fd++)
+	for (fd = low; fd < 4096; fd++)
 		close(fd);
 }
 
@@ -1109,7 +1107,7 @@ content_hash(int fd, off_t size)
 	uint64_t h = (uint64_t)size, buf[2 * 1024];
 	ssize_t n = 0, i;
 
-	if (size > HASH_MAX)
+	if (size > 16 * 1024 * 1024)
 		return 1;
 	for (; size > 0 && (n = read(fd, buf, sizeof(buf))) > 0; size -= n) {
 		memset((char *)buf + n, 0, (size_t)-n % 8);
