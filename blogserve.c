@@ -396,8 +396,7 @@ extra_notify_drain(int fd, void (*fn)(void *, int, const char *), void *arg)
 enum {
 	HEAD_MAX = 16 * 1024,	/* bytes of a request's head */
 	PATH_LEN = 4096,	/* bytes of a path that a client may name */
-	PRINT_MAX = 1024,	/* bytes that are formatted at a time */
-	URL_LEN = 1024,		/* and of the site's own URL */
+	URL_LEN = 1024,		/* bytes of the site's own URL */
 	TYPE_LEN = 48,		/* and of a type of media */
 	CONN_MAX = 10000,	/* connections at a time */
 	INLINE_MAX = 32 * 1024,	/* files up to here are sent from memory */
@@ -640,35 +639,19 @@ buf_puts(struct buf *b, const char *s)
 	buf_add(b, s, strlen(s));
 }
 
-#define END	((const char *)NULL)
-
-/* Append several strings; END ends them. */
-static void
-buf_join(struct buf *b, ...)
-{
-	const char *s;
-	va_list ap;
-
-	va_start(ap, b);
-	while ((s = va_arg(ap, const char *)) != NULL)
-		buf_add(b, s, strlen(s));
-	va_end(ap);
-}
-
-/* Text of less than PRINT_MAX bytes. */
+/* Append text, and a NUL behind it that is not counted. */
 static void
 buf_printf(struct buf *b, const char *fmt, ...)
 {
+	size_t room = 512, n = room;
 	va_list ap;
-	int n;
 
-	if (!buf_room(b, PRINT_MAX))
-		return;
-	va_start(ap, fmt);
-	n = vsnprintf(b->data + b->len, PRINT_MAX, fmt, ap);
-	va_end(ap);
-	b->failed = n < 0 || n >= PRINT_MAX;
-	b->len += b->failed ? 0 : (size_t)n;
+	for (; n >= room && buf_room(b, room); room = n + 1) {
+		va_start(ap, fmt);
+		n = (size_t)vsnprintf(b->data + b->len, room, fmt, ap);
+		va_end(ap);
+	}
+	b->len += b->failed ? 0 : n;
 }
 
 static size_t
@@ -2622,10 +2605,10 @@ page_begin(struct server *sv, struct reply *r, const char *title)
 	buf_puts(b, "<!DOCTYPE html>\n");
 	if (tag_make(sv, r))
 		buf_add(b, sv->tag.data, sv->tag.len);
-	buf_join(b, "<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
-	    "<meta name=\"viewport\" content=\"width=device-width\">\n",
+	buf_printf(b, "<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
+	    "<meta name=\"viewport\" content=\"width=device-width\">\n%s%s",
 	    r->status == 503 ? "<noscript><meta http-equiv=\"refresh\" "
-	    "content=\"1\"></noscript>\n" : "", style, END);
+	    "content=\"1\"></noscript>\n" : "", style);
 	html_put(b, "<title>%</title>\n<h1>%</h1>\n", title, title);
 }
 
@@ -2732,8 +2715,8 @@ location_make(struct server *sv)
 	escape_puts(b, URL, sv->opt->prefix);
 	buf_puts(b, "/");
 	escape_puts(b, URL, sv->request.path);
-	buf_join(b, *sv->request.path != '\0' ? "/" : "", sv->request.query,
-	    END);
+	buf_printf(b, "%s%s", *sv->request.path != '\0' ? "/" : "",
+	    sv->request.query);
 	buf_add(b, "", 1);
 	return b->failed ? "/" : b->data;
 }
@@ -2770,7 +2753,8 @@ error_page(struct server *sv, struct reply *r)
 		html_put(b, "<p>There is no page <code>%/%</code> here.</p>\n"
 		    "<p><a href=\"%/\">Home</a></p>\n", prefix, path, prefix);
 	else	/* the script, which waits after 503, needs some paragraph */
-		buf_join(b, "<p>", text != NULL ? text : "", "</p>\n", END);
+		buf_printf(b, "<p>%s</p>
+", text != NULL ? text : "");
 }
 
 /* The reply with a file, whose reference is the reply's now, or some of it. */
@@ -2831,10 +2815,11 @@ listing_reply(struct server *sv, struct reply *r)
 	(void)!chdir("/");	/* lest we hold on to it */
 	snprintf(title, sizeof(title), "Index of /%s", path);
 	page_begin(sv, r, title);
-	buf_join(&sv->page, "<table>\n<tr><th scope=\"col\">Name</th><th "
-	    "scope=\"col\">Size</th><th scope=\"col\">Modified</th></tr>\n",
-	    *path != '\0' ? "<tr><td><a href=\"../\">../</a></td><td></td>"
-	    "<td></td></tr>\n" : "", END);
+	buf_puts(&sv->page, "<table>\n<tr><th scope=\"col\">Name</th><th "
+	    "scope=\"col\">Size</th><th scope=\"col\">Modified</th></tr>\n");
+	if (*path != '\0')
+		buf_puts(&sv->page, "<tr><td><a href=\"../\">../</a></td>"
+		    "<td></td><td></td></tr>\n");
 	for (i = 0; i < n; free(list[i++]))
 		if (r->status == 200 && list[i]->d_name[0] != '.') /* hidden */
 			r->status = listing_add(sv, fd, list[i]->d_name);
@@ -3103,27 +3088,26 @@ reply_head(struct buf *out, const struct reply *r, const struct server *sv,
 	char date[32];
 
 	date_format(date, sv->clock.tv_sec);
-	buf_join(out, "HTTP/1.0 ", status_of(r->status)->line, "\r\nDate: ",
-	    date, "\r\nConnection: ", r->keep ? "keep-alive" : "close",
-	    "\r\nServer: blogserve\r\nCache-Control: no-cache\r\n",
+	buf_printf(out, "HTTP/1.0 %s\r\nDate: %s\r\nConnection: %s\r\n"
+	    "Server: blogserve\r\nCache-Control: no-cache\r\n%s%s%s",
+	    status_of(r->status)->line, date, r->keep ? "keep-alive" : "close",
 	    r->status == 405 ? "Allow: GET, HEAD\r\n" : "",
 	    r->status == 503 ? "Retry-After: 1\r\n" : "",
-	    f != NULL ? "Vary: Accept-Encoding, Sec-Fetch-Dest\r\n" : "",
-	    END);
+	    f != NULL ? "Vary: Accept-Encoding, Sec-Fetch-Dest\r\n" : "");
 	if (r->location != NULL)
-		buf_join(out, "Location: ", r->location, "\r\n", END);
+		buf_printf(out, "Location: %s\r\n", r->location);
 	/* No later than Date (RFC 9110, section 8.8.2.1). */
 	if (f != NULL && !r->script && r->status != 404 &&
 	    f->validators.etag[0] != '\0')
-		buf_join(out, "Last-Modified: ", f->validators.date[0] == '\0' ?
-		    date : f->validators.date, "\r\nETag: ",
-		    f->validators.etag, "\r\nAccept-Ranges: bytes\r\n", END);
+		buf_printf(out, "Last-Modified: %s\r\nETag: %s\r\n"
+		    "Accept-Ranges: bytes\r\n", f->validators.date[0] == '\0' ?
+		    date : f->validators.date, f->validators.etag);
 	if (r->status != 304)
-		buf_join(out, "Content-Type: ", type, utf8 ?
-		    "; charset=utf-8\r\n" : "\r\n", r->type != NULL ?
+		buf_printf(out, "Content-Type: %s%s\r\n%s%s%s", type,
+		    utf8 ? "; charset=utf-8" : "", r->type != NULL ?
 		    "X-Content-Type-Options: nosniff\r\n" : "",
 		    r->encoding != NULL ? "Content-Encoding: gzip\r\n" : "",
-		    r->stream ? "X-Accel-Buffering: no\r\n" : "", END);
+		    r->stream ? "X-Accel-Buffering: no\r\n" : "");
 	if (r->status != 304 && !r->stream)
 		buf_printf(out, "Content-Length: %jd\r\n", (intmax_t)length);
 	if (r->status == 206)
@@ -3925,7 +3909,7 @@ change_add(struct watch *w, struct node *node)
 	    ch->paths.len + len >= CHANGED_MAX)
 		ch->inexact = true;
 	else
-		buf_join(&ch->paths, path, "\n", END);
+		buf_printf(&ch->paths, "%s\n", path);
 }
 
 static void
@@ -5404,15 +5388,14 @@ super_tell(const struct options *o)
 	struct buf b = { 0 };
 	size_t i;
 
-	buf_join(&b, "serving ", o->docroot, o->command != NULL ?
+	buf_printf(&b, "serving %s%s", o->docroot, o->command != NULL ?
 	    ", watching " : o->no_reload ? ", watching nothing" :
-	    ", reloading pages as files change", END);
+	    ", reloading pages as files change");
 	for (i = 0; o->command != NULL && o->watch[i] != NULL; i++)
-		buf_join(&b, i > 0 ? ", " : "", o->watch[i], END);
+		buf_printf(&b, "%s%s", i > 0 ? ", " : "", o->watch[i]);
 	for (i = 0; o->command != NULL && o->command[i] != NULL; i++)
-		buf_join(&b, i > 0 ? " " : ", building with: ",
-		    o->command[i], END);
-	buf_add(&b, "", 1);
+		buf_printf(&b, "%s%s", i > 0 ? " " : ", building with: ",
+		    o->command[i]);
 	if (!b.failed)
 		say(NOTICE, "%s", b.data);
 	buf_free(&b);
