@@ -408,7 +408,6 @@ enum {
 	TURN_MAX = 8,		/* steps of a connection in its turn */
 	LINKS_MAX = 40,		/* symlinks on the way to a source */
 	FRONT_MAX = 64 * 1024,	/* the doctype of a page ends before this */
-	CHARSET_MAX = 1024,	/* and what declares its charset before this */
 	STREAM_MAX = 64 * 1024,	/* events that a client may leave unread */
 	FDS_MAX = 64 * 1024,	/* descriptors of the server */
 	CACHE_MAX = 4 * 1024 * 1024,	/* bytes of files that are kept */
@@ -442,8 +441,7 @@ enum {
 	SLOW_MIN = 2 * 1000,	/* the same for the scans that find what */
 	SLOW_SHARE = 500,	/* notification cannot tell */
 	FIRST_TIME = 1000,	/* the first build waits for the first scan */
-	RACY_TIME = 20,		/* a file changed so lately may change again
-				   without any trace in its stat */
+	RACY_TIME = 20,		/* a change so soon after one may not show */
 	COPY_TIME = 50,		/* between looks at what a build printed */
 	TAKE_TIME = 1000,	/* for a reader to take it, at the end */
 	START_TIME = 100,	/* between starts of a server, at least */
@@ -1875,11 +1873,11 @@ html_front(const char *html, size_t len)
 static bool
 html_has_charset(const char *html, size_t len)
 {
-	char text[CHARSET_MAX + 1], *tag, *name;
+	char text[1024 + 1], *tag, *name;
 	const char *p = text, *end;
 	size_t n;
 
-	len = len < CHARSET_MAX ? len : CHARSET_MAX;
+	len = len < sizeof(text) ? len : sizeof(text) - 1;
 	for (n = 0; n < len; n++)	/* words with blanks about them */
 		text[n] = strchr(" \t\r\n\f;\"'", html[n]) != NULL ? ' ' :
 		    (char)tolower((unsigned char)html[n]);
@@ -2753,8 +2751,7 @@ error_page(struct server *sv, struct reply *r)
 		html_put(b, "<p>There is no page <code>%/%</code> here.</p>\n"
 		    "<p><a href=\"%/\">Home</a></p>\n", prefix, path, prefix);
 	else	/* the script, which waits after 503, needs some paragraph */
-		buf_printf(b, "<p>%s</p>
-", text != NULL ? text : "");
+		buf_printf(b, "<p>%s</p>\n", text != NULL ? text : "");
 }
 
 /* The reply with a file, whose reference is the reply's now, or some of it. */
