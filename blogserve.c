@@ -4971,7 +4971,7 @@ build_start(struct build *b, struct watch *w, int64_t now)
 	b->state = BUILD_RUNS;
 	b->others = b->others || b->changes.count == 0 || b->changes.others;
 	w->ran.number = b->record.number;
-	w->ran.confirming = b->changes.count == 0 && !b->changes.inexact;
+	w->ran.confirming = b->changes.count == 0 && w->doubt_at != 0;
 	w->ran.caused = b->record.number > 1 && !b->changes.foreign;
 	changes_clear(&b->changes);
 	b->stopped = false;
