@@ -4640,9 +4640,9 @@ struct build {
 	/* The log. */
 	int log;		/* -1: builds write to our standard error */
 	off_t copied;		/* bytes of it copied to standard error */
-	int64_t copy_at;
+	int64_t copy_at;	/* 0: all was said of the latest build */
 	int64_t take_at;	/* nobody took any of it since long */
-	char line[WHAT_LEN + 200];	/* how it went, to be said; or "" */
+	char line[WHAT_LEN + 200];	/* how it went, to be said last */
 };
 
 /* Have what path names removed, by a name that out has for itself. */
@@ -4852,10 +4852,9 @@ log_copy(struct build *b, int64_t now)
 	b->copy_at = now;	/* at once, if it was time alone that ran out */
 	if (n <= 0 || buf_left(&messages.waiting) > 0)
 		b->copy_at += COPY_TIME;
-	if (b->line[0] == '\0' || (n > 0 && now < b->take_at))
+	if (b->state != BUILD_NONE || (n > 0 && now < b->take_at))
 		return;
 	say(b->record.status != 0 ? WARNING : NOTICE, "%s", b->line);
-	b->line[0] = '\0';
 	b->copy_at = 0;
 	if (b->record.status == 0 && stat(b->opt->root, &st) == -1)
 		say(WARNING, "%s: is not there: the build did not make it",
@@ -5095,7 +5094,7 @@ build_step(struct build *b, struct watch *w, bool stopping, int64_t now,
 	    (b->changes.inexact || is_due(w->doubt_at, now, until)))
 		b->due_at = b->since = now;
 	/* What the last one printed comes first. */
-	if (!is_due(b->due_at, now, until) || b->line[0] != '\0')
+	if (!is_due(b->due_at, now, until) || b->copy_at != 0)
 		return;
 	if (b->state == BUILD_NONE && (looked || is_due(b->since +
 	    (w->scanned ? QUIET_MAX : FIRST_TIME), now, until)))
@@ -5444,7 +5443,7 @@ supervise(struct super *s)
 			until = now;
 		}
 		ending = s->stopping != 0 && b->state < BUILD_RUNS &&
-		    s->child.pid == 0 && b->line[0] == '\0';
+		    s->child.pid == 0 && b->copy_at == 0;
 		if (versions_step(&b->versions, &b->signals, ending) && ending)
 			return s->status;
 		super_wait(s, now, until);
