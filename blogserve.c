@@ -4625,8 +4625,7 @@ struct build {
 	const struct options *opt;
 	struct signals signals;	/* as builds are to have them */
 	/* Wishes. */
-	int64_t due_at;		/* to be started; 0: not wanted */
-	int64_t since;		/* when it was first wanted */
+	int64_t due_at;		/* once it is quiet; 0: not wanted */
 	int64_t stop_at;	/* SIGTERM, by -k; once stopped, SIGKILL */
 	/* Facts. */
 	enum build_state state;
@@ -5092,11 +5091,11 @@ build_step(struct build *b, struct watch *w, bool stopping, int64_t now,
 	}
 	if (b->due_at == 0 && b->opt->command != NULL &&
 	    (b->changes.inexact || is_due(w->doubt_at, now, until)))
-		b->due_at = b->since = now;
+		b->due_at = now;
 	/* What the last one printed comes first. */
 	if (!is_due(b->due_at, now, until) || b->copy_at != 0)
 		return;
-	if (b->state == BUILD_NONE && (looked || is_due(b->since +
+	if (b->state == BUILD_NONE && (looked || is_due(b->due_at +
 	    (w->scanned ? QUIET_MAX : FIRST_TIME), now, until)))
 		build_announce(b);
 }
@@ -5264,7 +5263,6 @@ super_watch(struct super *s, int64_t now, int64_t *until)
 	struct watch *w = &s->watch;
 	size_t before = b->changes.count;
 	bool scanned = w->scanned;
-	int64_t quiet = 0;
 
 	w->building = b->state >= BUILD_RUNS;
 	extra_notify_drain(w->notify, notify_heard, w);
@@ -5274,14 +5272,15 @@ super_watch(struct super *s, int64_t now, int64_t *until)
 	if (!scanned && w->scanned && b->record.number > 0)
 		b->changes.inexact = true;	/* what did the first one see? */
 	if (b->changes.count > before) {
-		if (w->notify == -1) {	/* a scan hears nothing by itself */
-			quiet = w->cost > QUIET_TIME ? w->cost : QUIET_TIME;
-			if (!w->scanning)
-				w->scan_at = sooner(w->scan_at, now + quiet);
-		}
 		if (b->due_at == 0)
-			b->since = now;
-		b->due_at = sooner(now + quiet, b->since + QUIET_MAX);
+			b->due_at = now;
+		if (w->notify == -1) {	/* a scan hears nothing by itself */
+			w->quiet_at = now + (w->cost > QUIET_TIME ? w->cost :
+			    QUIET_TIME);
+			if (!w->scanning)
+				w->scan_at = sooner(w->scan_at, w->quiet_at);
+			*until = sooner(*until, w->quiet_at);
+		}
 	}
 	if (w->writes[0] != '\0' && w->writes[0] != '/' && w->quiet_at == 0 &&
 	    !w->scanning && strcmp(b->opt->docroot, ".") == 0) {
