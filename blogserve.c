@@ -5093,9 +5093,8 @@ build_step(struct build *b, struct watch *w, bool stopping, int64_t now,
 	    (b->changes.inexact || is_due(w->doubt_at, now, until)))
 		b->due_at = now;
 	/* What the last one printed comes first. */
-	if (!is_due(b->due_at, now, until) || b->copy_at != 0)
-		return;
-	if (b->state == BUILD_NONE && (looked || is_due(b->due_at +
+	if (b->state == BUILD_NONE && b->copy_at == 0 &&
+	    is_due(b->due_at, now, until) && (looked || is_due(b->due_at +
 	    (w->scanned ? QUIET_MAX : FIRST_TIME), now, until)))
 		build_announce(b);
 }
