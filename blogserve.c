@@ -1458,8 +1458,7 @@ field_parse(struct request *rq, char *line)
 	if (n == 0 || line[n] != ':')
 		return 400;
 	line[n] = '\0';
-	value = line + n + 1;
-	value += strspn(value, " \t");
+	value = line + n + 1 + strspn(line + n + 1, " \t");
 	for (end = value + strlen(value); end > value &&
 	    (end[-1] == ' ' || end[-1] == '\t');)
 		*--end = '\0';
@@ -1756,9 +1755,8 @@ range_parse(const char *text, off_t size, off_t *first, off_t *length)
 		return 200;
 	to = strtoll(text, NULL, 10);
 	open = *text == '\0';
-	text += strspn(text, DIGITS);
-	if (*text != '\0' || (suffix && (open || (size == 0 && to > 0))) ||
-	    (!suffix && !open && to < from))
+	if (text[strspn(text, DIGITS)] != '\0' || (suffix ?
+	    open || (size == 0 && to > 0) : !open && to < from))
 		return 200;
 	if (suffix)
 		from = to < size ? size - to : 0;
