@@ -2182,6 +2182,7 @@ struct file {
 	bool other_charset;	/* a page that declares it */
 	int front;		/* of a page: where the script goes, or -1 */
 	unsigned long looked;	/* server.reads when the name still meant it */
+	unsigned long unpacked;	/* and when no ".gz" was beside it */
 	uint64_t stamp;		/* stat_stamp's; 0: it is another now */
 	off_t size;
 	struct timespec mtime;
@@ -2766,10 +2767,11 @@ file_reply(struct server *sv, struct reply *r, struct file *f)
 	r->script = f->front >= 0 && tag_make(sv, r);
 	if (strcasecmp(name_end(f->name), "svgz") == 0)
 		r->encoding = "gzip";
-	else if (!r->script && !f->growing &&
+	else if (!r->script && !f->growing && f->unpacked != sv->reads &&
 	    gzip_accepted(rq->field[FIELD_ACCEPT_ENCODING])) {
 		snprintf(name, sizeof(name), "%s.gz", f->name);
-		packed = file_get(sv, name);
+		if ((packed = file_get(sv, name)) == NULL)
+			f->unpacked = sv->reads;
 	}
 	if (packed != NULL && file_verify(sv, plain) &&
 	    time_ms(&plain->mtime) <= time_ms(&packed->mtime)) {
