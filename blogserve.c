@@ -2728,7 +2728,8 @@ error_page(struct server *sv, struct reply *r)
 	struct buf *b = &sv->page;
 	int status = r->status;
 
-	if ((status == 503 || status == 404) && waiting_page(sv, r))
+	if ((status == 503 || (status == 404 && sv->request.own == NULL)) &&
+	    waiting_page(sv, r))
 		return;
 	page_begin(sv, r, status_of(status)->line);
 	if (status == 301) {
