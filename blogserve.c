@@ -3060,7 +3060,6 @@ conn_finish(struct server *sv, struct conn *c)
 	if (sv->log.len > CHUNK)
 		log_flush(sv);
 	file_drop(&c->file);
-	c->left = 0;
 	buf_free(&c->out);
 }
 
@@ -3642,7 +3641,6 @@ server_open(struct server *sv)
 	sv->all = must_alloc((first + sv->max) * sizeof(*sv->all));
 	sv->all[0].events = POLLIN;
 	sv->polls = sv->all + first;
-	sv->reads = 1;
 	sv->site.fd = -1;
 	server_confine(sv);
 	sv->now = clock_ms();
