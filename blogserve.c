@@ -2736,14 +2736,12 @@ error_page(struct server *sv, struct reply *r)
 		r->location = location_make(sv);
 		html_put(b, "<p>It is at <a href=\"%\">%</a>.</p>\n",
 		    r->location, r->location);
-	} else if (status == 403 && is_stranger(sv)) {
+	} else if (status == 403 && is_stranger(sv))
 		html_put(b, "<p>Pages elsewhere on the web must not read this "
 		    "site, so it answers to the names of this machine alone, "
-		    "not to <code>%</code>.</p>\n", host);
-		if (*host != '\0')
-			html_put(b, "<p>If that name is yours, start blogserve "
-			    "with <code>-H %</code>.</p>\n", host);
-	} else if (status == 403)
+		    "not to <code>%</code>.</p>\n<p>If that name is yours, "
+		    "start blogserve with <code>-H %</code>.</p>\n", host, host);
+	else if (status == 403)
 		html_put(b, "<p>blogserve may not read <code>/%</code>: see "
 		    "its permissions, those of its directories, and where "
 		    "links lead.</p>\n", path);
