@@ -4317,7 +4317,7 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 		    (uint64_t)st->st_ino : 0)) | 1;
 	changed = stamp != n->stamp;
 	if (changed && (n->dir != NULL ? is_docroot(w, st, true) :
-	    is_own(w, st)))
+	    w->scanned && is_own(w, st)))
 		return;
 	if (S_ISLNK(link->st_mode) && (changed || S_ISLNK(st->st_mode))) {
 		path_listen(w, n->up);
