@@ -5517,11 +5517,11 @@ path_parse(char *text)
 {
 	size_t n;
 
-	while (text[0] == '.' && text[1] == '/' && text[2] != '\0')
-		text += 2 + strspn(text + 2, "/");
 	for (n = strlen(text); n > 1 && (text[n - 1] == '/' || (n > 2 &&
 	    text[n - 1] == '.' && text[n - 2] == '/')); n--)
 		text[n - 1] = '\0';
+	while (text[0] == '.' && text[1] == '/')
+		text += 2 + strspn(text + 2, "/");
 	return text;
 }
 
