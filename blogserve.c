@@ -4316,8 +4316,9 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 		stamp = mix(stamp, stat_stamp(link) + (S_ISDIR(st->st_mode) ?
 		    (uint64_t)st->st_ino : 0)) | 1;
 	changed = stamp != n->stamp;
+	/* Our own pid file is never opened: to close it would end its lock. */
 	if (changed && (n->dir != NULL ? is_docroot(w, st, true) :
-	    w->scanned && is_own(w, st)))
+	    (w->scanned || racy) && is_own(w, st)))
 		return;
 	if (S_ISLNK(link->st_mode) && (changed || S_ISLNK(st->st_mode))) {
 		path_listen(w, n->up);
