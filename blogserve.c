@@ -1156,42 +1156,36 @@ signals_open(struct signals *s)
 }
 
 /*
- * In a child, where they are not ours any more: ignore all or, with s, have
- * everything as the program found it.  What the terminal sent before is
- * forgotten; a SIGTERM is from us.  Nothing stays blocked.
+ * fork.  With s the child begins a session of its own and has all signals as
+ * the program found them; else it ignores them.  Until then they are blocked:
+ * none reaches a handler that is the parent's, and what the terminal sent is
+ * forgotten; a SIGTERM is from us.  Returns whether this is the child; *pid
+ * is 0 there, and where fork failed, which is said.
  */
-static void
-signals_leave(const struct signals *s)
+static bool
+fork_child(pid_t *pid, const struct signals *s)
 {
 	const struct sigaction ignore = { .sa_handler = SIG_IGN };
 	size_t i;
+	bool child;
 
-	for (i = 0; i < COUNT(signal_list); i++) {
+	signals_block(true);
+	*pid = fork();
+	child = *pid == 0;
+	if (*pid == -1) {
+		say_why(WARNING, "fork");
+		*pid = 0;
+	}
+	if (child && s != NULL)
+		setsid();
+	for (i = 0; child && i < COUNT(signal_list); i++) {
 		if (s == NULL || signal_list[i] != SIGTERM)
 			sigaction(signal_list[i], &ignore, NULL);
 		if (s != NULL)
 			sigaction(signal_list[i], &s->were[i], NULL);
 	}
 	signals_block(false);
-}
-
-/*
- * fork; the child begins with all signals blocked, so that none reaches a
- * handler that is the parent's.  Returns whether this is the child; *pid is
- * 0 there, and where fork failed, which is said.
- */
-static bool
-fork_blocked(pid_t *pid)
-{
-	signals_block(true);
-	if ((*pid = fork()) == 0)
-		return true;
-	if (*pid == -1) {
-		say_why(WARNING, "fork");
-		*pid = 0;
-	}
-	signals_block(false);
-	return false;
+	return child;
 }
 
 /* What became of a process, in words; "" of one that succeeded. */
@@ -4789,9 +4783,7 @@ versions_step(struct versions *v, const struct signals *signals, bool ending)
 	if (ending && !v->swept)
 		versions_sweep(v);
 	v->swept = ending;
-	if (v->litter && fork_blocked(&v->remover)) {
-		setsid();
-		signals_leave(signals);
+	if (v->litter && fork_child(&v->remover, signals)) {
 		execl("/bin/sh", "sh", "-c", "exec 2>/dev/null; rm -rf "
 		    "\"$0\"*.old || chmod -R u+rwx \"$0\"*.old && rm -rf "
 		    "\"$0\"*.old", v->work, (char *)NULL);
@@ -4899,10 +4891,8 @@ build_exec(struct build *b)
 	char number[16];
 	bool exact, set;
 
-	setsid();
 	stdio_set(out, out);
 	memset(&messages, 0, sizeof(messages));
-	signals_leave(&b->signals);
 	snprintf(number, sizeof(number), "%u", b->record.number);
 	buf_add(paths, "", 1);
 	/* After one that failed, it is to make what that should have, too. */
@@ -4956,7 +4946,7 @@ build_start(struct build *b, struct watch *w, int64_t now)
 	/* Somebody may have tidied up. */
 	if (b->opt->atomic && dir_make(v->out) == -1)
 		say_why(WARNING, v->out);
-	else if (fork_blocked(&b->pid))
+	else if (fork_child(&b->pid, &b->signals))
 		build_exec(b);
 	if (b->pid == 0) {
 		rmdir(v->out);
@@ -5146,9 +5136,8 @@ child_start(struct super *s, int64_t now)
 		return;
 	s->server.orders_fd = fd[0];
 	c->orders_fd = fd[1];
-	if (fork_blocked(&c->pid)) {
-		/* In the child: be the server. */
-		signals_leave(NULL);	/* orders tell it to stop */
+	if (fork_child(&c->pid, NULL)) {
+		/* In the child: be the server; orders tell it to stop. */
 		super_close(s);
 		buf_clear(&messages.waiting);	/* the parent says it */
 		messages.progress = false;
