@@ -586,10 +586,7 @@ is_due(int64_t at, int64_t now, int64_t *until)
 	return at != 0 && now >= at;
 }
 
-/*
- * poll until a deadline.  Where it fails again and again, that must not take
- * all there is.
- */
+/* poll until a deadline; it may fail again and again, so with a pause. */
 static int
 poll_wait(struct pollfd *p, size_t n, int64_t until, int64_t now)
 {
@@ -1014,8 +1011,8 @@ lock_close(int fd, const char *name)
 }
 
 /*
- * Have fd be a log, to append to; -1 with errno, then it is what it was.  The
- * first one, for which fd is -1, must be had.
+ * Open a log to append to: the first one, for which fd is -1, must be had;
+ * another one is fd from now on.
  */
 static int
 log_reopen(int fd, const char *name)
@@ -1023,9 +1020,10 @@ log_reopen(int fd, const char *name)
 	int log = open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC |
 	    O_NOCTTY | O_NONBLOCK, 0644);
 
-	if (log == -1 && fd == -1)
-		say(FATAL, "-l %s: %s", name, strerror(errno));
-	if (log == -1 || log == fd || fd == -1)
+	if (log == -1)
+		say(fd == -1 ? FATAL : WARNING, "-l %s: %s", name,
+		    strerror(errno));
+	if (log == -1 || fd == -1)
 		return log;
 	dup2(log, fd);
 	close(log);
@@ -1036,10 +1034,10 @@ log_reopen(int fd, const char *name)
 static void
 logs_reopen(const struct options *o)
 {
-	if (o->log != -1 && log_reopen(o->log, o->logfile) == -1)
-		say_why(WARNING, o->logfile);
-	if (o->errfile != NULL && log_reopen(STDERR_FILENO, o->errfile) == -1)
-		say_why(WARNING, o->errfile);
+	if (o->log != -1)
+		log_reopen(o->log, o->logfile);
+	if (o->errfile != NULL)
+		log_reopen(STDERR_FILENO, o->errfile);
 }
 
 /*
