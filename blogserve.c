@@ -680,13 +680,6 @@ buf_free(struct buf *b)
 	memset(b, 0, sizeof(*b));
 }
 
-/* A path, cut short if it is too long. */
-static void
-path_copy(char to[PATH_LEN], const char *from)
-{
-	snprintf(to, PATH_LEN, "%s", from);
-}
-
 /*
  * Write what waits for standard error, as far as it is taken within ms: a
  * reader that is stuck must not stop us.  POSIX lets a pipe that is ready
@@ -3604,7 +3597,7 @@ server_confine(struct server *sv)
 	if (access(root, F_OK) == -1)	/* the first build is to make it */
 		path_parent(path_parent(root));
 	if (opt->logfile != NULL)
-		path_copy(log, opt->logfile);
+		snprintf(log, PATH_LEN, "%s", opt->logfile);
 	say(DETAIL, "server: confined by %s", extra_sandbox(opt->follow ?
 	    "/" : root, opt->logfile != NULL ? path_parent(log) : NULL));
 }
@@ -3995,7 +3988,7 @@ written_note(struct watch *w, const struct node *n)
 	if (path[0] == '\0' || (w->writes[0] != '\0' &&
 	    strcmp(w->writes, path) != 0))
 		memcpy(path, "/", 2);
-	path_copy(w->writes, path);
+	snprintf(w->writes, PATH_LEN, "%s", path);
 }
 
 /* Mark a directory: it is to be looked at and, in a scan, what is below. */
@@ -4193,7 +4186,7 @@ is_docroot(const struct watch *w, const struct stat *st, bool way)
 
 	if (w->opt->command == NULL)
 		return false;
-	path_copy(path, w->opt->root);
+	snprintf(path, PATH_LEN, "%s", w->opt->root);
 	do {
 		if (stat(path, &root) == 0 && stat_id(&root) == stat_id(st))
 			return true;
@@ -4214,13 +4207,13 @@ path_listen(struct watch *w, struct dir *d)
 	struct stat st;
 	ssize_t len;
 
-	path_copy(at, w->look.path);
+	snprintf(at, PATH_LEN, "%s", w->look.path);
 	while (end[strspn(end, "/")] != '\0' && links <= LINKS_MAX) {
 		end += strspn(end, "/");
 		end += strcspn(end, "/");
-		path_copy(rest, end);
+		snprintf(rest, PATH_LEN, "%s", end);
 		*end = '\0';
-		path_copy(dir, at);
+		snprintf(dir, PATH_LEN, "%s", at);
 		up = path_parent(dir);
 		notify_add(w, d, up, path_name(at),
 		    stat(at, &st) == -1 || !S_ISDIR(st.st_mode));
@@ -4432,7 +4425,7 @@ look_open(struct watch *w)
 	l->fd = AT_FDCWD;
 	if (d == w->top) {
 		for (path = w->opt->watch; *path != NULL; path++) {
-			path_copy(l->path, *path);
+			snprintf(l->path, PATH_LEN, "%s", *path);
 			path_listen(w, d);
 			look_at(w, *path);
 		}
