@@ -191,7 +191,7 @@ fuzz_host(const char *host)
 static void
 fuzz_words(const char *text)
 {
-	const char *type = type_known(text);
+	const char *type = type_known(text, (char[TYPE_LEN]){ 0 });
 
 	if (gzip_accepted(text))
 		MUST(strcasestr(text, "gzip") != NULL || strchr(text, '*') != NULL);

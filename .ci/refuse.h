@@ -1,7 +1,7 @@
 /* What the two sides of a fault share: the library that refuses a call, and who orders it. */
 enum kind {
-	NONE, OPEN, STAT, READ, PREAD, WRITE, WRITEV, OPENDIR, READDIR, MEMORY, FORK, PIPE, POLL, ACCEPT,
-	SENDFILE, RENAME, MKDIR, LANDLOCK, CLOSE_RANGE, PRCTL, NOTIFY, WATCH, KINDS
+	NONE, OPEN, STAT, READ, PREAD, WRITE, OPENDIR, READDIR, MEMORY, FORK, PIPE, POLL, ACCEPT,
+	RENAME, MKDIR, LANDLOCK, PRCTL, NOTIFY, WATCH, KINDS
 };
 
 enum { SHORT = 1000 };	/* in place of an error: half of what was asked for */
@@ -16,7 +16,6 @@ struct orders {
 };
 
 static const char *const kind_name[KINDS] = {
-	"none", "open", "stat", "read", "pread", "write", "writev", "opendir", "readdir", "malloc", "fork", "pipe",
-	"poll", "accept", "sendfile", "rename", "mkdir", "landlock", "close_range", "prctl", "inotify_init1",
-	"inotify_add_watch"
+	"none", "open", "stat", "read", "pread", "write", "opendir", "readdir", "malloc", "fork", "pipe",
+	"poll", "accept", "rename", "mkdir", "landlock", "prctl", "inotify_init1", "inotify_add_watch"
 };
