@@ -103,6 +103,12 @@ put() { # file line ...
 	printf '%s\n' "$@" >"$dir/put.${to##*/}" && mv "$dir/put.${to##*/}" "$to"
 }
 
+files() { # name=line ...
+	for file; do
+		put "${file%%=*}" "${file#*=}"
+	done
+}
+
 bytes() { # [file]
 	cat "$@" | wc -c | tr -d ' '
 }
@@ -1365,8 +1371,7 @@ t_builds_before_it_serves_the_first_page() {
 }
 
 t_watches_single_files_and_several_paths() {
-	put theme/head head
-	put src/post one
+	files theme/head=head src/post=one
 	mkdir site
 	once_built start -d site -w src/post -w theme 'cat theme/head src/post >site/a.txt'
 	put src/other two
@@ -1422,8 +1427,7 @@ t_tells_the_build_what_changed() {
 	is 'the second' "$(cat "$dir/env")" "2|$url|src/post$newline|"
 	rebuilds rm src/post
 	is 'the third' "$(cat "$dir/env")" "3|$url|src/post$newline|"
-	put src/new/deep one
-	put src/other two
+	files src/new/deep=one src/other=two
 	wait_for says "$dir/env" src/other
 	wait_for quiet
 	# none after one that failed, nor when they are odd or too many, which come in one step
@@ -1644,8 +1648,7 @@ saves() {
 }
 
 every_kind_of_save() { # [option ...]
-	put src/a one
-	put src2/linked one
+	files src/a=one src2/linked=one
 	ln src2/linked "$dir/outside"
 	mkdir site
 	start "$@" -d site -w src -w src2 "cat src2/linked >site/linked; ($all_sources) >site/all.txt"
@@ -1709,8 +1712,7 @@ t_makes_the_site_of_the_sources_as_they_are_after_many_changes() {
 
 # Left out by their form are files alone.
 t_does_not_count_what_x_and_custom_name() {
-	put src/drafts/new one
-	put src/sub/keep one
+	files src/drafts/new=one src/sub/keep=one
 	mkdir 'src/old~'
 	once_built blog -x '*.tmp' -x 'src/drafts' -x out 'echo "$BLOGSERVE_CHANGED" >>"$dir/changed"'
 	mkdir 'src/#a#' src/a.swp src/4913 'src/new~'
@@ -1729,8 +1731,7 @@ t_does_not_count_what_x_and_custom_name() {
 }
 
 t_does_not_count_the_docroot_nor_what_it_writes_itself() {
-	put post one
-	put public/a.txt old
+	files post=one public/a.txt=old
 	# where start() lets its output go, and the log
 	ln -s "$dir" outside
 	once_built start -d public -l "$dir/access" -x here -x started -x pids -x 'put.*' -x said 'cat post >public/a.txt; date >public/now.txt'
@@ -1746,8 +1747,7 @@ t_does_not_count_the_docroot_nor_what_it_writes_itself() {
 }
 
 t_follows_a_linked_directory_and_cuts_cycles() {
-	put other/post one
-	put src/posts/a 1
+	files other/post=one src/posts/a=1
 	mkdir site
 	ln -s ../other src/linked
 	ln -s . src/self
@@ -1769,8 +1769,7 @@ t_follows_a_linked_directory_and_cuts_cycles() {
 }
 
 t_builds_again_when_a_source_was_another_during_a_build() {
-	put src/a A
-	put src/b b
+	files src/a=A src/b=b
 	mkdir site
 	start -d site -w src ': >"$dir/began"; until [ -e "$dir/read" ]; do "$helper" nap 10 || exit; done
 		cat src/a >site/a.txt; : >"$dir/was"; '"$gate"
@@ -2168,8 +2167,7 @@ t_A_keeps_the_last_version_when_a_build_fails() {
 }
 
 t_A_replaces_nothing_that_it_did_not_make() {
-	put src/post one
-	put site/a.txt mine
+	files src/post=one site/a.txt=mine
 	ln -s empty link
 	mkdir empty "$dir/other"
 	for docroot in site link . .. "$PWD"; do
@@ -2180,8 +2178,7 @@ t_A_replaces_nothing_that_it_did_not_make() {
 	is 'in an empty one' "$(get /a.txt)" one
 	# nor later
 	mv empty "$dir/moved"
-	put empty/b.txt mine
-	put src/post two
+	files empty/b.txt=mine src/post=two
 	wait_for says "$err" 'empty: not empty, and not made by blogserve -A'
 	is 'the site' "$(ls empty)" b.txt
 	ends INT empty link site src
@@ -2225,8 +2222,7 @@ t_A_leaves_no_trace_of_a_sudden_end() {
 	# of two whole ones the old is called so; whichever a directory has first
 	for old in 1-1 9-9; do
 		rm -r site
-		put .site.blogserve/$old.old/a.txt old
-		put .site.blogserve/5-5/a.txt new
+		files .site.blogserve/$old.old/a.txt=old .site.blogserve/5-5/a.txt=new
 		: >.site.blogserve/$old.old/.blogserve
 		: >.site.blogserve/5-5/.blogserve
 		start -A -d site -w src 'exit 1'
@@ -2603,9 +2599,7 @@ t_closes_on_a_client_that_is_slow_with_its_head_or_idle_or_does_not_read() {
 }
 
 t_takes_requests_in_pieces_and_several_on_one_connection() {
-	put a.txt hello
-	put b.txt hello-b
-	put c.txt hello-longer
+	files a.txt=hello b.txt=hello-b c.txt=hello-longer
 	start
 	is 'of HTTP/1.1' "$(get -n 3 /a.txt)" "hello${newline}hello${newline}hello"
 	is 'of HTTP/1.0' "$(get -0 -n 2 -H 'Connection: keep-alive' /a.txt)" "hello${newline}hello"
@@ -2633,9 +2627,7 @@ t_takes_requests_in_pieces_and_several_on_one_connection() {
 # On each line the statuses of the answer to a request and of that to another on the same connection, if there is
 # one (a dot for a body without a head), and requests.
 t_reads_requests_as_they_are_written() {
-	put index.txt hello
-	put a hello
-	put b hello
+	files index.txt=hello a=hello b=hello
 	start
 	child=$(server)
 	L='Host: localhost\r\n'
@@ -2703,9 +2695,7 @@ t_finds_files_by_their_paths_and_nothing_outside_or_hidden() {
 	    site/sub/.well-known/b; do
 		put "$file" CONFIDENTIAL
 	done
-	put "site/sp ace$(printf '\303\244')%" percent
-	put 'site/q?b' mark
-	put 'site/p%3f' twice
+	files "site/sp ace$(printf '\303\244')%"=percent 'site/q?b'=mark 'site/p%3f'=twice
 	for file in a sub/b a+b a..b/c. .well-known/a; do
 		put "site/$file" "in $file"
 	done
@@ -2736,8 +2726,7 @@ t_finds_files_by_their_paths_and_nothing_outside_or_hidden() {
 }
 
 t_serves_the_index_of_a_directory_and_leads_there() {
-	put index.html '<p>top</p>'
-	put sub/index.html '<p>sub</p>'
+	files index.html='<p>top</p>' sub/index.html='<p>sub</p>'
 	mkdir -p linked 'b c' '\sub' 127.0.0.1/sub
 	ln -s /etc/passwd linked/index.html
 	start
@@ -2971,10 +2960,7 @@ t_heeds_conditions_in_their_order() {
 
 # Of "*" gzip may be one, but the file may be sent as it is.
 t_sends_what_is_packed_to_those_who_take_it() {
-	put a.css plain
-	put a.css.gz packed
-	put old.css plain
-	put old.css.gz packed
+	files a.css=plain a.css.gz=packed old.css=plain old.css.gz=packed
 	touch -t 202001020304 old.css.gz
 	start
 	is 'plain' "$(get /a.css)" plain
@@ -3009,8 +2995,7 @@ t_sends_what_is_packed_to_those_who_take_it() {
 }
 
 t_serves_below_a_prefix_and_leads_there_whatever_is_asked() {
-	put index.html top
-	put sub/index.html deep
+	files index.html=top sub/index.html=deep
 	for prefix in blog blog/ /a/b/; do
 		start -R -r $prefix
 		base=${url#"http://127.0.0.1:$port"}
@@ -3072,8 +3057,7 @@ t_logs_each_request_on_a_line() {
 }
 
 t_never_serves_what_a_file_was() {
-	put a.txt 0
-	put keep/a.txt kept
+	files a.txt=0 keep/a.txt=kept
 	start
 	tag_of /a.txt >/dev/null
 	is 'kept' "$(get /a.txt)" 0
@@ -3173,8 +3157,7 @@ t_serves_thousands_of_files_in_little_memory() {
 script='<script defer src="/.blogserve/reload.js" data-start="'
 
 t_puts_its_script_into_pages() {
-	put a.html '<html><body><p>hello</p></body></html>'
-	put c.txt '<body>text</body>'
+	files a.html='<html><body><p>hello</p></body></html>' c.txt='<body>text</body>'
 	: >empty.html
 	put 404.html '<p>nothing</p></body>'
 	start
@@ -3316,8 +3299,7 @@ t_serves_regular_files_and_links_that_stay_inside_others_only_with_L() {
 	put real/closed hello
 	chmod 0 real/closed
 	put "$dir/outside/a.txt" outside
-	put real/sub/a.txt hello
-	put real/b.txt bee
+	files real/sub/a.txt=hello real/b.txt=bee
 	ln -s "$PWD/real/sub/a.txt" real/absolute
 	ln -s sub/../b.txt real/up
 	ln -s sub/./a.txt real/dot
@@ -3538,8 +3520,7 @@ t_puts_its_script_in_front_of_a_page() {
 
 # They would have to change with the script.
 t_gives_a_page_with_its_script_no_validators() {
-	put page.html '<p>hello'
-	put 404.html '<p>nothing'
+	files page.html='<p>hello' 404.html='<p>nothing'
 	touch -t 202001020304 page.html 404.html
 	start
 	for path in /page.html /page /missing /; do
@@ -3743,11 +3724,7 @@ t_stays_off_the_file_systems_of_the_kernel() {
 }
 
 t_lists_no_directory_that_it_cannot_read_and_says_once_that_a_page_may_not_be_read() {
-	put none/a.txt hello
-	put list/a.txt hello
-	put enter/a.txt hello
-	put closed.html hello
-	put shut.txt hello
+	files none/a.txt=hello list/a.txt=hello enter/a.txt=hello closed.html=hello shut.txt=hello
 	as_user none/a.txt none closed.html shut.txt
 	chmod 444 list
 	chmod 311 enter
@@ -3774,8 +3751,7 @@ t_lists_no_directory_that_it_cannot_read_and_says_once_that_a_page_may_not_be_re
 # Few descriptors, one more in each turn: it may refuse to start or to answer, but never lists less than there is.
 t_lists_all_or_nothing_when_descriptors_are_few() {
 	! wrapped || skip 'a wrapper needs more'
-	put sub/a.txt 1
-	put sub/z.txt 1
+	files sub/a.txt=1 sub/z.txt=1
 	answers=
 	for files in 6 7 8 9 10 11 12 13; do
 		with=-n$files
@@ -4070,9 +4046,7 @@ has_linked() {
 
 # Each line is a save of what a link leads to; none of those directories is below the root.
 t_hears_at_once_of_what_a_linked_file_leads_to() {
-	put far/plain one
-	put far/v1/file one
-	put far/v2/file other
+	files far/plain=one far/v1/file=one far/v2/file=other
 	ln -s v1 far/now
 	ln -s plain far/second
 	mkdir -p src/sub site
@@ -4182,8 +4156,7 @@ t_takes_a_pattern_with_a_slash_at_its_end_or_a_dot_before() {
 	done
 	for root in a a/ ./a; do
 		once_built start -d site -w $root -x ./a/b/ -x a/sub :
-		put a/b/x $root
-		put a/sub/x $root
+		files a/b/x=$root a/sub/x=$root
 		stays_at 1
 	done
 }
@@ -4207,8 +4180,7 @@ t_watches_what_is_hidden_when_it_is_told_to() {
 	done
 	wait_for at_rest
 	before=$(builds)
-	put .vitepress/.cache/x two
-	put .other/x two
+	files .vitepress/.cache/x=two .other/x=two
 	stays_at $before
 }
 
@@ -4383,9 +4355,7 @@ t_says_in_one_line_that_directories_cannot_be_read() {
 # Each line: the exit status, how the message begins, and mistakes. Of usage there is the synopsis, too; of all
 # else one line.
 t_answers_each_mistake_with_what_to_do() {
-	put public/index.html hello
-	put file text
-	put build '#!/bin/sh'
+	files public/index.html=hello file=text build='#!/bin/sh'
 	mkfifo fifo
 	ln -s file link
 	ln -s public linkdir
