@@ -424,6 +424,45 @@ leave_terminal() { # [exit status]
 	left_terminal "$@"
 }
 
+# Like wait_for, and it must not take longer.
+within() { # ms command [argument ...]
+	limit=$(($1 * SLOW))
+	shift
+	began=$("$helper" now)
+	wait_for "$@"
+	took=$(since "$began")
+	[ "$took" -lt "$limit" ] || fail "took $took ms: $*"
+}
+
+# What root may do all the same is tried as nobody, with a program where nobody can reach it.
+as_user() { # name that nobody may read no more
+	! wrapped || skip 'a wrapper may need more than nobody may'
+	if [ "$(id -u)" -eq 0 ]; then
+		for_nobody
+		chmod 755 .
+		chmod 1777 "$TMPDIR"
+		with="-u${newline}nobody"
+	fi
+	chmod 000 "$@"
+	! "$helper" run $with cat "$1" >/dev/null 2>&1 || skip 'everybody may read all here'
+}
+
+# What no program can do that has nothing but POSIX.
+needs_extras() {
+	start -v
+	wait_for says "$err" 'server: confined by '
+	! says "$err" 'server: confined by nothing' || skip 'it has nothing but POSIX, or this system has not'
+	ends INT
+}
+
+at_rest() {
+	[ "$(told state)" = ok ]
+}
+
+many() { # number
+	awk "BEGIN { for (i = 1; i <= $1; i++) print i }"
+}
+
 # --- the helper: what sh cannot do ---
 
 build_helper() { # file
@@ -1138,7 +1177,6 @@ pty(char **command)
 	int master, slave, ready[2], status;
 	ssize_t n;
 	pid_t pid;
-	FILE *f;
 
 	if ((master = posix_openpt(O_RDWR | O_NOCTTY)) == -1 || grantpt(master) != 0 || unlockpt(master) != 0)
 		die("posix_openpt");
@@ -1156,10 +1194,8 @@ pty(char **command)
 	close(ready[1]);
 	if (read(ready[0], piece, 1) != 0)
 		die("ready");
-	if (opt['p'].at != NULL && (f = fopen(opt['p'].at, "w")) != NULL) {
-		fprintf(f, "%ld\n", (long)pid);
-		fclose(f);
-	}
+	if (opt['p'].at != NULL)
+		dprintf(open(opt['p'].at, O_WRONLY | O_CREAT | O_TRUNC, 0666), "%ld\n", (long)pid);
 	p[0].fd = master;
 	p[1].fd = 0;
 	p[0].events = p[1].events = POLLIN;
@@ -1305,6 +1341,31 @@ t_takes_any_port_for_0() {
 	[ "$url" != "$first" ] || fail "twice $url"
 	is 'the first' "$(status "$first")" 200
 	is 'the second' "$(status "$url")" 200
+}
+
+# What listens to all of IPv6 answers by IPv4, too.
+t_listens_on_both_loopback_addresses_or_where_a_says_alone() {
+	take 0 ::1
+	[ "$taken" != taken ] || skip 'no ::1 here'
+	while read -r address by4 by6 hosts; do
+		set -- -a $address
+		[ $address != none ] || set --
+		hello "$@"
+		for at in 127.0.0.1=$by4 "[::1]=$by6"; do
+			url=http://${at%=*}:$port/
+			case $at in
+			*=no) refused || fail "$at answers, too, with -a $address" ;;
+			*) is "$url" "$(get -H "Host: $hosts" /a.txt)" hello ;;
+			esac
+		done
+		fails "$port" -p "$port"
+		fails '' -p "$port" "$@"
+	done <<-END
+		none yes yes localhost
+		127.0.0.1 yes no localhost
+		0.0.0.0 yes no blog.example
+		:: yes yes blog.example
+	END
 }
 
 t_answers_help_and_version_by_long_options_too_and_the_manual_knows_as_many() {
@@ -1516,6 +1577,16 @@ t_copies_all_to_a_reader_that_is_slow() {
 		is 'what the build printed' "$(grep '^xx*$' "$dir/seen" | bytes)" $((size + 1))
 		ends INT
 	done
+}
+
+t_ends_though_nobody_reads_what_builds_print() {
+	mkfifo "$dir/err.1"
+	exec 4<>"$dir/err.1"
+	blog '"$helper" fill 800000 x; cat src/post >site/a.txt'
+	wait_for page_has /a.txt one
+	kill -TERM "$pid"
+	within 4000 dead "$pid"
+	gone 0
 }
 
 # The URL comes through a pipe, too.
@@ -3363,47 +3434,6 @@ t_make_installs_and_uninstalls() {
 	is 'files later' "$(find "$dir/root" -type f)" ''
 }
 
-# --- tools of the cases below ---
-
-# Like wait_for, and it must not take longer.
-within() { # ms command [argument ...]
-	limit=$(($1 * SLOW))
-	shift
-	began=$("$helper" now)
-	wait_for "$@"
-	took=$(since "$began")
-	[ "$took" -lt "$limit" ] || fail "took $took ms: $*"
-}
-
-# What root may do all the same is tried as nobody, with a program where nobody can reach it.
-as_user() { # name that nobody may read no more
-	! wrapped || skip 'a wrapper may need more than nobody may'
-	if [ "$(id -u)" -eq 0 ]; then
-		for_nobody
-		chmod 755 .
-		chmod 1777 "$TMPDIR"
-		with="-u${newline}nobody"
-	fi
-	chmod 000 "$@"
-	! "$helper" run $with cat "$1" >/dev/null 2>&1 || skip 'everybody may read all here'
-}
-
-# What no program can do that has nothing but POSIX.
-needs_extras() {
-	start -v
-	wait_for says "$err" 'server: confined by '
-	! says "$err" 'server: confined by nothing' || skip 'it has nothing but POSIX, or this system has not'
-	ends INT
-}
-
-at_rest() {
-	[ "$(told state)" = ok ]
-}
-
-many() { # number
-	awk "BEGIN { for (i = 1; i <= $1; i++) print i }"
-}
-
 # --- the page and its script ---
 
 tag_to_at='s|<script defer src="[^"]*/.blogserve/reload.js" data-start="[^"]*" data-done="[0-9]*"></script>|@|'
@@ -3411,7 +3441,19 @@ tag_to_at='s|<script defer src="[^"]*/.blogserve/reload.js" data-start="[^"]*" d
 # A page on each line: what must stand before the script, what may, and what must not.
 t_puts_its_script_in_front_of_a_page() {
 	long=$("$helper" fill 5000 x)
-	cat >"$dir/pages" <<-END
+	# the tag names how many changes there were: let none count
+	start -x '*'
+	while IFS='|' read -r before flex rest; do
+		printf "$before$flex$rest" >a.html
+		got=$(get /a.html | sed "$tag_to_at")
+		case $got in
+		"$(printf "$before@$flex$rest")"|"$(printf "$before$flex@$rest")") ;;
+		*) fail "expected [$before@$flex$rest], got [$got]" ;;
+		esac
+		# its length is said right, or the second answer is garbled
+		is "twice: $rest" "$(get -n 2 /a.html | sed "$tag_to_at;$tag_to_at" | tr -d '\n')" "$(echo "$got$got" | tr -d '\n')"
+		is "HEAD: $rest" "$("$helper" http -X HEAD -f Content-Length /a.html)" "$(get /a.html | wc -c | tr -d ' ')"
+	done <<-END
 		||<p>no doctype</p>
 		||<html lang="en"><head><base href="https://elsewhere.example/"></head>
 		<!doctype html>||<html><head><title>t</title></head><body>b</body></html>
@@ -3429,19 +3471,6 @@ t_puts_its_script_in_front_of_a_page() {
 		<!doctype html>||
 		||
 	END
-	# the tag names how many changes there were: let none count
-	start -x '*'
-	while IFS='|' read -r before flex rest; do
-		printf "$before$flex$rest" >a.html
-		got=$(get /a.html | sed "$tag_to_at")
-		case $got in
-		"$(printf "$before@$flex$rest")"|"$(printf "$before$flex@$rest")") ;;
-		*) fail "expected [$before@$flex$rest], got [$got]" ;;
-		esac
-		# its length is said right, or the second answer is garbled
-		is "twice: $rest" "$(get -n 2 /a.html | sed "$tag_to_at;$tag_to_at" | tr -d '\n')" "$(echo "$got$got" | tr -d '\n')"
-		is "HEAD: $rest" "$("$helper" http -X HEAD -f Content-Length /a.html)" "$(get /a.html | wc -c | tr -d ' ')"
-	done <"$dir/pages"
 	for size in 1000 70000 3000000; do
 		{ printf '<!doctype html>@'; "$helper" fill $size x; echo '</body></html>'; } >long
 		tr -d @ <long >long.html
@@ -4372,45 +4401,6 @@ t_does_not_start_when_its_url_cannot_be_written() {
 			[ ! -e pid ] || fail 'it left its pid'
 		done
 	done
-}
-
-# --- where it listens ---
-
-# What listens to all of IPv6 answers by IPv4, too.
-t_listens_on_both_loopback_addresses_or_where_a_says_alone() {
-	take 0 ::1
-	[ "$taken" != taken ] || skip 'no ::1 here'
-	while read -r address by4 by6 hosts; do
-		set -- -a $address
-		[ $address != none ] || set --
-		hello "$@"
-		for at in 127.0.0.1=$by4 "[::1]=$by6"; do
-			url=http://${at%=*}:$port/
-			case $at in
-			*=no) refused || fail "$at answers, too, with -a $address" ;;
-			*) is "$url" "$(get -H "Host: $hosts" /a.txt)" hello ;;
-			esac
-		done
-		fails "$port" -p "$port"
-		fails '' -p "$port" "$@"
-	done <<-END
-		none yes yes localhost
-		127.0.0.1 yes no localhost
-		0.0.0.0 yes no blog.example
-		:: yes yes blog.example
-	END
-}
-
-# --- what readers of the source found ---
-
-t_ends_though_nobody_reads_what_builds_print() {
-	mkfifo "$dir/err.1"
-	exec 4<>"$dir/err.1"
-	blog '"$helper" fill 800000 x; cat src/post >site/a.txt'
-	wait_for page_has /a.txt one
-	kill -TERM "$pid"
-	within 4000 dead "$pid"
-	gone 0
 }
 
 # A build makes the pages of the paths that it is told: one of them is taken for a product, by mistake.
