@@ -1346,8 +1346,8 @@ t_takes_any_port_for_0() {
 # What listens to all of IPv6 answers by IPv4, too.
 t_listens_on_both_loopback_addresses_or_where_a_says_alone() {
 	take 0 ::1
-	[ "$taken" != taken ] || skip 'no ::1 here'
 	while read -r address by4 by6 hosts; do
+		[ "$taken$by6" != takenyes ] || continue # no ::1 here
 		set -- -a $address
 		[ $address != none ] || set --
 		hello "$@"
@@ -1434,9 +1434,10 @@ t_watches_single_files_and_several_paths() {
 
 t_tells_on_a_line_how_each_build_went() {
 	once_built blog 'read -r how <src/post; [ "$how" != bad ] || exit 3; [ "$how" != worse ] || kill -9 $$
-		[ "$how" != missing ] || no-such-command'
+		[ "$how" != missing ] || no-such-command || exit; cp src/post site/a.txt'
 	for post in bad worse missing; do
 		rebuilds put src/post $post
+		is "the page after $post" "$(get /a.txt)" one
 	done
 	rebuilds kill -USR1 "$pid"
 	sed -n 's/ ([^)]*)\(, [0-9.]* s\)$/\1/; s/^blogserve: build \(.*\), [0-9]*\.[0-9][0-9] s$/\1/p' "$err" >"$dir/lines"
@@ -1445,7 +1446,7 @@ t_tells_on_a_line_how_each_build_went() {
 3: src/post: FAILED, killed by signal 9
 4: src/post: FAILED, exit status 127
 5: asked for: FAILED, exit status 127"
-	is 'status' "$(status /)" 200
+	shows two
 }
 
 t_gives_one_operand_to_sh_and_executes_more_as_they_are() {
@@ -3544,21 +3545,21 @@ t_builds_anew_when_asked_though_a_save_is_pending() {
 	put "$dir/go" now
 }
 
-# By renaming, or every other time in place.
+# By renaming, or every other time in place: who writes there is not seen, and more than nine would seem to be builds.
 t_takes_no_source_for_a_product_that_its_writer_saves_in_each_build() {
 	for way in renamed in-place; do
 		rm -f "$dir/started"
 		blog 'echo "$BLOGSERVE_BUILD" >>"$dir/started"; "$helper" nap 60; cat src/post >site/a.txt'
-		before=0
-		[ $way = in-place ] || { wait_for built 1; nap 100; shows two; before=1; }
-		for i in $(many 11); do
+		before=0 saves=9
+		[ $way = in-place ] || { wait_for built 1; nap 100; shows two; before=1 saves=11; }
+		for i in $(many $saves); do
 			wait_for started $((i + before))
 			case $way/$i in
 			in-place/*[13579]) echo "text $i" >src/post ;;
 			*) put src/post "text $i" ;;
 			esac
 		done
-		wait_for page_has /a.txt 'text 11'
+		wait_for page_has /a.txt "text $saves"
 		lacks "what it said, $way" "$(cat "$err")" '-x'
 		put src/post last
 		within 1000 page_has /a.txt last
@@ -4135,6 +4136,9 @@ t_says_at_its_start_what_it_does() {
 		true;-d;site|serving ., watching ., building with: true -d site
 		-A;-d;out/new;-w;src;cp src/post "$BLOGSERVE_OUT"|serving out/new, watching src, building with: cp src/post "$BLOGSERVE_OUT"
 	END
+	blog -q 'echo printed'
+	wait_for at_rest
+	is 'with -q' "$(cat "$err")" printed
 }
 
 t_only_serves_without_a_command_and_tells_on_a_line_of_each_change() {
@@ -4168,7 +4172,7 @@ t_shows_how_long_a_build_takes_and_its_failure_in_red_on_a_terminal_that_may() {
 			has 'progress' "$(cat "$out")" 'blogserve: build 1: first build: 1 s'
 			# what was begun stays, what is taken back is gone before the next line
 			has 'what the build printed' "$(cat "$out")" 'partwhole'
-			has 'the end' "$(cat "$out")" "whole${newline}blogserve: build 1: first build: "
+			has 'the end' "$(sed "s/$(printf '\033')\[[0-9;]*m//g" "$out")" "whole${newline}blogserve: build 1: first build: FAILED"
 			;;
 		esac
 		leave_terminal
@@ -4212,7 +4216,7 @@ progress() {
 # A page, how often it is said, and the build; nothing is meant where there are two directories, or none.
 t_says_once_where_the_builds_write_when_that_may_be_meant() {
 	put post one
-	while IFS='|' read -r page count build; do
+	while IFS='|' read -r page times build; do
 		start -x '*.txt' "$build"
 		wait_for at_rest
 		for text in two three; do
@@ -4221,10 +4225,10 @@ t_says_once_where_the_builds_write_when_that_may_be_meant() {
 		done
 		name=${page%/*}
 		name=${name#/}
-		[ $count = 0 ] || wait_for says "$err" "blogserve: the build writes to $name: to serve that, say -d $name"
+		[ $times = 0 ] || wait_for says "$err" "blogserve: the build writes to $name: to serve that, say -d $name"
 		wait_for at_rest
 		rebuilds kill -USR1 "$pid"
-		is "lines of $build" "$(grep -c 'to serve that' "$err")" $count
+		is "lines of $build" "$(grep -c 'to serve that' "$err")" $times
 		ends INT
 		rm -rf public _site
 	done <<-'END'
@@ -4305,16 +4309,18 @@ t_answers_each_mistake_with_what_to_do() {
 			esac
 			case $status in
 			1) is "lines of $args" "$(wc -l <"$err" | tr -d ' ')" 1 ;;
-			2) has "synopsis of $args" "$(sed 1d "$err")" 'blogserve -h' ;;
+			2) has "synopsis of $args" "$(sed 1d "$err")" 'blogserve [' ;;
 			esac
 		done
 	done <<-END
 		2|-z: |-z
 		2|-d: |-d
 		2|-w: |-w
-		2|-p: |-p|-p ''|-p 65536|-p -1|-p 80x
+		2|-p: |-p|-p ''|-p 65536|-p -1
 		2|-p: 99999: |-p 99999
-		2|-i: |-i x|-i -1
+		2|-p: 80x: |-p 80x
+		2|-i: -1: |-i -1
+		2|-i: x: |-i x
 		2|-i: 1.2345.6: |-i 1.2345.6
 		2|-k: 1x: |-k 1x
 		2|-t: -1: |-t -1
@@ -4326,8 +4332,8 @@ t_answers_each_mistake_with_what_to_do() {
 		2|*public* is a directory; to serve it: blogserve -d|./public|public/|./public make|'$PWD/public'
 		2|. is a directory; to serve it: blogserve -d|.
 		2|-a *: an address alone; the port goes to -p|-a localhost:8000|-a 127.0.0.1:8000|-a [::1]:8000|-a 0.0.0.0:80
-		1|-a 192.0.2.1|-a 192.0.2.1
-		1|-a $nowhere|-a $nowhere
+		1|-a 192.0.2.1: |-a 192.0.2.1
+		1|-a $nowhere: |-a $nowhere
 		1|port $taken: |-p $taken|-b -p $taken
 		1|-w nosuch: No such file|-w nosuch|-w file -w nosuch true
 		1|-d nosuch: No such file|-d nosuch|-b -d nosuch
@@ -4368,6 +4374,7 @@ t_names_the_directory_for_temporary_files_that_it_cannot_use() {
 		wait_for built 1
 		is "lines of $TMPDIR" "$(own_lines | grep -c "$TMPDIR")" 1
 		grep -x printed "$err" || fail "what the build printed: $(cat "$err")"
+		ends INT # or its last build might run while the next serves that site
 	done
 }
 
