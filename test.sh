@@ -4312,13 +4312,13 @@ t_answers_each_mistake_with_what_to_do() {
 		2|-t: -1: |-t -1
 		2|-A|-A -d public
 		2|-H |-H a/b|-H 'a*b'|-H http://|-H :80|-H ''|-H 'a b'
-		2|--port: there are no long options; see blogserve -h|--port|--port=8000
+		2|--port*: there are no long options; see blogserve -h|--port|--port=8000
 		2|--watch: there are no long options; see blogserve -h|-d public --watch public
 		2|public is a directory; to serve it: blogserve -d public|public|-w file public
 		2|*public* is a directory; to serve it: blogserve -d|./public|public/|./public make|'$PWD/public'
 		2|. is a directory; to serve it: blogserve -d|.
 		2|-a *: an address alone; the port goes to -p|-a localhost:8000|-a 127.0.0.1:8000|-a [::1]:8000|-a 0.0.0.0:80
-		1|-a 192.0.2.1: |-a 192.0.2.1
+		1|*-a 192.0.2.1: |-a 192.0.2.1
 		1|-a $nowhere: |-a $nowhere
 		1|port $taken: |-p $taken|-b -p $taken
 		1|-w nosuch: No such file|-w nosuch|-w file -w nosuch true
