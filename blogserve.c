@@ -4570,8 +4570,8 @@ watch_built(struct watch *w)
 		dir_mark(w, w->look.dir, w->look.scan);
 		look_end(&w->look);
 	}
-	if (w->notify == -1)
-		w->scan_at = clock_ms();
+	if (w->notify == -1)	/* nor is there quiet before that scan */
+		w->scan_at = w->quiet_at = clock_ms();
 }
 
 /* ---------------------------------------------------------------------
@@ -5054,11 +5054,11 @@ static void
 build_step(struct build *b, struct watch *w, bool stopping, int64_t now,
     int64_t *until)
 {
-	bool looked = w->quiet_at == 0 &&
-	    (w->scanned || b->record.number > 0);
+	bool looked;
 
 	if (b->state >= BUILD_RUNS)
 		build_watch(b, w, now, until);
+	looked = w->quiet_at == 0 && (w->scanned || b->record.number > 0);
 	if (is_due(b->copy_at, now, until))
 		log_copy(b, now);
 	*until = sooner(*until, b->copy_at);	/* the heartbeat of a build */
@@ -5522,7 +5522,8 @@ static char *
 prefix_parse(char *text)
 {
 	text = path_parse(text + strspn(text, "/"));
-	if (text[strspn(text, ALNUM "/-._~")] != '\0' || strstr(text, "//") != NULL)
+	if (text[strspn(text, ALNUM "/-._~")] != '\0' ||
+	    strstr(text, "//") != NULL)
 		say(USAGE, "-r: %s: not a path", text);
 	return text_join(*text != '\0' ? "/" : "", text, "");
 }

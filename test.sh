@@ -4388,7 +4388,7 @@ t_does_not_start_when_its_url_cannot_be_written() {
 # A build makes the pages of the paths that it is told: one of them is taken for a product, by mistake.
 t_tells_no_paths_to_a_build_that_is_to_be_sure() {
 	put src/other one
-	blog 'echo "$BLOGSERVE_BUILD" >>"$dir/started"; "$helper" nap 60
+	blog 'echo "$BLOGSERVE_BUILD" >>"$dir/started"; "$helper" nap 150
 	for path in ${BLOGSERVE_CHANGED:-src/*}; do cp "$path" site/; done'
 	i=0
 	until grep 'src/post: changed by builds alone' "$err"; do
