@@ -3747,7 +3747,7 @@ t_takes_signals_within_half_a_second_for_one_wish() {
 		INT,0,TERM 0
 		TERM,INT,INT,INT 0
 		INT,60,INT 0
-		INT,200,TERM,200,INT 0
+		INT,120,TERM,120,INT 0
 		INT,HUP 0
 		HUP,30,HUP 0
 		INT,600,HUP 0
