@@ -2223,7 +2223,7 @@ struct server {
 	int builds_log;		/* what builds print, or -1 */
 	unsigned long reads;	/* that were made, of clients, orders, poll */
 	struct table kept;	/* files, by their names */
-	size_t kept_count, kept_bytes, kept_max;
+	size_t kept_open, kept_bytes, kept_max;	/* without bytes; of others */
 	int64_t forget_at;	/* when they will be again */
 	struct buf page;	/* a body that is made here */
 	struct buf tag;		/* of the script, as it is now */
@@ -2478,7 +2478,7 @@ files_forget(struct server *sv)
 			table_cut(&sv->kept, &f->item);
 			file_drop(&f);
 		}
-	sv->kept_bytes = sv->kept_count = 0;
+	sv->kept_bytes = sv->kept_open = 0;
 	sv->forget_at = 0;
 }
 
@@ -2522,11 +2522,11 @@ file_get(struct server *sv, const char *name)
 	} else if (fd != -1)
 		f = file_make(sv, fd, name, &st);
 	if (f != NULL && f->validators.etag[0] != '\0' &&
-	    sv->kept_count < sv->kept_max) {
+	    (f->fd == -1 || sv->kept_open < sv->kept_max)) {
 		f->item.hash = hash;
 		table_add(&sv->kept, &f->item);
 		f->refs++;
-		sv->kept_count++;
+		sv->kept_open += f->fd != -1;
 		sv->kept_bytes += f->fd == -1 ? (size_t)f->size : 0;
 		sv->forget_at = sooner(sv->forget_at, sv->now + CACHE_TIME);
 	} else if (f == NULL && errno == EACCES && hash != sv->denied) {
