@@ -124,8 +124,10 @@
 #if HAVE_MORE && defined(__linux__)
 #include <sys/inotify.h>
 #include <sys/prctl.h>
+#include <sys/sendfile.h>
 #include <sys/syscall.h>
 #define HAVE_INOTIFY	1
+#define HAVE_SENDFILE	1
 #elif HAVE_MORE && defined(__FreeBSD__)
 #include <sys/procctl.h>
 #if __has_include(<sys/inotify.h>)	/* since 15 */
@@ -312,6 +314,19 @@ extra_sandbox(const char *readable, const char *appendable)
 	return "nothing";
 }
 
+/* Send up to n bytes of a file from *at on, which moves; as write(2) does. */
+static ssize_t
+extra_sendfile(int out, int in, off_t *at, size_t n)
+{
+#if HAVE_SENDFILE
+	return sendfile(out, in, at, n);
+#else
+	(void)out, (void)in, (void)at, (void)n;
+	errno = ENOSYS;
+	return -1;
+#endif
+}
+
 /* More is sent soon: do not send a segment that is not full. */
 #if HAVE_MORE && defined(MSG_MORE)
 #define SEND_MORE MSG_MORE
@@ -400,7 +415,9 @@ enum {
 	TYPE_LEN = 48,		/* and of a type of media */
 	CONN_MAX = 10000,	/* connections at a time */
 	INLINE_MAX = 32 * 1024,	/* files up to here are sent from memory */
-	CHUNK = 64 * 1024,	/* others are read in pieces of this */
+	CHUNK = 64 * 1024,	/* others are read in pieces of this ... */
+	SENDFILE_MAX = 1024 * 1024,	/* ... or sent so much in a call, ... */
+	SENDFILE_REST = 4 * 1024,	/* but for the last so many bytes */
 	LOG_MAX = 1000,		/* bytes of a client's text in the log */
 	BACKLOG = 4096,		/* clients that wait at a listener */
 	ACCEPT_MAX = 64,	/* clients taken in a turn */
@@ -634,6 +651,21 @@ buf_puts(struct buf *b, const char *s)
 	buf_add(b, s, strlen(s));
 }
 
+#define END	((const char *)NULL)
+
+/* Append several strings; END ends them. */
+static void
+buf_join(struct buf *b, ...)
+{
+	const char *s;
+	va_list ap;
+
+	va_start(ap, b);
+	while ((s = va_arg(ap, const char *)) != NULL)
+		buf_puts(b, s);
+	va_end(ap);
+}
+
 /* Append text, and a NUL behind it that is not counted. */
 static void
 buf_printf(struct buf *b, const char *fmt, ...)
@@ -647,6 +679,17 @@ buf_printf(struct buf *b, const char *fmt, ...)
 		va_end(ap);
 	}
 	b->len += b->failed ? 0 : n;
+}
+
+/* Put n bytes in at a place. */
+static void
+buf_insert(struct buf *b, size_t at, const char *data, size_t n)
+{
+	if (n > 0 && buf_room(b, n)) {
+		memmove(b->data + at + n, b->data + at, b->len - at);
+		memcpy(b->data + at, data, n);
+		b->len += n;
+	}
 }
 
 static size_t
@@ -1411,14 +1454,16 @@ request_line_parse(struct request *rq, char *line)
 	/* RFC 9110, section 9.1: the first two are served. */
 	static const char methods[][8] = { "GET", "HEAD", "POST", "PUT",
 	    "DELETE", "OPTIONS", "TRACE", "PATCH", "CONNECT" };
-	size_t i, n = strspn(line, TOKEN);
+	size_t i, n = strcspn(line, " ");
 	char *version;
 
-	if (n == 0 || line[n] != ' ')
+	if (line[n] != ' ')
 		return 400;
 	line[n] = '\0';
 	for (i = 0; i < COUNT(methods) && strcmp(line, methods[i]) != 0; i++)
 		;
+	if (i == COUNT(methods) && (n == 0 || strspn(line, TOKEN) != n))
+		return 400;
 	rq->method = i == COUNT(methods) ? METHOD_UNKNOWN :
 	    i < METHOD_KNOWN ? (enum method)i : METHOD_KNOWN;
 	rq->target = line + n + 1;
@@ -1426,7 +1471,8 @@ request_line_parse(struct request *rq, char *line)
 	if ((version = strchr(rq->target, ' ')) == NULL)
 		return rq->method == METHOD_GET && *rq->target == '/' ? 0 : 400;
 	*version++ = '\0';
-	if (fnmatch("HTTP/[0-9].[0-9]", version, 0) != 0)
+	if (strcmp(version, "HTTP/1.1") != 0 &&
+	    fnmatch("HTTP/[0-9].[0-9]", version, 0) != 0)
 		return 400;
 	rq->minor = version[5] == '0' ? 0 : version[7] - '0';
 	return version[5] > '1' ? 505 : 0;
@@ -1436,11 +1482,11 @@ request_line_parse(struct request *rq, char *line)
 static int
 field_parse(struct request *rq, char *line)
 {
-	size_t n = strspn(line, TOKEN);
+	size_t n = strcspn(line, ":");
 	char *value, *end;
 	int i;
 
-	if (n == 0 || line[n] != ':')
+	if (line[n] != ':')
 		return 400;
 	line[n] = '\0';
 	value = line + n + 1 + strspn(line + n + 1, " \t");
@@ -1450,7 +1496,7 @@ field_parse(struct request *rq, char *line)
 	for (i = 0; i < FIELDS && strcasecmp(line, field_names[i]) != 0; i++)
 		;
 	if (i == FIELDS)
-		return 0;
+		return n > 0 && strspn(line, TOKEN) == n ? 0 : 400;
 	if (i == FIELD_HOST ? rq->field[i] != NULL ||
 	    (value = host_cut(value)) == NULL :
 	    i == FIELD_CONTENT_LENGTH && (rq->field[i] != NULL ||
@@ -1859,11 +1905,14 @@ html_has_charset(const char *html, size_t len)
 	char text[1024 + 1], *tag, *name;
 	const char *p = text, *end;
 	size_t n;
+	int c;
 
 	len = len < sizeof(text) ? len : sizeof(text) - 1;
-	for (n = 0; n < len; n++)	/* words with blanks about them */
-		text[n] = strchr(" \t\r\n\f;\"'", html[n]) != NULL ? ' ' :
-		    (char)tolower((unsigned char)html[n]);
+	for (n = 0; n < len; n++) {	/* words with blanks about them */
+		c = tolower((unsigned char)html[n]);
+		text[n] = isspace(c) || c == ';' || c == '"' || c == '\'' ||
+		    c == '\0' ? ' ' : (char)c;
+	}
 	text[len] = '\0';
 	for (; (tag = strchr(p, '<')) != NULL; p = end + 1) {
 		if ((end = markup_end(tag, text + len)) == NULL)
@@ -2241,6 +2290,8 @@ struct server {
 		unsigned long looked;	/* server.reads then */
 	} site;
 	char start[24];		/* names this run of the program */
+	char date[32];		/* of the second date_at */
+	time_t date_at;
 	struct request request;
 	char in[HEAD_MAX], head[HEAD_MAX + 1], front[FRONT_MAX];
 };
@@ -3065,29 +3116,28 @@ reply_head(struct buf *out, const struct reply *r, const struct server *sv,
 	    "application/octet-stream";
 	bool utf8 = strncmp(type, "text/", 5) == 0 &&
 	    (f == NULL || !f->other_charset);
-	char date[32];
 
-	date_format(date, sv->clock.tv_sec);
-	buf_printf(out, "HTTP/1.0 %s\r\nDate: %s\r\nConnection: %s\r\n"
-	    "Server: blogserve\r\nCache-Control: no-cache\r\n%s%s%s",
-	    status_of(r->status)->line, date, r->keep ? "keep-alive" : "close",
+	buf_join(out, "HTTP/1.0 ", status_of(r->status)->line, "\r\nDate: ",
+	    sv->date, "\r\nConnection: ", r->keep ? "keep-alive" : "close",
+	    "\r\nServer: blogserve\r\nCache-Control: no-cache\r\n",
 	    r->status == 405 ? "Allow: GET, HEAD\r\n" : "",
 	    r->status == 503 ? "Retry-After: 1\r\n" : "",
-	    f != NULL ? "Vary: Accept-Encoding, Sec-Fetch-Dest\r\n" : "");
+	    f != NULL ? "Vary: Accept-Encoding, Sec-Fetch-Dest\r\n" : "",
+	    END);
 	if (r->location != NULL)
-		buf_printf(out, "Location: %s\r\n", r->location);
+		buf_join(out, "Location: ", r->location, "\r\n", END);
 	/* No later than Date (RFC 9110, section 8.8.2.1). */
 	if (f != NULL && !r->script && r->status != 404 &&
 	    f->validators.etag[0] != '\0')
-		buf_printf(out, "Last-Modified: %s\r\nETag: %s\r\n"
-		    "Accept-Ranges: bytes\r\n", f->validators.date[0] == '\0' ?
-		    date : f->validators.date, f->validators.etag);
+		buf_join(out, "Last-Modified: ", f->validators.date[0] == '\0' ?
+		    sv->date : f->validators.date, "\r\nETag: ",
+		    f->validators.etag, "\r\nAccept-Ranges: bytes\r\n", END);
 	if (r->status != 304)
-		buf_printf(out, "Content-Type: %s%s\r\n%s%s%s", type,
-		    utf8 ? "; charset=utf-8" : "", r->type != NULL ?
+		buf_join(out, "Content-Type: ", type, utf8 ?
+		    "; charset=utf-8\r\n" : "\r\n", r->type != NULL ?
 		    "X-Content-Type-Options: nosniff\r\n" : "",
 		    r->encoding != NULL ? "Content-Encoding: gzip\r\n" : "",
-		    r->stream ? "X-Accel-Buffering: no\r\n" : "");
+		    r->stream ? "X-Accel-Buffering: no\r\n" : "", END);
 	if (r->status != 304 && !r->stream)
 		buf_printf(out, "Content-Length: %jd\r\n", (intmax_t)length);
 	if (r->status == 206)
@@ -3149,8 +3199,11 @@ conn_compose(struct server *sv, struct conn *c, struct reply *r)
 	struct buf *out = &c->out, *page = &sv->page;
 	bool body = sv->request.method != METHOD_HEAD && r->status != 304;
 	off_t length = r->file != NULL ? r->length : (off_t)page->len;
+	size_t n;
 
 	buf_free(out);
+	if (sv->date_at != sv->clock.tv_sec)
+		date_format(sv->date, sv->date_at = sv->clock.tv_sec);
 	if (!r->simple)
 		reply_head(out, r, sv, length + (r->script ?
 		    (off_t)sv->tag.len : 0));
@@ -3162,12 +3215,13 @@ conn_compose(struct server *sv, struct conn *c, struct reply *r)
 	c->state = CONN_SEND;
 	if (body && r->file == NULL)
 		buf_add(out, page->data, page->len);
-	if (body && r->script) {
-		conn_fill(c, (size_t)r->file->front);
-		buf_add(out, sv->tag.data, sv->tag.len);
-	}
-	if (c->left > 0 && c->left <= INLINE_MAX)
-		conn_fill(c, (size_t)c->left);
+	n = c->left <= INLINE_MAX ? (size_t)c->left : r->script ?
+	    (size_t)r->file->front : 0;
+	if (n > 0)
+		conn_fill(c, n);
+	if (body && r->script)
+		buf_insert(out, out->len - n + (size_t)r->file->front,
+		    sv->tag.data, sv->tag.len);
 	if (r->file != NULL && !file_verify(sv, r->file)) {
 		file_drop(&c->file);
 		return false;
@@ -3293,33 +3347,44 @@ conn_input(struct server *sv, struct conn *c)
 }
 
 /*
- * Send the next piece of the reply, and all that is composed is one.  A file
- * that changed before it was sent is never sent to its end.  Returns whether
- * all of the piece went: else the next is cheaper once there is room for much
- * of it.
+ * Send the next piece of the reply, and all that is composed is one; else by
+ * sendfile while that is possible.  But the last piece goes through
+ * conn_fill, and what a build changed is seen then: a file that changed
+ * before it was sent is never sent to its end.  (What sendfile has queued
+ * shares the file's memory until the client has it.)  Returns whether all of
+ * the piece went: else the next is cheaper once there is room for much of it.
  */
 static bool
 conn_send(struct server *sv, struct conn *c)
 {
-	size_t n;
-	ssize_t r;
+	size_t n = buf_left(&c->out);
+	ssize_t r = 0;
 
-	if (buf_left(&c->out) == 0) {
-		buf_clear(&c->out);
-		conn_fill(c, c->left < CHUNK ? (size_t)c->left : CHUNK);
-		if (c->out.failed || !conn_unchanged(sv, c)) {
-			conn_close(sv, c);
-			return false;
-		}
+	if (n == 0 && c->left > SENDFILE_REST &&
+	    (c->sent <= 0 || conn_unchanged(sv, c))) {
+		n = c->left - SENDFILE_REST < SENDFILE_MAX ?
+		    (size_t)c->left - SENDFILE_REST : SENDFILE_MAX;
+		r = extra_sendfile(c->fd, c->file->fd, &c->at, n);
+		c->left -= r > 0 ? r : 0;
 	}
-	n = buf_left(&c->out);
-	r = send(c->fd, c->out.data + c->out.at, n,
-	    c->left > 0 ? SEND_MORE : 0);
+	if (r == 0 || (r == -1 && errno != EAGAIN)) {
+		if (buf_left(&c->out) == 0) {
+			buf_clear(&c->out);
+			conn_fill(c, c->left < CHUNK ? (size_t)c->left : CHUNK);
+			if (c->out.failed || !conn_unchanged(sv, c)) {
+				conn_close(sv, c);
+				return false;
+			}
+		}
+		n = buf_left(&c->out);
+		r = send(c->fd, c->out.data + c->out.at, n,
+		    c->left > 0 ? SEND_MORE : 0);
+		c->out.at += r > 0 ? (size_t)r : 0;
+	}
 	if (r == -1 && errno != EAGAIN && errno != EINTR)
 		conn_close(sv, c);
 	if (r <= 0)
 		return false;
-	c->out.at += (size_t)r;
 	c->sent += r;
 	conn_bear(sv, c, IDLE_TIME);
 	return (size_t)r == n;
@@ -3604,8 +3669,8 @@ server_confine(struct server *sv)
 
 /*
  * Allot what the server needs; at worst it exits and is replaced.  Half of
- * its descriptors may be connections, as most send no file, and a quarter of
- * the others files that are kept.
+ * its descriptors may be connections; an eighth of the others is for files
+ * that these send, the rest for files that are kept.
  */
 static void
 server_open(struct server *sv)
@@ -3619,7 +3684,7 @@ server_open(struct server *sv)
 		getrlimit(RLIMIT_NOFILE, &lim);
 	sv->max = lim.rlim_cur / 2 < CONN_MAX ? (size_t)lim.rlim_cur / 2 :
 	    CONN_MAX;
-	sv->kept_max = ((size_t)lim.rlim_cur - sv->max) / 4;
+	sv->kept_max = ((size_t)lim.rlim_cur - sv->max) / 8 * 7;
 	sv->conns = must_alloc(sv->max * sizeof(*sv->conns));
 	sv->all = must_alloc((first + sv->max) * sizeof(*sv->all));
 	sv->all[0].events = POLLIN;
