@@ -4028,6 +4028,9 @@ product() { # names, commands of the build, option ...
 t_takes_for_a_product_what_changes_with_each_save() { product db.json 'cat src/post src/other | tr a-m A-M >src/db.json'; }
 t_takes_for_a_product_what_changes_with_each_build_but_hears_who_saves_it_by_hand() {
 	product 'stamp|doctrees|_build' 'mkdir -p src/_build/doctrees; echo "$BLOGSERVE_BUILD" >src/_build/doctrees/stamp'
+	# the build for what was saved during the last one, if that did not see it
+	nap 300
+	wait_for at_rest
 	before=$(grep -c 'doctrees/stamp: ok' "$err")
 	put src/_build/doctrees/stamp 'by hand'
 	wait_for eval '[ "$(grep -c "doctrees/stamp: ok" "$err")" -gt $before ]'
