@@ -2430,17 +2430,9 @@ site_open(const struct server *sv, const char *name, struct stat *st)
 static int
 status_of_errno(int why)
 {
-	static const struct { int why, status; } known[] = {
-		{ EACCES, 403 }, { EPERM, 403 }, { EXDEV, 403 },
-		{ EAGAIN, 503 }, { EINTR, 503 }, { EMFILE, 503 },
-		{ ENFILE, 503 }, { ENOBUFS, 503 }, { ENOMEM, 503 },
-		{ EIO, 500 }, { 0, 404 }
-	};
-	size_t i;
-
-	for (i = 0; known[i].why != why && known[i].why != 0; i++)
-		;
-	return known[i].status;
+	return why == EACCES || why == EPERM || why == EXDEV ? 403 :
+	    why == EAGAIN || why == EINTR || why == EMFILE || why == ENFILE ||
+	    why == ENOBUFS || why == ENOMEM ? 503 : why == EIO ? 500 : 404;
 }
 
 /* Nobody refers to a file any more, from here. */
