@@ -2730,22 +2730,6 @@ waiting_page(struct server *sv, struct reply *r)
 	return true;
 }
 
-/* Make server.location the path, with a slash at its end; the query is kept. */
-static const char *
-location_make(struct server *sv)
-{
-	struct buf *b = &sv->location;
-
-	buf_clear(b);
-	escape_puts(b, URL, sv->opt->prefix);
-	buf_puts(b, "/");
-	escape_puts(b, URL, sv->request.path);
-	buf_printf(b, "%s%s", *sv->request.path != '\0' ? "/" : "",
-	    sv->request.query);
-	buf_add(b, "", 1);
-	return b->failed ? "/" : b->data;
-}
-
 /* The one place that makes pages of errors: what is wrong, or where to go. */
 static void
 error_page(struct server *sv, struct reply *r)
@@ -2753,15 +2737,21 @@ error_page(struct server *sv, struct reply *r)
 	const char *host = sv->request.field[FIELD_HOST];
 	const char *text = status_of(r->status)->text;
 	const char *path = sv->request.path, *prefix = sv->opt->prefix;
-	struct buf *b = &sv->page;
+	struct buf *b = &sv->page, *to = &sv->location;
 	int status = r->status;
 
 	if ((status == 503 || (status == 404 && sv->request.own == NULL)) &&
 	    waiting_page(sv, r))
 		return;
 	page_begin(sv, r, status_of(status)->line);
-	if (status == 301) {
-		r->location = location_make(sv);
+	if (status == 301) {	/* to the same, with a slash at its end */
+		buf_clear(to);
+		escape_puts(to, URL, prefix);
+		buf_puts(to, "/");
+		escape_puts(to, URL, path);
+		buf_printf(to, "%s%s", *path != '\0' ? "/" : "",
+		    sv->request.query);
+		r->location = to->failed ? "/" : to->data;
 		html_put(b, "<p>It is at <a href=\"%\">%</a>.</p>\n",
 		    r->location, r->location);
 	} else if (status == 403 && is_stranger(sv))
