@@ -2284,11 +2284,8 @@ struct server {
 	struct timespec clock;	/* when the reply was begun */
 	struct orders orders;
 	unsigned reopened;	/* orders.reopen, when the log was */
-	struct {		/* the docroot, open */
-		int fd;
-		int why;	/* errno, where fd is -1 */
-		unsigned long looked;	/* server.reads then */
-	} site;
+	int site_fd, site_why;	/* the docroot, open; errno, where it is -1 */
+	unsigned long site_looked;	/* server.reads then */
 	char start[24];		/* names this run of the program */
 	char date[32];		/* of the second date_at */
 	time_t date_at;
@@ -2302,20 +2299,20 @@ site_enter(struct server *sv)
 {
 	int fd;
 
-	if (sv->site.looked == sv->reads)
+	if (sv->site_looked == sv->reads)
 		return;
-	sv->site.looked = sv->reads;
+	sv->site_looked = sv->reads;
 	fd = open(sv->opt->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	/* access knows nothing of sandboxes: here, another server is needed. */
 	if (fd == -1 && errno == EACCES && access(sv->opt->root, R_OK) == 0) {
 		sv->orders.stopping = true;
 		errno = EMFILE;
 	}
-	sv->site.why = errno;
+	sv->site_why = errno;
 	if (fd == -1 && sv->opt->atomic)
 		return;		/* it may be away while it is replaced */
-	fd_close(&sv->site.fd);
-	sv->site.fd = fd;
+	fd_close(&sv->site_fd);
+	sv->site_fd = fd;
 }
 
 /*
@@ -2384,7 +2381,7 @@ site_find(const struct server *sv, const char *name)
 		errno = EXDEV;
 		if (strncmp(root, real, n) == 0 &&
 		    (real[n] == '/' || real[n] == '\0'))
-			fd = site_walk(sv->site.fd, real + n);
+			fd = site_walk(sv->site_fd, real + n);
 	}
 	why = errno;
 	free(root);
@@ -2407,11 +2404,11 @@ site_open(const struct server *sv, const char *name, struct stat *st)
 
 	if (*name == '\0')
 		name = ".";
-	errno = sv->site.why;
-	if (sv->site.fd == -1)
+	errno = sv->site_why;
+	if (sv->site_fd == -1)
 		return -1;
-	fd = sv->opt->follow ? openat(sv->site.fd, name, flags) :
-	    extra_open_beneath(sv->site.fd, name, flags);
+	fd = sv->opt->follow ? openat(sv->site_fd, name, flags) :
+	    extra_open_beneath(sv->site_fd, name, flags);
 	if (fd == -1 && !sv->opt->follow && errno != ENOENT && errno != EMFILE)
 		do
 			fd = site_find(sv, name);
@@ -2534,7 +2531,7 @@ file_verify(struct server *sv, struct file *f)
 	if (f->growing || f->looked == sv->reads)
 		return true;
 	f->looked = sv->reads;
-	if (fstatat(sv->site.fd, f->name, &st, 0) == -1 ||
+	if (fstatat(sv->site_fd, f->name, &st, 0) == -1 ||
 	    stat_stamp(&st) != f->stamp)
 		f->looked = f->stamp = 0;
 	return f->stamp != 0;
@@ -2710,7 +2707,7 @@ waiting_page(struct server *sv, struct reply *r)
 	else if (o->done == 0 && o->took >= 0)
 		snprintf(title, sizeof(title), "There is no site yet: build %u "
 		    "failed (%s)", o->number, how);
-	else if (sv->site.fd == -1 && status_of_errno(sv->site.why) == 404)
+	else if (sv->site_fd == -1 && status_of_errno(sv->site_why) == 404)
 		snprintf(title, sizeof(title), "The docroot %s is not there%s",
 		    sv->opt->docroot, sv->opt->command == NULL ? "" :
 		    ": the build did not make it");
@@ -3671,7 +3668,7 @@ server_open(struct server *sv)
 	sv->all = must_alloc((first + sv->max) * sizeof(*sv->all));
 	sv->all[0].events = POLLIN;
 	sv->polls = sv->all + first;
-	sv->site.fd = -1;
+	sv->site_fd = -1;
 	server_confine(sv);
 	sv->now = clock_ms();
 }
@@ -3704,7 +3701,7 @@ server_wait(struct server *sv)
 	if (buf_left(&messages.waiting) > 0)
 		until = sooner(until, sv->now + COPY_TIME);
 	if (!sv->opt->atomic)		/* so that it can be unmounted */
-		fd_close(&sv->site.fd);
+		fd_close(&sv->site_fd);
 	poll_wait(sv->all, n, until, sv->now);
 	sv->now = clock_ms();
 	sv->reads++;
@@ -3722,7 +3719,7 @@ server_close(struct server *sv)
 	files_forget(sv);
 	fd_close(&sv->orders_fd);
 	fd_close(&sv->builds_log);
-	fd_close(&sv->site.fd);
+	fd_close(&sv->site_fd);
 	if (sv->opt->log != -1)
 		close(sv->opt->log);
 	err_drain(TAKE_TIME);
