@@ -2732,16 +2732,15 @@ static void
 error_page(struct server *sv, struct reply *r)
 {
 	const char *host = sv->request.field[FIELD_HOST];
-	const char *text = status_of(r->status)->text;
+	const struct status *s = status_of(r->status);
 	const char *path = sv->request.path, *prefix = sv->opt->prefix;
 	struct buf *b = &sv->page, *to = &sv->location;
-	int status = r->status;
 
-	if ((status == 503 || (status == 404 && sv->request.own == NULL)) &&
+	if ((s->code == 503 || (s->code == 404 && sv->request.own == NULL)) &&
 	    waiting_page(sv, r))
 		return;
-	page_begin(sv, r, status_of(status)->line);
-	if (status == 301) {	/* to the same, with a slash at its end */
+	page_begin(sv, r, s->line);
+	if (s->code == 301) {	/* to the same, with a slash at its end */
 		buf_clear(to);
 		escape_puts(to, URL, prefix);
 		buf_puts(to, "/");
@@ -2751,20 +2750,20 @@ error_page(struct server *sv, struct reply *r)
 		r->location = to->failed ? "/" : to->data;
 		html_put(b, "<p>It is at <a href=\"%\">%</a>.</p>\n",
 		    r->location, r->location);
-	} else if (status == 403 && is_stranger(sv))
+	} else if (s->code == 403 && is_stranger(sv))
 		html_put(b, "<p>Pages elsewhere on the web must not read this "
 		    "site, so it answers to the names of this machine alone, "
 		    "not to <code>%</code>.</p>\n<p>If that name is yours, "
 		    "start blogserve with <code>-H %</code>.</p>\n", host, host);
-	else if (status == 403)
+	else if (s->code == 403)
 		html_put(b, "<p>blogserve may not read <code>/%</code>: see "
 		    "its permissions, those of its directories, and where "
 		    "links lead.</p>\n", path);
-	else if (status == 404)
+	else if (s->code == 404)
 		html_put(b, "<p>There is no page <code>%/%</code> here.</p>\n"
 		    "<p><a href=\"%/\">Home</a></p>\n", prefix, path, prefix);
 	else	/* the script, which waits after 503, needs some paragraph */
-		buf_printf(b, "<p>%s</p>\n", text != NULL ? text : "");
+		buf_printf(b, "<p>%s</p>\n", s->text != NULL ? s->text : "");
 }
 
 /* The reply with a file, whose reference is the reply's now, or some of it. */
@@ -2773,7 +2772,6 @@ file_reply(struct server *sv, struct reply *r, struct file *f)
 {
 	const struct request *rq = &sv->request;
 	const struct validators *v;
-	time_t now = sv->clock.tv_sec;
 	struct file *plain = f, *packed = NULL;
 	char name[PATH_LEN + 20];
 
@@ -2797,7 +2795,7 @@ file_reply(struct server *sv, struct reply *r, struct file *f)
 	v = &f->validators;
 	r->length = f->size;
 	if (r->status == 200 && !r->script) {	/* nor has a 404 page any */
-		r->status = preconditions(rq, v, now);
+		r->status = preconditions(rq, v, sv->clock.tv_sec);
 		if (r->status == 206)
 			r->status = v->etag[0] == '\0' && !f->growing ? 200 :
 			    range_parse(rq->field[FIELD_RANGE], f->size,
