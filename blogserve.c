@@ -2236,15 +2236,13 @@ struct reply {
 	struct file *file;	/* has the body; NULL: server.page is it */
 	off_t first, length;	/* of its bytes that are sent */
 	const char *type;	/* of media; NULL: not known */
-	const char *encoding;	/* NULL: none */
-	const char *location;	/* NULL: none */
+	const char *encoding, *location;	/* NULL: none */
 };
 
 struct conn {
 	struct buf out, in;	/* what is to go, and what came */
 	int fd;
-	enum conn_state state;
-	enum conn_state next;	/* after SEND */
+	enum conn_state state, next;	/* next: after SEND */
 	bool stirred;		/* it moved since the last sweep */
 	struct file *file;	/* NULL, or what left is sent from */
 	off_t at, left;
@@ -2478,8 +2476,7 @@ file_make(struct server *sv, int fd, const char *name, const struct stat *st)
 	    .growing = *name == '\0', .front = -1, .stamp = stat_stamp(st),
 	    .size = st->st_size, .mtime = st->st_mtim };
 	memcpy(f->name, name, n);
-	f->type = f->growing ? "text/plain" : type_known(name,
-	    f->type_text);
+	f->type = f->growing ? "text/plain" : type_known(name, f->type_text);
 	page = f->type != NULL && strcmp(f->type, "text/html") == 0;
 	text = whole ? f->data : sv->front;
 	errno = 0;
