@@ -479,7 +479,7 @@ struct options {
 	const char *address;	/* NULL: both loopbacks */
 	const char *logfile, *pidfile, *user;	/* NULL: none */
 	const char *errfile;	/* beside the log, with -b */
-	const char *prefix;	/* the site's path: "" or "/..." */
+	const char *prefix;	/* the site's path: "" or "/...", fit for URLs */
 	int64_t interval;	/* ms between scans; 0: by their cost */
 	int64_t build_time;	/* ms that a build may take; 0: any */
 	int64_t patience;	/* ms for clients, 0: HEAD_TIME, IDLE_TIME */
@@ -2589,10 +2589,9 @@ tag_make(struct server *sv, const struct reply *r)
 	if (sv->opt->no_reload || (dest != NULL &&
 	    word_find("document iframe frame", dest) == NULL))
 		return false;
-	buf_puts(&sv->tag, "<script defer src=\"");
-	escape_puts(&sv->tag, URL, sv->opt->prefix);
-	buf_printf(&sv->tag, "/.blogserve/reload.js\" data-start=\"%s\" "
-	    "data-done=\"%u\"", sv->start, o->build.done);
+	buf_printf(&sv->tag, "<script defer src=\"%s/.blogserve/reload.js\" "
+	    "data-start=\"%s\" data-done=\"%u\"", sv->opt->prefix,
+	    sv->start, o->build.done);
 	if (r->status == 503)
 		buf_printf(&sv->tag, " data-wait=\"%u\"",
 		    o->build.number - o->hold);
@@ -2739,8 +2738,7 @@ error_page(struct server *sv, struct reply *r)
 	page_begin(sv, r, s->line);
 	if (s->code == 301) {	/* to the same, with a slash at its end */
 		buf_clear(to);
-		escape_puts(to, URL, prefix);
-		buf_puts(to, "/");
+		buf_printf(to, "%s/", prefix);
 		escape_puts(to, URL, path);
 		buf_printf(to, "%s%s", *path != '\0' ? "/" : "",
 		    sv->request.query);
