@@ -2421,7 +2421,6 @@ site_open(const struct server *sv, const char *name, struct stat *st)
 	return -1;
 }
 
-/* The status for what could not be opened, or read. */
 static int
 status_of_errno(int why)
 {
@@ -2803,7 +2802,6 @@ file_reply(struct server *sv, struct reply *r, struct file *f)
 	r->file = f;
 }
 
-/* The reply that lists the directory that the path names. */
 static void
 listing_reply(struct server *sv, struct reply *r)
 {
@@ -3000,7 +2998,6 @@ conn_bear(struct server *sv, struct conn *c, int64_t ms)
 	conn_wait(sv, c, sv->opt->patience > 0 ? sv->opt->patience : ms);
 }
 
-/* Add a field of the request to a line of the log, "-" for none. */
 static void
 log_field(struct buf *b, const char *text)
 {
