@@ -5192,20 +5192,6 @@ child_step(struct super *s, int64_t now, int64_t *until)
 		kill(c->pid, SIGKILL);
 }
 
-/* waitpid says that the server is gone: another at once, or soon. */
-static void
-child_reap(struct super *s, int status)
-{
-	char how[128];
-
-	s->child.pid = 0;
-	fd_close(&s->child.orders_fd);
-	status_text(how, sizeof(how), status);
-	/* Exit status 0 asks for another server, confined anew. */
-	if (s->stopping == 0 && status != 0)
-		say(WARNING, "server: %s; started again", how);
-}
-
 /*
  * The first signal to stop lets the build end; a later one insists.  But one
  * wish comes more than once: what the terminal sent to all is forwarded by
@@ -5253,6 +5239,7 @@ signals_drain(struct super *s, int64_t now)
 static void
 super_reap(struct super *s)
 {
+	char how[128];
 	pid_t pid;
 	int status;
 
@@ -5260,9 +5247,14 @@ super_reap(struct super *s)
 		if (pid == s->build.pid && s->build.state == BUILD_RUNS) {
 			s->build.record.status = status;
 			s->build.state = BUILD_ENDED;
-		} else if (pid == s->child.pid)
-			child_reap(s, status);
-		else if (pid == s->build.versions.remover)
+		} else if (pid == s->child.pid) {
+			s->child.pid = 0;
+			fd_close(&s->child.orders_fd);
+			status_text(how, sizeof(how), status);
+			/* Status 0 asks for another, confined anew. */
+			if (s->stopping == 0 && status != 0)
+				say(WARNING, "server: %s; started again", how);
+		} else if (pid == s->build.versions.remover)
 			s->build.versions.remover = 0;
 }
 
