@@ -5096,12 +5096,10 @@ build_step(struct build *b, struct watch *w, bool stopping, int64_t now,
 	if (is_due(b->copy_at, now, until))
 		log_copy(b, now);
 	*until = sooner(*until, b->copy_at);	/* the heartbeat of a build */
-	if (b->state >= BUILD_RUNS)
-		return;
-	if (stopping) {
+	if (b->state < BUILD_RUNS && stopping)
 		b->state = BUILD_NONE;
+	if (b->state >= BUILD_RUNS || stopping)
 		return;
-	}
 	if (b->due_at == 0 && b->opt->command != NULL &&
 	    (b->changes.inexact || is_due(w->doubt_at, now, until)))
 		b->due_at = now;
