@@ -5011,15 +5011,13 @@ build_finish(struct build *b, struct watch *w, int64_t now)
 	if (b->stopped && r->status == 0)
 		r->status = SIGTERM;
 	status_text(how, sizeof(how), r->status);
-	if (b->opt->atomic) {
-		why = r->status == 0 ? version_switch(&b->versions) : NULL;
-		if (why != NULL) {
-			r->status = 1 << 8;	/* exit(1), on all systems */
-			snprintf(how, sizeof(how), "%s: %s", b->opt->docroot,
-			    why);
-		}
-		version_trash(&b->versions, b->versions.out);
+	if (b->opt->atomic && r->status == 0 &&
+	    (why = version_switch(&b->versions)) != NULL) {
+		r->status = 1 << 8;	/* exit(1), on all systems */
+		snprintf(how, sizeof(how), "%s: %s", b->opt->docroot, why);
 	}
+	if (b->opt->atomic)
+		version_trash(&b->versions, b->versions.out);
 	b->state = BUILD_NONE;
 	r->took = now - r->started_at;
 	r->started_at = 0;
