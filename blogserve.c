@@ -5112,21 +5112,18 @@ build_step(struct build *b, struct watch *w, bool stopping, int64_t now,
  * 7  Supervising: the parent's process
  * ------------------------------------------------------------------ */
 
-/* The parent's view of the server. */
-struct child {
-	pid_t pid;		/* 0: none */
-	int orders_fd;		/* the write end (R3); -1 */
-	bool told;		/* none can act on older orders */
-	int64_t start_at;	/* another is started then, not before */
-	int64_t kill_at;	/* it had its time to drain, 0: never */
-};
-
 struct super {
 	const struct options *opt;
 	struct listeners listeners;
 	struct watch watch;
 	struct build build;
-	struct child child;
+	struct {		/* the parent's view of the server */
+		pid_t pid;		/* 0: none */
+		int orders_fd;		/* the write end (R3); -1 */
+		bool told;		/* none can act on older orders */
+		int64_t start_at;	/* another is started then, not before */
+		int64_t kill_at;	/* it had its time to drain, 0: never */
+	} child;
 	int manager;		/* the service manager's socket, or -1 */
 	struct server server;	/* as each begins, with the latest orders */
 	unsigned reopen;	/* how often the log was to be reopened */
@@ -5149,15 +5146,14 @@ super_close(struct super *s)
 static void
 child_start(struct super *s, int64_t now)
 {
-	struct child *c = &s->child;
 	int fd[2];
 
-	c->start_at = now + RETRY_TIME;
+	s->child.start_at = now + RETRY_TIME;
 	if (!pipe_open(fd, WARNING))
 		return;
 	s->server.orders_fd = fd[0];
-	c->orders_fd = fd[1];
-	if (fork_child(&c->pid, NULL)) {
+	s->child.orders_fd = fd[1];
+	if (fork_child(&s->child.pid, NULL)) {
 		/* In the child: be the server; orders tell it to stop. */
 		super_close(s);
 		buf_clear(&messages.waiting);	/* the parent says it */
@@ -5167,25 +5163,24 @@ child_start(struct super *s, int64_t now)
 		_exit(0);
 	}
 	close(fd[0]);
-	if (c->pid == 0)
-		fd_close(&c->orders_fd);
+	if (s->child.pid == 0)
+		fd_close(&s->child.orders_fd);
 	else
-		c->start_at = now + START_TIME;
+		s->child.start_at = now + START_TIME;
 }
 
 /* Keep a server that knows the orders; when stopping, see it out. */
 static void
 child_step(struct super *s, int64_t now, int64_t *until)
 {
-	struct child *c = &s->child;
-
-	if (c->pid == 0 && s->stopping == 0 && is_due(c->start_at, now, until))
+	if (s->child.pid == 0 && s->stopping == 0 &&
+	    is_due(s->child.start_at, now, until))
 		child_start(s, now);
-	if (!c->told)
-		c->told = c->pid == 0 || write(c->orders_fd,
+	if (!s->child.told)
+		s->child.told = s->child.pid == 0 || write(s->child.orders_fd,
 		    &s->server.orders, sizeof(struct orders)) > 0;	/* R2 */
-	if (c->pid != 0 && is_due(c->kill_at, now, until))
-		kill(c->pid, SIGKILL);
+	if (s->child.pid != 0 && is_due(s->child.kill_at, now, until))
+		kill(s->child.pid, SIGKILL);
 }
 
 /*
