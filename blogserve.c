@@ -5871,17 +5871,6 @@ background_begin(void)
 	return fd[1];
 }
 
-/* Let go of the terminal: what is said goes beside the log, or to syslog. */
-static void
-background_detach(struct options *o)
-{
-	stdio_set(-1, o->err);
-	if ((messages.to_syslog = o->err == -1))
-		openlog("blogserve", LOG_PID, LOG_DAEMON);
-	messages.stamped = true;
-	fd_close(&o->err);
-}
-
 /* As root: be this user from now on, with no way back.  Or say why not. */
 static bool
 user_become(const struct options *o)
@@ -5919,14 +5908,25 @@ files_open(struct options *o)
 	    (o->pid = lock_open("-P ", o->pidfile)) != -1;
 }
 
-/* Whether standard error is a terminal where a line can be taken back. */
+/*
+ * With -b let go of the terminal: what is said goes beside the log, or to
+ * syslog.  Else see if there is one, where a line can be taken back.
+ */
 static void
-err_open(void)
+err_open(struct options *o)
 {
 	const char *term = getenv("TERM"), *plain = getenv("NO_COLOR");
-	bool able = term != NULL && strcmp(term, "dumb") != 0 &&
-	    isatty(STDERR_FILENO);
+	bool able;
 
+	if (o->background) {
+		stdio_set(-1, o->err);
+		if ((messages.to_syslog = o->err == -1))
+			openlog("blogserve", LOG_PID, LOG_DAEMON);
+		messages.stamped = true;
+		fd_close(&o->err);
+	}
+	able = term != NULL && strcmp(term, "dumb") != 0 &&
+	    isatty(STDERR_FILENO);
 	messages.terminal = able && messages.verbosity >= 0;
 	messages.coloured = able && (plain == NULL || *plain == '\0');
 }
@@ -5952,9 +5952,7 @@ main(int argc, char **argv)
 	    (!options.atomic || versions_open(&super.build.versions)) &&
 	    listeners_tell(&super.listeners)) {
 		manager_open(&super);
-		if (options.background)
-			background_detach(&options);
-		err_open();
+		err_open(&options);
 		super_open(&super, &options);
 		if (ready != -1)
 			dprintf(ready, "!");
