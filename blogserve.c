@@ -5113,7 +5113,6 @@ build_step(struct build *b, struct watch *w, bool stopping, int64_t now,
  * ------------------------------------------------------------------ */
 
 struct super {
-	const struct options *opt;
 	struct listeners listeners;
 	struct watch watch;
 	struct build build;
@@ -5210,12 +5209,12 @@ super_stop(struct super *s, int sig, int64_t now)
 static void
 signals_drain(struct super *s, int64_t now)
 {
-	bool daemon = s->opt->background || s->manager != -1;
+	bool daemon = s->build.opt->background || s->manager != -1;
 	unsigned char sig;
 
 	while (read(self_pipe[0], &sig, 1) == 1) {
 		if (sig == SIGHUP && daemon) {
-			logs_reopen(s->opt);
+			logs_reopen(s->build.opt);
 			s->reopen++;
 			sig = SIGUSR1;
 		}
@@ -5359,7 +5358,7 @@ orders_step(struct super *s)
 	memset(&o, 0, sizeof(o));
 	memcpy(&o.build, &b->record, sizeof(o.build));
 	o.build.building = b->state != BUILD_NONE;
-	o.hold = s->opt->command != NULL && !b->versions.site &&
+	o.hold = b->opt->command != NULL && !b->versions.site &&
 	    (b->state != BUILD_NONE || b->record.number == 0);
 	o.stopping = s->stopping != 0;
 	o.reopen = s->reopen;
@@ -5394,7 +5393,7 @@ super_tell(const struct options *o)
 static void
 super_open(struct super *s, const struct options *opt)
 {
-	s->opt = s->build.opt = s->server.opt = opt;
+	s->build.opt = s->server.opt = opt;
 	snprintf(s->server.start, sizeof(s->server.start), "%jx%lx",
 	    (uintmax_t)clock_of(CLOCK_REALTIME), (unsigned long)getpid());
 	s->server.started_at = s->child.start_at = clock_ms();
