@@ -4627,7 +4627,7 @@ struct versions {
 	int lock_fd;
 	bool site;		/* the docroot has a version */
 	bool litter;		/* there is something to remove */
-	bool swept;		/* for the last time */
+	bool swept;		/* for the last time, as we end */
 	pid_t remover;		/* which does that; 0: none */
 };
 
@@ -4796,10 +4796,7 @@ versions_open(struct versions *v)
 	return v->lock_fd != -1;
 }
 
-/*
- * Remove what is old, behind everyone's back; at the end sweep once more.
- * Returns whether nothing is left to remove.
- */
+/* Remove what is old, behind everyone's back; true once nothing is left. */
 static bool
 versions_step(struct versions *v, const struct signals *signals, bool ending)
 {
@@ -4934,10 +4931,7 @@ build_exec(struct build *b)
 	_exit(127);
 }
 
-/*
- * A build is due: tell the server before it begins.  Without a command a
- * change is all there is to tell.
- */
+/* A build is due: the server is told first; without a command, of a change. */
 static void
 build_announce(struct build *b)
 {
@@ -4993,10 +4987,7 @@ build_start(struct build *b, struct watch *w, int64_t now)
 	b->show_at = now + SHOW_TIME;
 }
 
-/*
- * The build is over, and what was to be stopped of it is.  What it changed is
- * told to the watch.
- */
+/* The build is over, and what was to be stopped of it is. */
 static void
 build_finish(struct build *b, struct watch *w, int64_t now)
 {
@@ -5078,10 +5069,7 @@ build_watch(struct build *b, struct watch *w, int64_t now, int64_t *until)
 	}
 }
 
-/*
- * Move the fact towards the wish.  A build that is due is announced, if the
- * sources were looked at; once the server was told, build_start is next.
- */
+/* See to a build that runs; announce one that is due, for build_start. */
 static void
 build_step(struct build *b, struct watch *w, bool stopping, int64_t now,
     int64_t *until)
@@ -5101,7 +5089,7 @@ build_step(struct build *b, struct watch *w, bool stopping, int64_t now,
 	if (b->due_at == 0 && b->opt->command != NULL &&
 	    (b->changes.inexact || is_due(w->doubt_at, now, until)))
 		b->due_at = now;
-	/* What the last one printed comes first. */
+	/* What the last one printed comes first, and a look at the sources. */
 	if (b->state == BUILD_NONE && b->copy_at == 0 &&
 	    is_due(b->due_at, now, until) && (looked || is_due(b->due_at +
 	    (w->scanned ? QUIET_MAX : FIRST_TIME), now, until)))
