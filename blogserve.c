@@ -5772,10 +5772,7 @@ url_format(char url[URL_LEN], const struct listeners *l, const char *host)
 	    "http://[%s]:%d%s/" : "http://%s:%d%s/", host, l->port, l->prefix);
 }
 
-/*
- * Have the listeners that were passed on, or open them (R1); that another
- * port than 8000 was taken is said.
- */
+/* Have the listeners that were passed on, or open them (R1). */
 static void
 listeners_open(struct listeners *l, const struct options *o)
 {
@@ -5833,8 +5830,7 @@ listeners_tell(struct listeners *l)
 
 /*
  * Go on in a process of its own session, while the one that was called waits
- * until that serves; SA_RESTART goes on with its read.  Returns where to say
- * so.
+ * to read that it serves (SA_RESTART goes on).  Returns where to say so.
  */
 static int
 background_begin(void)
@@ -5895,10 +5891,7 @@ files_open(struct options *o)
 	    (o->pid = lock_open("-P ", o->pidfile)) != -1;
 }
 
-/*
- * With -b let go of the terminal: what is said goes beside the log, or to
- * syslog.  Else see if there is one, where a line can be taken back.
- */
+/* Where messages go; with -b not to the terminal: beside the log, or syslog. */
 static void
 err_open(struct options *o)
 {
