@@ -5293,10 +5293,7 @@ super_wait(struct super *s, int64_t now, int64_t until)
 	}
 }
 
-/*
- * The service manager of systemd, if it started us: sd_notify(3)'s protocol.
- * What it says is not for builds.
- */
+/* systemd's sd_notify(3), if it started us; what it says is not for builds. */
 static void
 manager_open(struct super *s)
 {
