@@ -1729,24 +1729,16 @@ struct validators {
 };
 
 /*
- * Whether a file has not changed so lately that the seconds of its time
- * prove nothing: it may do so twice within one (RFC 9110, section 8.8.2.2).
- */
-static bool
-is_settled(const struct validators *v, time_t now)
-{
-	return v->etag[0] != '\0' && v->modified < now - 2;
-}
-
-/*
  * What a request's conditions make of a file: 412, 304, 206 if a Range
  * counts, or 200.  In the order of RFC 9110, section 13.2.2; a tag, where
- * given, overrules a date.
+ * given, overrules a date.  The seconds of its time prove nothing while it is
+ * not settled: it may change twice within one (section 8.8.2.2).
  */
 static int
 preconditions(const struct request *rq, const struct validators *v, time_t now)
 {
 	const char *const *f = rq->field, *either = f[FIELD_IF_RANGE];
+	bool settled = v->etag[0] != '\0' && v->modified < now - 2;
 
 	if (f[FIELD_IF_MATCH] != NULL ?
 	    !etag_listed(f[FIELD_IF_MATCH], v->etag, false) :
@@ -1755,12 +1747,12 @@ preconditions(const struct request *rq, const struct validators *v, time_t now)
 		return 412;
 	if (f[FIELD_IF_NONE_MATCH] != NULL ?
 	    etag_listed(f[FIELD_IF_NONE_MATCH], v->etag, true) :
-	    f[FIELD_IF_MODIFIED_SINCE] != NULL && is_settled(v, now) &&
+	    f[FIELD_IF_MODIFIED_SINCE] != NULL && settled &&
 	    date_compare(v->modified, f[FIELD_IF_MODIFIED_SINCE]) <= 0)
 		return 304;
 	if (f[FIELD_RANGE] != NULL && rq->method == METHOD_GET &&
 	    (either == NULL || strcmp(either, v->etag) == 0 ||
-	    (is_settled(v, now) && date_compare(v->modified, either) == 0)))
+	    (settled && date_compare(v->modified, either) == 0)))
 		return 206;
 	return 200;
 }
