@@ -1865,14 +1865,14 @@ static int
 html_front(const char *html, size_t len)
 {
 	const char *p = html, *end = html + len, *front;
-	bool doctype;
+	bool doctype = false;
 
 	if (len >= 2 && (memcmp(p, "\xfe\xff", 2) == 0 ||
 	    memcmp(p, "\xff\xfe", 2) == 0))
 		return -1;
 	if (len >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0)
 		p += 3;
-	for (front = p; p < end; p++) {
+	for (front = p; p < end && !doctype; p++) {
 		if (isspace((unsigned char)*p))
 			continue;
 		if (end - p < 2 || *p != '<' || (p[1] != '!' && p[1] != '?'))
@@ -1880,10 +1880,8 @@ html_front(const char *html, size_t len)
 		doctype = end - p > 9 && strncasecmp(p, "<!doctype", 9) == 0;
 		if ((p = markup_end(p, end)) == NULL)
 			return -1;
-		if (doctype)
-			return (int)(p + 1 - html);
 	}
-	return (int)(front - html);
+	return (int)((doctype ? p : front) - html);
 }
 
 /*
