@@ -1842,12 +1842,11 @@ host_allowed(const char *name, const struct options *opt)
 	    host_matches("*.localhost", name);
 }
 
-/* Where the comment, or what else it is, ends that begins at html. */
+/* Where the comment, or what else it is, ends that begins at p. */
 static const char *
-markup_end(const char *html, const char *end)
+markup_end(const char *p, const char *end)
 {
-	bool comment = end - html > 4 && memcmp(html, "<!--", 4) == 0;
-	const char *p = html;
+	bool comment = end - p > 4 && memcmp(p, "<!--", 4) == 0;
 
 	while ((p = memchr(p, '>', (size_t)(end - p))) != NULL && comment &&
 	    memcmp(p - 2, "--", 2) != 0)
@@ -1897,16 +1896,15 @@ html_has_charset(const char *html, size_t len)
 	size_t n;
 	int c;
 
-	len = len < sizeof(text) ? len : sizeof(text) - 1;
-	for (n = 0; n < len; n++) {	/* words with blanks about them */
+	/* Words with blanks about them. */
+	for (n = 0; n < len && n < sizeof(text) - 1; n++) {
 		c = tolower((unsigned char)html[n]);
 		text[n] = isspace(c) || c == ';' || c == '"' || c == '\'' ||
 		    c == '\0' ? ' ' : (char)c;
 	}
-	text[len] = '\0';
-	for (; (tag = strchr(p, '<')) != NULL; p = end + 1) {
-		if ((end = markup_end(tag, text + len)) == NULL)
-			return false;
+	text[n] = '\0';
+	for (; (tag = strchr(p, '<')) != NULL &&
+	    (end = markup_end(tag, text + n)) != NULL; p = end + 1) {
 		text[end - text] = '\0';
 		if (strncmp(tag, "<meta ", 6) == 0 &&
 		    (strstr(tag, " http-equiv") != NULL ||
