@@ -1246,14 +1246,10 @@ enum field {
 	FIELD_HOST, FIELD_IF_MATCH, FIELD_IF_MODIFIED_SINCE,
 	FIELD_IF_NONE_MATCH, FIELD_IF_RANGE, FIELD_IF_UNMODIFIED_SINCE,
 	FIELD_RANGE, FIELD_REFERER, FIELD_SEC_FETCH_DEST,
-	FIELD_TRANSFER_ENCODING, FIELD_USER_AGENT,
-	FIELDS
+	FIELD_TRANSFER_ENCODING, FIELD_USER_AGENT, FIELDS
 };
 
-/*
- * A request; its strings lie in the head it was parsed from.  What parses it
- * returns 0 or the status that refuses it.
- */
+/* Its strings lie in the head; parsing returns 0 or the status to refuse it. */
 struct request {
 	enum method method;
 	int minor;			/* of HTTP/1; -1: Simple-Request */
@@ -1801,7 +1797,6 @@ gzip_accepted(const char *value)
 	    strcspn(value, "123456789") < strcspn(value, ",");
 }
 
-/* Whether text is a loopback address. */
 static bool
 is_loopback(const char *text)
 {
