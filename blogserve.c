@@ -1932,9 +1932,7 @@ static const char *const reload_js[] = {
     "  let box, bar, note, panel, shown, space, words;\n"
     "  const make = (name, more) => Object.assign(document.createElement(name), more);\n"
     "  const tried = f => { // undefined where what f does is not allowed\n"
-    "    try {\n"
-    "      return f();\n"
-    "    } catch { }\n"
+    "    try { return f(); } catch { }\n"
     "  };\n"
     "\n",
     "  // Call f for the script of each window of this tab, the outermost first;\n"
