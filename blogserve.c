@@ -1298,10 +1298,7 @@ static const struct status {
 	{ 500, "500 Internal Server Error", NULL }	/* and all else */
 };
 
-/*
- * Kinds of media by the ends of names; the type is the end again, or what
- * stands behind its semicolon.  All text is in UTF-8.
- */
+/* A type is the end again, or what follows its semicolon.  Text is in UTF-8. */
 static const struct {
 	const char *kind, *ends;
 } types[] = {
@@ -1420,8 +1417,7 @@ head_length(const char *data, size_t len)
 
 /*
  * Cut a Host (RFC 9110, section 7.2) down to its name, as RFC 3986 has it but
- * for commas, or address: without port, brackets and last dot.  NULL: it is
- * not valid.
+ * for commas, or address: without port, brackets and last dot; NULL: invalid.
  */
 static char *
 host_cut(char *host)
@@ -1530,9 +1526,8 @@ target_split(struct request *rq)
 }
 
 /*
- * Parse a whole head of len bytes, NUL-terminated, in place; it has no
- * control bytes but blanks and the ends of lines.  Where it is refused
- * rq->keep is false, for its framing is in doubt.
+ * Parse a whole head of len bytes, NUL-terminated, in place.  Where it is
+ * refused rq->keep is false, for its framing is in doubt.
  */
 static int
 request_parse(struct request *rq, char *head, size_t len)
@@ -1570,8 +1565,7 @@ request_parse(struct request *rq, char *head, size_t len)
  * The path that a target in origin-form names, built segment by segment, so
  * that no other can be expressed: decoded once, empty segments and "."
  * dropped, "..", hidden names, NUL and encoded slashes refused; but
- * ".well-known" is for the public (RFC 8615).  A last slash stays, for it
- * makes a difference; the first is not written.
+ * ".well-known" is for the public (RFC 8615).  A last slash stays: it matters.
  */
 static int
 target_path(const char *target, char *path, size_t size, const char **query)
