@@ -1482,8 +1482,7 @@ field_parse(struct request *rq, char *line)
 		return 400;
 	line[n] = '\0';
 	value = line + n + 1 + strspn(line + n + 1, " \t");
-	for (end = value + strlen(value); end > value &&
-	    (end[-1] == ' ' || end[-1] == '\t');)
+	for (end = value + strlen(value); isblank((unsigned char)end[-1]);)
 		*--end = '\0';
 	for (i = 0; i < FIELDS && strcasecmp(line, field_names[i]) != 0; i++)
 		;
