@@ -3005,7 +3005,6 @@ conn_log(struct server *sv, struct conn *c, int status)
 	c->line.at = c->line.len;
 	log_field(&c->line, sv->request.field[FIELD_REFERER]);
 	log_field(&c->line, sv->request.field[FIELD_USER_AGENT]);
-	buf_puts(&c->line, "\n");
 }
 
 /* Write the log's lines, at once; that they are lost is said once. */
@@ -3027,11 +3026,9 @@ static void
 conn_finish(struct server *sv, struct conn *c)
 {
 	if (c->line.len > 0) {
-		buf_add(&sv->log, c->line.data, c->line.at);
-		buf_printf(&sv->log, "%jd",
-		    (intmax_t)(c->sent > 0 ? c->sent : 0));
-		buf_add(&sv->log, c->line.data + c->line.at,
-		    buf_left(&c->line));
+		buf_printf(&sv->log, "%.*s%jd%.*s\n", (int)c->line.at,
+		    c->line.data, (intmax_t)(c->sent > 0 ? c->sent : 0),
+		    (int)buf_left(&c->line), c->line.data + c->line.at);
 		buf_free(&c->line);
 	}
 	if (sv->log.len > CHUNK)
