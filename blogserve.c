@@ -3547,8 +3547,7 @@ server_obey(struct server *sv)
 	for (i = sv->count; i-- > 0;) {
 		c = &sv->conns[i];
 		ends = sv->draining && conn_events[c->state] == POLLIN;
-		if (c->state == CONN_STREAM || (c->state == CONN_SEND &&
-		    c->next == CONN_STREAM)) {
+		if (c->next == CONN_STREAM) {
 			event_add(&c->out, sv);
 			c->state = CONN_SEND;
 			ends = sv->draining || c->out.failed ||
