@@ -3461,8 +3461,8 @@ server_sweep(struct server *sv)
 	}
 }
 
-/* Let the one go that has been idle longest.  False when none is idle. */
-static bool
+/* Let the one go that has been idle longest, or accept no more for a while. */
+static void
 server_evict(struct server *sv)
 {
 	int64_t until, first = INT64_MAX;
@@ -3478,11 +3478,11 @@ server_evict(struct server *sv)
 			first = until;
 		}
 	}
-	if (first == INT64_MAX)
-		return false;
-	conn_close(sv, &sv->conns[oldest]);
-	server_step(sv, oldest);
-	return true;
+	if (first < INT64_MAX) {
+		conn_close(sv, &sv->conns[oldest]);
+		server_step(sv, oldest);
+	} else
+		sv->full_until = sv->now + RETRY_TIME;
 }
 
 /* Accept some of what waits at a listener; they are read from at once. */
@@ -3498,8 +3498,7 @@ server_accept(struct server *sv, int listener)
 			if (status_of_errno(errno) != 503 || errno == EAGAIN ||
 			    errno == EINTR)
 				return;
-			if (!server_evict(sv))
-				sv->full_until = sv->now + RETRY_TIME;
+			server_evict(sv);
 			continue;
 		}
 		fcntl(fd, F_SETFL, O_NONBLOCK);	/* we never execute */
