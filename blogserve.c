@@ -3330,7 +3330,6 @@ conn_send(struct server *sv, struct conn *c)
 	return (size_t)r == n;
 }
 
-/* The reply is sent: what is next? */
 static void
 conn_sent(struct server *sv, struct conn *c)
 {
@@ -3385,7 +3384,6 @@ static const short conn_events[] = {
 	[CONN_STREAM] = POLLIN, [CONN_LINGER] = POLLIN, [CONN_CLOSED] = 0
 };
 
-/* Connections i and j change places. */
 static void
 server_swap(struct server *sv, size_t i, size_t j)
 {
