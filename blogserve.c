@@ -877,12 +877,13 @@ table_first(const struct table *t, uint64_t hash)
 	return item_next(t->slots[hash % TABLE_SLOTS], hash);
 }
 
-/* Put an item, whose hash is set, before the others. */
+/* Put an item before the others. */
 static void
-table_add(struct table *t, struct item *i)
+table_add(struct table *t, struct item *i, uint64_t hash)
 {
-	i->next = t->slots[i->hash % TABLE_SLOTS];
-	t->slots[i->hash % TABLE_SLOTS] = i;
+	i->hash = hash;
+	i->next = t->slots[hash % TABLE_SLOTS];
+	t->slots[hash % TABLE_SLOTS] = i;
 }
 
 static void
@@ -2533,8 +2534,7 @@ file_get(struct server *sv, const char *name)
 		f = file_make(sv, fd, name, &st);
 	if (f != NULL && f->validators.etag[0] != '\0' &&
 	    (f->fd == -1 || sv->kept_open < sv->kept_max)) {
-		f->item.hash = hash;
-		table_add(&sv->kept, &f->item);
+		table_add(&sv->kept, &f->item, hash);
 		f->refs++;
 		sv->kept_open += f->fd != -1;
 		sv->kept_bytes += f->fd == -1 ? (size_t)f->size : 0;
@@ -4040,10 +4040,9 @@ notify_add(struct watch *w, struct dir *d, const char *path, const char *name,
 	}
 	if ((l = calloc(1, sizeof(*l) + n)) == NULL)
 		return;
-	l->item.hash = hash;
 	l->dir = d;
 	memcpy(l->name, name, n);
-	table_add(&w->numbers, &l->item);
+	table_add(&w->numbers, &l->item, hash);
 	l->next = d->listeners;
 	d->listeners = l;
 }
@@ -4157,8 +4156,7 @@ node_get(struct watch *w, struct dir *d, const char *name)
 		return NULL;
 	memcpy(n->name, name, size);
 	n->up = d;
-	n->item.hash = hash;
-	table_add(&w->names, &n->item);
+	table_add(&w->names, &n->item, hash);
 	n->next = d->first;
 	return d->first = n;
 }
@@ -4274,9 +4272,8 @@ node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
 		return;
 	n->dir = d;
 	d->node = n;
-	d->item.hash = stat_id(st);
 	d->built = w->look.built;
-	table_add(&w->dirs, &d->item);
+	table_add(&w->dirs, &d->item, stat_id(st));
 	dir_mark(w, d, false);
 }
 
