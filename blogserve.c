@@ -681,17 +681,6 @@ buf_printf(struct buf *b, const char *fmt, ...)
 	b->len += b->failed ? 0 : n;
 }
 
-/* Put n bytes in at a place. */
-static void
-buf_insert(struct buf *b, size_t at, const char *data, size_t n)
-{
-	if (n > 0 && buf_room(b, n)) {
-		memmove(b->data + at + n, b->data + at, b->len - at);
-		memcpy(b->data + at, data, n);
-		b->len += n;
-	}
-}
-
 static size_t
 buf_left(const struct buf *b)
 {
@@ -3136,17 +3125,18 @@ conn_fill(struct conn *c, size_t n)
 static bool
 conn_compose(struct server *sv, struct conn *c, struct reply *r)
 {
-	struct buf *out = &c->out, *page = &sv->page;
+	struct buf *out = &c->out, *page = &sv->page, *tag = &sv->tag;
 	bool body = sv->request.method != METHOD_HEAD && r->status != 304;
 	off_t length = r->file != NULL ? r->length : (off_t)page->len;
 	size_t n;
+	char *at;
 
 	buf_free(out);
 	if (sv->date_at != sv->clock.tv_sec)
 		date_format(sv->date, sv->date_at = sv->clock.tv_sec);
 	if (!r->simple)
-		reply_head(out, r, sv, length + (r->script ?
-		    (off_t)sv->tag.len : 0));
+		reply_head(out, r, sv,
+		    length + (r->script ? (off_t)tag->len : 0));
 	c->sent = -(off_t)out->len;
 	c->file = r->file;
 	c->build = sv->orders.build.number;
@@ -3159,15 +3149,19 @@ conn_compose(struct server *sv, struct conn *c, struct reply *r)
 	    (size_t)r->file->front : 0;
 	if (n > 0)
 		conn_fill(c, n);
-	if (body && r->script)
-		buf_insert(out, out->len - n + (size_t)r->file->front,
-		    sv->tag.data, sv->tag.len);
+	if (body && r->script && !tag->failed && buf_room(out, tag->len)) {
+		n -= (size_t)r->file->front;	/* which follow the tag */
+		at = out->data + out->len - n;
+		memmove(at + tag->len, at, n);
+		memcpy(at, tag->data, tag->len);
+		out->len += tag->len;
+	}
 	if (r->file != NULL && !file_verify(sv, r->file)) {
 		file_drop(&c->file);
 		return false;
 	}
 	conn_bear(sv, c, IDLE_TIME);
-	if (out->failed || page->failed || sv->tag.failed)
+	if (out->failed || page->failed || tag->failed)
 		c->state = CONN_CLOSED;
 	buf_free(page);
 	return true;
