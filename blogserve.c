@@ -237,7 +237,6 @@ extra_exchange(const char *a, const char *b)
 	return (int)syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, 1U << 1);
 #else
 	(void)a, (void)b;
-	errno = ENOSYS;
 	return -1;
 #endif
 }
@@ -430,8 +429,7 @@ enum {
 	CACHE_MAX = 4 * 1024 * 1024,	/* bytes of files that are kept */
 	LISTEN_MAX = 16,	/* listeners */
 	TABLE_SLOTS = 32 * 1024,	/* of what is found by hash, each a list */
-	PORT_FIRST = 8000,	/* the port, if nobody names one, ... */
-	PORT_TRIES = 100,	/* ... or one of the next that are free */
+	PORT_FIRST = 8000,	/* the port, if nobody names one */
 	CHANGED_MAX = 64 * 1024,/* bytes of BLOGSERVE_CHANGED */
 	WHAT_LEN = 200,		/* bytes of a build's cause in messages */
 	PRODUCT = 15,		/* builds, for no save, that change a product */
@@ -488,9 +486,8 @@ struct options {
 	int err;		/* what is said with -b, -1: to syslog */
 	int pid;		/* the pid file, locked; -1: none */
 	bool atomic;		/* each build makes a directory of its own */
-	bool background;
+	bool background, no_listings;
 	bool follow;		/* symlinks out of the docroot */
-	bool no_listings;
 	bool no_reload;		/* of pages, after builds */
 };
 
@@ -548,10 +545,9 @@ typedef char orders_fit_a_pipe[sizeof(struct orders) <= _POSIX_PIPE_BUF ?
 static struct {
 	struct buf waiting;
 	int verbosity;		/* -1 with -q, 1 with -v */
-	bool to_syslog;
+	bool to_syslog, coloured;
 	bool stamped;		/* the time stands before each line */
 	bool terminal;		/* that can take a line back */
-	bool coloured;
 	bool midline;		/* what was copied last lacks its newline */
 	bool progress;		/* such a line is on the terminal */
 } messages;
@@ -5732,7 +5728,7 @@ static void
 listeners_open(struct listeners *l, const struct options *o)
 {
 	int port = o->port == -1 ? PORT_FIRST : o->port, why = 0, fd;
-	int tries = o->port > 0 ? 1 : PORT_TRIES;
+	int tries = o->port > 0 ? 1 : 100;
 	int end = STDERR_FILENO + 1 + fds_passed();
 
 	l->loopback = true;
