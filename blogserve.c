@@ -810,14 +810,12 @@ say(enum level level, const char *fmt, ...)
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
 	text_clean(line);
-	if (messages.to_syslog) {
+	if (messages.to_syslog)
 		syslog(level < NOTICE ? LOG_WARNING : LOG_INFO, "%s", line);
-		return;
-	}
-	if (level == PROGRESS) {
+	else if (level == PROGRESS)
 		say_progress(line);
+	if (messages.to_syslog || level == PROGRESS)
 		return;
-	}
 	if (messages.stamped && localtime_r(&now, &tm) != NULL)
 		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S ", &tm);
 	red = messages.coloured && level < NOTICE && strstr(line, "FAILED");
@@ -1165,12 +1163,11 @@ signals_open(struct signals *s)
 	for (i = 0; i < COUNT(signal_list); i++) {
 		sig = signal_list[i];
 		sigaction(sig, NULL, &s->were[i]);
-		if (s->were[i].sa_handler == SIG_IGN && sig != SIGTERM &&
-		    sig != SIGCHLD)
-			continue;
 		act.sa_handler = sig == SIGPIPE || sig == SIGXFSZ ? SIG_IGN :
 		    signal_caught;
-		sigaction(sig, &act, NULL);
+		if (s->were[i].sa_handler != SIG_IGN || sig == SIGTERM ||
+		    sig == SIGCHLD)
+			sigaction(sig, &act, NULL);
 	}
 	signals_block(false);
 }
