@@ -845,19 +845,15 @@ must_alloc(size_t n)
 	return p;
 }
 
-/* The first of those with this hash, and the next; NULL: there is none. */
+/* The item after i, NULL: the first, with this hash; NULL: there is none. */
 static struct item *
-item_next(struct item *i, uint64_t hash)
+table_next(const struct table *t, const struct item *i, uint64_t hash)
 {
-	while (i != NULL && i->hash != hash)
-		i = i->next;
-	return i;
-}
+	struct item *next = i != NULL ? i->next : t->slots[hash % TABLE_SLOTS];
 
-static struct item *
-table_first(const struct table *t, uint64_t hash)
-{
-	return item_next(t->slots[hash % TABLE_SLOTS], hash);
+	while (next != NULL && next->hash != hash)
+		next = next->next;
+	return next;
 }
 
 /* Put an item before the others. */
@@ -2499,7 +2495,7 @@ static struct file *
 file_get(struct server *sv, const char *name)
 {
 	uint64_t hash = text_hash(0, name);
-	struct file *f = (struct file *)table_first(&sv->kept, hash);
+	struct file *f = (struct file *)table_next(&sv->kept, NULL, hash);
 	struct stat st;
 	int fd;
 
@@ -4002,7 +3998,7 @@ notify_add(struct watch *w, struct dir *d, const char *path, const char *name,
 {
 	size_t n = strlen(name) + 1;
 	struct listener *l;
-	struct item *i;
+	struct item *i = NULL;
 	uint64_t hash;
 	int number;
 
@@ -4019,8 +4015,7 @@ notify_add(struct watch *w, struct dir *d, const char *path, const char *name,
 		return;
 	}
 	hash = mix(0, (uint64_t)number);
-	i = table_first(&w->numbers, hash);
-	for (; i != NULL; i = item_next(i->next, hash)) {
+	while ((i = table_next(&w->numbers, i, hash)) != NULL) {
 		l = (struct listener *)i;
 		if (l->dir == d && strcmp(l->name, name) == 0)
 			return;
@@ -4058,7 +4053,7 @@ notify_heard(void *arg, int number, const char *name)
 	uint64_t hash = mix(0, (uint64_t)number);
 	struct watch *w = arg;
 	struct listener *l;
-	struct item *i;
+	struct item *i = NULL;
 	int64_t now = clock_ms();
 
 	if (number == -1) {
@@ -4069,8 +4064,7 @@ notify_heard(void *arg, int number, const char *name)
 		w->scan_at = now;
 		return;
 	}
-	i = table_first(&w->numbers, hash);
-	for (; i != NULL; i = item_next(i->next, hash)) {
+	while ((i = table_next(&w->numbers, i, hash)) != NULL) {
 		l = (struct listener *)i;
 		if (name == NULL) {
 			if (l->dir->node->up != NULL)
@@ -4130,11 +4124,11 @@ static struct node *
 node_get(struct watch *w, struct dir *d, const char *name)
 {
 	uint64_t hash = text_hash((uint64_t)(uintptr_t)d, name);
-	struct item *i = table_first(&w->names, hash);
+	struct item *i = NULL;
 	size_t size = strlen(name) + 1;
 	struct node *n;
 
-	for (; i != NULL; i = item_next(i->next, hash)) {
+	while ((i = table_next(&w->names, i, hash)) != NULL) {
 		n = (struct node *)i;
 		if (n->up == d && strcmp(n->name, name) == 0)
 			return n;
@@ -4237,7 +4231,7 @@ is_kernels(dev_t dev)
 static void
 node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
 {
-	bool known = link && table_first(&w->dirs, stat_id(st)) != NULL;
+	bool known = link && table_next(&w->dirs, NULL, stat_id(st)) != NULL;
 	struct dir *d = n->dir;
 
 	if (d != NULL && d->item.hash == stat_id(st)) {
