@@ -787,8 +787,7 @@ say_progress(const char *line)
 		return;
 	for (n = n < columns ? n : columns - 1; (line[n] & 0xc0) == 0x80; n--)
 		;	/* not within a character of UTF-8 */
-	buf_puts(&messages.waiting, "\r\033[K");
-	buf_add(&messages.waiting, line, n);
+	buf_printf(&messages.waiting, "\r\033[K%.*s", (int)n, line);
 	messages.progress = true;
 	err_drain(0);
 }
@@ -1134,7 +1133,6 @@ signal_caught(int sig)
 	errno = e;
 }
 
-/* Block every signal, or none. */
 static void
 signals_block(bool all)
 {
