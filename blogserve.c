@@ -3855,11 +3855,10 @@ static void
 change_add(struct watch *w, struct node *node)
 {
 	struct changes *ch = w->changes;
-	const char *end = name_end(node->name);
 	char path[PATH_LEN];
 	size_t len;
 
-	if (word_find("css scss sass less styl", end) == NULL)
+	if (word_find("css scss sass less styl", name_end(node->name)) == NULL)
 		ch->others = true;
 	if (node->noted == ch->since)
 		return;
@@ -3877,9 +3876,7 @@ static void
 changes_clear(struct changes *ch)
 {
 	buf_clear(&ch->paths);
-	ch->count = 0;
-	ch->since++;
-	ch->inexact = ch->others = ch->foreign = false;
+	*ch = (struct changes){ .paths = ch->paths, .since = ch->since + 1 };
 }
 
 /*
