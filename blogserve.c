@@ -4194,9 +4194,8 @@ path_listen(struct watch *w, struct dir *d)
 		    stat(at, &st) == -1 || !S_ISDIR(st.st_mode));
 		if ((len = readlink(at, to, sizeof(to) - 1)) != -1) {
 			to[len] = '\0';
-			if ((size_t)snprintf(at, sizeof(at), "%s/%s%s",
-			    *to == '/' ? "" : up, to + (*to == '/'), rest) >=
-			    sizeof(at))
+			if (snprintf(at, PATH_LEN, "%s/%s%s", *to == '/' ? "" :
+			    up, to + (*to == '/'), rest) >= PATH_LEN)
 				return;
 			end = at;
 			links++;
@@ -4266,9 +4265,8 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 {
 	bool regular = S_ISREG(st->st_mode), fresh = n->stamp == 0;
 	bool racy = regular && is_racy(&st->st_ctim, now);
-	bool built = w->look.built;
+	bool built = w->look.built, changed;
 	uint64_t stamp = stat_stamp(st), content;
-	bool changed;
 	int file;
 
 	if (S_ISLNK(link->st_mode))
@@ -4370,9 +4368,8 @@ look_close(struct watch *w, int why)
 	} else if (!d->unreadable && why != ENOENT && why != ENOTDIR) {
 		d->unreadable = true;
 		w->unreadable++;
-		l->path[l->len] = '\0';
 		snprintf(w->unreadable_why, sizeof(w->unreadable_why),
-		    "%s: %s", l->path, strerror(why));
+		    "%.*s: %s", (int)l->len, l->path, strerror(why));
 	}
 	look_end(l);
 }
