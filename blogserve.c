@@ -3803,7 +3803,6 @@ struct watch {
 	char writes[PATH_LEN];	/* where builds write, "/": all over */
 };
 
-/* Whether one of the patterns matches name or path. */
 static bool
 name_matches(const char **patterns, const char *name, const char *path)
 {
@@ -4302,7 +4301,6 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 	change_note(w, n, fresh);
 }
 
-/* Look at a name in the directory that is looked at. */
 static void
 look_at(struct watch *w, const char *name)
 {
@@ -4342,7 +4340,6 @@ look_at(struct watch *w, const char *name)
 		dir_mark(w, n->dir, true);
 }
 
-/* Look no more at what is looked at. */
 static void
 look_end(struct look *l)
 {
