@@ -36,7 +36,7 @@ STYLE = \
 	head && /;[ \t]*$$/ { bad("a forward declaration"); head = 0 } \
 	/^}/ && start { if (NR - start > 59 && name !~ /^options_parse/) \
 		bad("more than 60 lines: " name); start = 0 } \
-	END { if (NR > 6100) bad("more than 6100 lines"); exit n > 0 }
+	END { if (NR > 5900) bad("more than 5900 lines"); exit n > 0 }
 
 # For those who change it: gcc or clang, mandoc, shellcheck and cppcheck.
 lint:
