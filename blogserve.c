@@ -2398,8 +2398,9 @@ read_all(int fd, char *data, size_t n, off_t at)
 	ssize_t r;
 
 	for (; n > 0; data += r, n -= (size_t)r, at += r)
-		if ((r = pread(fd, data, n, at)) <= 0)
-			return false;
+		while ((r = pread(fd, data, n, at)) <= 0)
+			if (r == 0 || errno != EINTR)
+				return false;
 	return true;
 }
 
@@ -2640,7 +2641,7 @@ waiting_page(struct server *sv, struct reply *r)
 {
 	const struct record *o = &sv->orders.build;
 	char title[PATH_LEN + 100] = "Building\xe2\x80\xa6", how[128];
-	char text[WHAT_LEN + 100] = "", log[20 * 1000 + 1];
+	char text[WHAT_LEN + 100] = "", log[20 * 1000 + 1], *line;
 	struct stat st;
 	ssize_t n;
 
@@ -2666,8 +2667,11 @@ waiting_page(struct server *sv, struct reply *r)
 		n = pread(sv->builds_log, log, 20000, st.st_size > 20000 ?
 		    st.st_size - 20000 : 0);
 		log[n > 0 ? n : 0] = '\0';
+		/* Whole lines, if it is not all. */
+		line = st.st_size > 20000 ? strchr(log, '\n') : NULL;
 		html_put(&sv->page, "<pre role=\"region\" aria-label=\"Log of "
-		    "the build\" tabindex=\"0\">%</pre>\n", log);
+		    "the build\" tabindex=\"0\">%</pre>\n",
+		    line != NULL ? line : log);
 	}
 	return true;
 }
@@ -5748,7 +5752,13 @@ address_tell(const struct sockaddr *sa, void *arg)
 static bool
 listeners_tell(struct listeners *l)
 {
-	if (dprintf(STDOUT_FILENO, "%s\n", l->url) < 0) {
+	char line[URL_LEN + 1];
+	ssize_t n = snprintf(line, sizeof(line), "%s\n", l->url), r;
+
+	while ((r = write(STDOUT_FILENO, line, (size_t)n)) == -1 &&
+	    errno == EINTR)
+		;
+	if (r != n) {
 		say_why(WARNING, "standard output");
 		return false;
 	}
