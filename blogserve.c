@@ -666,15 +666,18 @@ buf_join(struct buf *b, ...)
 static void
 buf_printf(struct buf *b, const char *fmt, ...)
 {
-	size_t room = 512, n = room;
 	va_list ap;
+	int n = 511, room;
 
-	for (; n >= room && buf_room(b, room); room = n + 1) {
+	do {
+		room = n + 1;
+		if (!buf_room(b, (size_t)room))
+			return;
 		va_start(ap, fmt);
-		n = (size_t)vsnprintf(b->data + b->len, room, fmt, ap);
+		n = vsnprintf(b->data + b->len, (size_t)room, fmt, ap);
 		va_end(ap);
-	}
-	b->len += b->failed ? 0 : n;
+	} while (n >= room);
+	b->len += n > 0 ? (size_t)n : 0;
 }
 
 static size_t
