@@ -428,7 +428,7 @@ enum {
 	FDS_MAX = 64 * 1024,	/* descriptors of the server */
 	CACHE_MAX = 4 * 1024 * 1024,	/* bytes of files that are kept */
 	LISTEN_MAX = 16,	/* listeners */
-	TABLE_SLOTS = 32 * 1024,	/* of what is found by hash, each a list */
+	TABLE_SLOTS = 4 * 1024,	/* of what is found by hash, each a list */
 	PORT_FIRST = 8000,	/* the port, if nobody names one */
 	CHANGED_MAX = 64 * 1024,/* bytes of BLOGSERVE_CHANGED */
 	WHAT_LEN = 200,		/* bytes of a build's cause in messages */
