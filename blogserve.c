@@ -4852,7 +4852,7 @@ build_exec(struct build *b)
 	int out = b->log != -1 ? b->log : STDERR_FILENO;
 	struct buf *paths = &b->changes.paths;
 	char number[16];
-	bool exact, set;
+	bool exact;
 
 	stdio_set(out, out);
 	memset(&messages, 0, sizeof(messages));
@@ -4860,13 +4860,14 @@ build_exec(struct build *b)
 	buf_add(paths, "", 1);
 	/* After one that failed, it is to make what that should have, too. */
 	exact = b->record.status == 0 && !b->changes.inexact && !paths->failed;
-	set = setenv("BLOGSERVE_BUILD", number, 1) == 0 &&
-	    setenv("BLOGSERVE_CHANGED", exact ? paths->data : "", 1) == 0 &&
-	    (!b->opt->atomic ||
-	    setenv("BLOGSERVE_OUT", b->versions.out, 1) == 0);
-	if (set && command[1] == NULL)
+	while (setenv("BLOGSERVE_BUILD", number, 1) == -1 ||
+	    setenv("BLOGSERVE_CHANGED", exact ? paths->data : "", 1) == -1 ||
+	    (b->opt->atomic &&
+	    setenv("BLOGSERVE_OUT", b->versions.out, 1) == -1))
+		poll(NULL, 0, COPY_TIME);	/* memory is scarce just now */
+	if (command[1] == NULL)
 		execl("/bin/sh", "/bin/sh", "-c", command[0], (char *)NULL);
-	else if (set)
+	else
 		execvp(command[0], command);
 	say_why(WARNING, command[0]);
 	_exit(127);
