@@ -4944,8 +4944,11 @@ build_finish(struct build *b, struct watch *w, int64_t now)
 	if (b->stopped && r->status == 0)
 		r->status = SIGTERM;
 	status_text(how, sizeof(how), r->status);
+	/* What is only scarce just now is asked for once more. */
 	if (b->opt->atomic && r->status == 0 &&
-	    (why = version_switch(&b->versions)) != NULL) {
+	    (why = version_switch(&b->versions)) != NULL &&
+	    (status_of_errno(errno) < 500 ||
+	    (why = version_switch(&b->versions)) != NULL)) {
 		r->status = 1 << 8;	/* exit(1), on all systems */
 		snprintf(how, sizeof(how), "%s: %s", b->opt->docroot, why);
 	}
