@@ -4619,12 +4619,13 @@ version_marked(const char *path, bool from_now)
 {
 	char mark[PATH_LEN + 16];
 	struct stat st;
-	int fd;
+	int fd = -1;
 
 	snprintf(mark, sizeof(mark), "%s/.blogserve", path);
 	if (from_now && (fd = open(mark, O_WRONLY | O_CREAT | O_NOFOLLOW |
-	    O_NONBLOCK, 0666)) != -1)
-		close(fd);
+	    O_NONBLOCK, 0666)) == -1 && status_of_errno(errno) >= 500)
+		return false;	/* else it may be there, whatever it is */
+	fd_close(&fd);
 	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) &&
 	    lstat(mark, &st) == 0;
 }
