@@ -2225,7 +2225,7 @@ struct server {
 	unsigned long reads;	/* that were made, of clients, orders, poll */
 	struct table kept;	/* files, by their names */
 	size_t kept_open, kept_bytes, kept_max;	/* without bytes; of others */
-	int64_t forget_at;	/* when they will be again */
+	int64_t forget_at;	/* when all that are kept are let go */
 	struct buf page;	/* a body that is made here */
 	struct buf tag;		/* of the script, as it is now */
 	struct buf location;	/* where else the client is sent to */
