@@ -2479,12 +2479,11 @@ file_verify(struct server *sv, struct file *f)
 {
 	struct stat st;
 
-	if (f->growing || f->looked == sv->reads)
-		return true;
+	if (!f->growing && f->looked != sv->reads &&
+	    (fstatat(sv->site_fd, f->name, &st, 0) == -1 ||
+	    stat_stamp(&st) != f->stamp))
+		f->stamp = 0;
 	f->looked = sv->reads;
-	if (fstatat(sv->site_fd, f->name, &st, 0) == -1 ||
-	    stat_stamp(&st) != f->stamp)
-		f->looked = f->stamp = 0;
 	return f->stamp != 0;
 }
 
