@@ -4280,7 +4280,7 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 	changed = stamp != n->stamp;
 	/* Our own pid file is never opened: to close it would end its lock. */
 	if (changed && (n->dir != NULL ? is_docroot(w, st, true) :
-	    (w->scanned || racy) && is_own(w, st)))
+	    is_own(w, st)))
 		return;
 	if (S_ISLNK(link->st_mode) && (changed || S_ISLNK(st->st_mode))) {
 		path_listen(w, n->up);

@@ -2345,6 +2345,9 @@ t_goes_to_the_background_once_it_serves() {
 # starts its scripts: nohup is for the foreground, and for builds.
 t_begins_new_logs_on_SIGHUP_in_the_background_though_it_was_ignored() {
 	put src/post one
+	# ours, however old they are
+	>src/log >src/log.err
+	nap 100
 	pidfile=src/pid
 	with=-iHUP
 	background -l src/log -d site -w src 'mkdir -p site; cp src/post site/a.txt; exec "$helper" sigs'
@@ -2354,16 +2357,18 @@ t_begins_new_logs_on_SIGHUP_in_the_background_though_it_was_ignored() {
 	wait_for says src/log 'GET /a.txt '
 	mv src/log "$dir/log.1"
 	mv $err "$dir/err.1"
+	put src/post two
+	wait_for says "$dir/err.1" 'build 2: src/post: ok'
 	kill -HUP "$pid"
-	wait_for says $err 'build 2: asked for: ok'
+	wait_for says $err 'build 3: asked for: ok'
 	is 'none' "$(status /none)" 404
 	wait_for says src/log 'GET /none '
 	! says "$dir/log.1" 'GET /none ' || fail 'it stands in the old log'
-	! says "$dir/err.1" 'build 2' || fail 'the build stands in the old log'
+	! says "$dir/err.1" 'build 3' || fail 'the build stands in the old log'
 	stays_at 1 500
 	for log in "$dir/err.1" $err; do
 		says "$log" 'leader: yes blocked: ignored: HUP.' || fail "$(cat $log)"
-		! grep 'build [12]: ' "$log" | grep -v '[0-2][0-9]:[0-5][0-9]:[0-6][0-9].*build ' || fail 'lines without the time'
+		! grep 'build [123]: ' "$log" | grep -v '[0-2][0-9]:[0-5][0-9]:[0-6][0-9].*build ' || fail 'lines without the time'
 	done
 	# a lock goes with any descriptor of its file that is closed
 	fails 'src/pid: a blogserve that runs has it' -p 0 -P src/pid -w src true
