@@ -708,8 +708,8 @@ grown(void)
 		printf("note: %s: the %s, builds %d to %d against %d to %d: memory %ld and %ld KiB, descriptors %ld and %ld\n",
 		    mode, name[which], first->build, first[n - 1].build, last->build, marks[nmarks - 1].build,
 		    was[0], is[0], was[1], is[1]);
-		/* The server keeps files; the slots of tables are there once they are used. */
-		if (is[0] > was[0] + (which == 1 ? 64 : 160) || is[1] > was[1])
+		/* The server keeps files. */
+		if (is[0] > was[0] + (which == 1 ? 64 : 16) || is[1] > was[1])
 			fail("the %s grows", name[which]);
 	}
 }
