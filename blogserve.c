@@ -2190,6 +2190,7 @@ struct reply {
 	struct file *file;	/* has the body; NULL: server.page is it */
 	off_t first, length;	/* of its bytes that are sent */
 	const char *type;	/* of media; NULL: not known */
+	char type_text[TYPE_LEN];
 	const char *encoding, *location;	/* NULL: none */
 };
 
@@ -2725,7 +2726,7 @@ file_reply(struct server *sv, struct reply *r, struct file *f)
 	struct file *plain = f, *packed = NULL;
 	char name[PATH_LEN + 20];
 
-	r->type = f->type;
+	r->type = f->type != NULL ? strcpy(r->type_text, f->type) : NULL;
 	r->script = f->front >= 0 && tag_make(sv, r);
 	if (strcasecmp(name_end(f->name), "svgz") == 0)
 		r->encoding = "gzip";

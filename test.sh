@@ -2962,6 +2962,13 @@ t_sends_what_is_packed_to_those_who_take_it() {
 	is 'coding of an error' "$(answer Content-Encoding -H 'Accept-Encoding: gzip' -H 'Range: bytes=99-' /a.css)" ''
 	is 'older than the file' "$(get -H 'Accept-Encoding: gzip' /old.css)" plain
 	is 'by its own name' "$(answer Content-Type /a.css.gz)" application/gzip
+	long=
+	for i in $(many 40); do		# so young that they are not kept
+		long=xxxxxxxx$long
+		put new.css $long
+		put new.css.gz packed
+		is "the type of $long" "$(answer Content-Type -H 'Accept-Encoding: gzip' /new.css)" 'text/css; charset=utf-8'
+	done
 	nap 50
 	rm a.css.gz
 	for i in 1 2; do
