@@ -335,8 +335,8 @@ extra_sendfile(int out, int in, off_t *at, size_t n)
 
 /*
  * Let clients wait at a listener until they speak or a second has passed,
- * so that most are answered as soon as they are accepted.  Those that wait
- * there are no connections yet: not bound by -t, and not told of our end.
+ * so that most are answered as soon as they are accepted.  One that waits
+ * there is no connection yet: -t does not bound it, nor is it told of our end.
  */
 static void
 extra_defer(int fd)
@@ -491,7 +491,7 @@ struct options {
 	bool no_reload;		/* of pages, after builds */
 };
 
-/* Bytes data[at] to data[len - 1] wait; failed: memory ran out. */
+/* Bytes data[at] to data[len - 1] wait; failed: some that belong there lack. */
 struct buf {
 	char *data;
 	size_t at, len, cap;
@@ -712,9 +712,8 @@ buf_free(struct buf *b)
 }
 
 /*
- * Write what waits for standard error, as far as it is taken within ms: a
- * reader that is stuck must not stop us.  POSIX lets a pipe that is ready
- * take PIPE_BUF bytes.
+ * Write what waits for standard error, as far as it is taken within ms, for a
+ * reader may be stuck.  POSIX lets a pipe that is ready take PIPE_BUF bytes.
  */
 static void
 err_drain(int64_t ms)
@@ -1062,8 +1061,7 @@ logs_reopen(const struct options *o)
  * What stat tells of a file, in one number: with the time of the inode's last
  * change, which nobody can set, equal stamps mean equal files, but for a
  * change within the same tick of the file system's clock (RACY_TIME).  Of
- * what is not a file only its mode: a directory's entries have stamps of
- * their own.  Never 0.
+ * what is not a file only its mode, for entries have their own.  Never 0.
  */
 static uint64_t
 stat_stamp(const struct stat *st)
@@ -1236,6 +1234,7 @@ struct request {
 	bool keep;			/* the client wants to go on */
 	bool body;			/* bytes follow that we do not read */
 	char *target;
+	const char *asked;		/* the target, before it was parsed */
 	const char *own;		/* NULL, or what of ours it names */
 	const char *query;		/* from its '?' on, or "" */
 	const char *field[FIELDS];	/* NULL: absent */
@@ -1278,7 +1277,7 @@ static const struct status {
 	{ 500, "500 Internal Server Error", NULL }	/* and all else */
 };
 
-/* A type is the end again, or what follows its semicolon.  Text is in UTF-8. */
+/* Ends of names, some with a semicolon and the type, if it has another word. */
 static const struct {
 	const char *kind, *ends;
 } types[] = {
@@ -1332,7 +1331,7 @@ name_end(const char *path)
 	return dot != NULL && strchr(dot, '/') == NULL ? dot + 1 : "";
 }
 
-/* What follows a word, in any case, in a list; NULL: it is in none. */
+/* What follows a word in a list, capitals or not; NULL: it is not there. */
 static const char *
 word_find(const char *list, const char *word)
 {
@@ -1367,8 +1366,8 @@ type_known(const char *path, char type[TYPE_LEN])
 /*
  * The length of the request head that data begins with, its empty line
  * included; 0 while it is not whole.  Empty lines before it belong to it
- * (RFC 9112, section 2.2).  A line that does not end in a version, such as
- * HTTP/1.0, is a Simple-Request, and all of the head (RFC 1945, 4.1).
+ * (RFC 9112, section 2.2).  A first line that does not end in a version,
+ * HTTP/1.0 say, is a Simple-Request and all of the head (RFC 1945, 4.1).
  */
 static size_t
 head_length(const char *data, size_t len)
@@ -1397,7 +1396,7 @@ head_length(const char *data, size_t len)
 
 /*
  * Cut a Host (RFC 9110, section 7.2) down to its name, as RFC 3986 has it but
- * for commas, or address: without port, brackets and last dot; NULL: invalid.
+ * for , and %, or address: without port, brackets, last dot.  NULL: invalid.
  */
 static char *
 host_cut(char *host)
@@ -1545,12 +1544,14 @@ request_parse(struct request *rq, char *head, size_t len)
  * that no other can be expressed: decoded once, empty segments and "."
  * dropped, "..", hidden names, NUL and encoded slashes refused; but
  * ".well-known" is for the public (RFC 8615).  A last slash stays: it matters.
+ * With 404 the path is for the page alone that says so.
  */
 static int
 target_path(const char *target, char *path, size_t size, const char **query)
 {
 	char c, hex[3] = "";
 	size_t at = 0, seg = 0;
+	int status = 0;
 
 	if (*target != '/')
 		return 400;
@@ -1562,7 +1563,7 @@ target_path(const char *target, char *path, size_t size, const char **query)
 			path[at] = '\0';
 			if (path[seg] == '.' &&
 			    strcmp(path, ".well-known") != 0)
-				return 404;
+				status = 404;
 			if (c != '/' || at == seg)
 				continue;
 			seg = at + 1;
@@ -1572,15 +1573,16 @@ target_path(const char *target, char *path, size_t size, const char **query)
 			memcpy(hex, target + 1, 2);
 			target += 2;
 			c = (char)strtol(hex, NULL, 16);
-			if (c == '\0' || c == '/')
-				return c == '\0' ? 400 : 404;
+			if (c == '\0')
+				return 400;
+			status = c == '/' ? 404 : status;
 		}
 		if (at + 2 >= size)
 			return 414;
 		path[at++] = c;
 	} while (*target != '?' && *target != '\0');
 	*query = target;
-	return 0;
+	return status;
 }
 
 enum escape { HTML, URL, JSON, LOG };
@@ -1927,7 +1929,8 @@ static const char *const reload_js[] = {
     "  const fields = () => [...document.querySelectorAll(\n"
     "    'input:not([type=password], [type=file]), textarea, select')];\n"
     "  function keep(focus) {\n"
-    "    const list = fields(), values = list.map(f => [f.value, f.checked]);\n"
+    "    const list = fields(), values = list.map(f => // typed\n"
+    "      (f.value != f.defaultValue || f.checked != f.defaultChecked) && [f.value, f.checked]);\n"
     "    const at = focus ? list.indexOf(document.activeElement) : -1;\n"
     "    tried(() => {\n"
     "      if (restored || !sessionStorage[store()]) sessionStorage[store()] =\n"
@@ -1942,7 +1945,7 @@ static const char *const reload_js[] = {
     "    delete sessionStorage[store()];\n"
     "    if (Date.now() - when > 20000) return;\n"
     "    if (values.length == list.length)\n"
-    "      list.forEach((f, i) => [f.value, f.checked] = values[i]);\n"
+    "      list.forEach((f, i) => values[i] && ([f.value, f.checked] = values[i]));\n"
     "    list[at]?.focus({ preventScroll: true });\n"
     "    scroll();\n"
     "    requestAnimationFrame(() => setTimeout(scroll)); // WebKit went to the focus\n"
@@ -2137,7 +2140,7 @@ static const char *const reload_js[] = {
  *
  * A turn: wait, take orders and clients, read from all that have something
  * to say, then let each connection step.  So what is looked at in a step is
- * looked at later than all requests of the turn were sent, and need not be
+ * looked at later than all requests of the turn were read, and need not be
  * looked at again before the next reading: server.reads counts those.
  *
  * Connections wait by their state and act by their state; each step tries
@@ -2157,8 +2160,8 @@ enum conn_state {
 /*
  * A file as it was when it was opened.  It lives while somebody refers to
  * it: a connection that sends it, and the server, which keeps files and
- * forgets all of them every CACHE_TIME.  Only those are kept that had not
- * changed lately, when a stamp may miss a change.  A reply with a file goes
+ * forgets all of them after CACHE_TIME or news.  Only those are kept that had
+ * not changed lately, when a stamp may miss a change.  A reply with a file goes
  * out only if a stat of its name, later than all of the request and than
  * what was read of it, has the same stamp.
  */
@@ -2203,7 +2206,7 @@ struct conn {
 	off_t at, left;
 	int64_t until;		/* when its patience ends */
 	struct buf line;	/* of the log; the bytes go in at line.at */
-	off_t sent;		/* bytes of the reply, its head taken off */
+	off_t sent;		/* bytes of the body; below 0: of the head */
 	unsigned build;		/* the latest when the reply was begun */
 };
 
@@ -2223,7 +2226,7 @@ struct server {
 	bool news;		/* orders that are not obeyed yet */
 	int orders_fd;		/* -1: the parent is gone */
 	int builds_log;		/* what builds print, or -1 */
-	unsigned long reads;	/* that were made, of clients, orders, poll */
+	unsigned long reads;	/* how often clients, orders, poll were read */
 	struct table kept;	/* files, by their names */
 	size_t kept_open, kept_bytes, kept_max;	/* without bytes; of others */
 	int64_t forget_at;	/* when all that are kept are let go */
@@ -2246,7 +2249,7 @@ struct server {
 	char in[HEAD_MAX], head[HEAD_MAX + 1], front[FRONT_MAX];
 };
 
-/* Open the docroot anew once a turn, so that a reply is from one version. */
+/* Open the docroot anew after what was read: a reply is of one version. */
 static void
 site_enter(struct server *sv)
 {
@@ -2384,7 +2387,7 @@ status_of_errno(int why)
 	    why == ENOBUFS || why == ENOMEM ? 503 : why == EIO ? 500 : 404;
 }
 
-/* Nobody refers to a file any more, from here. */
+/* Give up a reference to a file; the last one frees it. */
 static void
 file_drop(struct file **f)
 {
@@ -2491,7 +2494,7 @@ file_verify(struct server *sv, struct file *f)
 /*
  * A reference to the file of that name below the docroot, to be verified; it
  * is kept, if there is room.  NULL with errno; EISDIR: it is a directory.
- * That one may not be read is said.
+ * A file that may not be read is said.
  */
 static struct file *
 file_get(struct server *sv, const char *name)
@@ -2636,8 +2639,7 @@ is_stranger(const struct server *sv)
 
 /*
  * The page that waits for a build under way or, where there is no site, for
- * the next one, with the last of what the build printed.  False: there is a
- * site, perhaps.
+ * the next, with the last of what the build printed.  False: a site is there.
  */
 static bool
 waiting_page(struct server *sv, struct reply *r)
@@ -2653,7 +2655,7 @@ waiting_page(struct server *sv, struct reply *r)
 		snprintf(text, sizeof(text), "Build %u (%s) has run for %d s. ",
 		    o->number, o->what, o->started_at == 0 ? 0 :
 		    (int)((sv->now - o->started_at) / 1000));
-	else if (o->done == 0 && o->took >= 0)
+	else if (sv->site_fd == -1 && o->done == 0 && o->took >= 0)
 		snprintf(title, sizeof(title), "There is no site yet: build %u "
 		    "failed (%s)", o->number, how);
 	else if (sv->site_fd == -1 && status_of_errno(sv->site_why) == 404)
@@ -2685,8 +2687,9 @@ error_page(struct server *sv, struct reply *r)
 {
 	const char *host = sv->request.field[FIELD_HOST];
 	const struct status *s = status_of(r->status);
-	const char *path = sv->request.path, *prefix = sv->opt->prefix;
+	const char *prefix = sv->opt->prefix;
 	struct buf *b = &sv->page, *to = &sv->location;
+	char *path = sv->request.path;
 
 	if ((s->code == 503 || (s->code == 404 && sv->request.own == NULL)) &&
 	    waiting_page(sv, r))
@@ -2710,14 +2713,15 @@ error_page(struct server *sv, struct reply *r)
 		html_put(b, "<p>blogserve may not read <code>/%</code>: see "
 		    "its permissions, those of its directories, and where "
 		    "links lead.</p>\n", path);
-	else if (s->code == 404)
-		html_put(b, "<p>There is no page <code>%/%</code> here.</p>\n"
-		    "<p><a href=\"%/\">Home</a></p>\n", prefix, path, prefix);
-	else	/* the script, which waits after 503, needs some paragraph */
+	else if (s->code == 404) {
+		target_path(sv->request.asked, path, PATH_LEN, &host);
+		html_put(b, "<p>There is no page <code>/%</code> here.</p>\n"
+		    "<p><a href=\"%/\">Home</a></p>\n", path, prefix);
+	} else	/* the script, which waits after 503, needs some paragraph */
 		buf_printf(b, "<p>%s</p>\n", s->text != NULL ? s->text : "");
 }
 
-/* The reply with a file, whose reference is the reply's now, or some of it. */
+/* The reply with a file, or a part of it; it takes over the reference. */
 static void
 file_reply(struct server *sv, struct reply *r, struct file *f)
 {
@@ -2807,7 +2811,7 @@ path_reply(struct server *sv, struct reply *r)
 	if (f == NULL && !slash && (why == ENOENT || why == EISDIR)) {
 		snprintf(name, sizeof(name), "%s.html", path);
 		f = file_get(sv, name);
-		if (f == NULL && errno != ENOENT && errno != EISDIR)
+		if (f == NULL && status_of_errno(errno) != 404)
 			why = errno;
 	}
 	if (f != NULL)
@@ -2835,6 +2839,7 @@ request_route(struct server *sv)
 		return rq->method == METHOD_KNOWN ? 405 : 501;
 	if (is_stranger(sv))
 		return 403;
+	rq->asked = rq->target;
 	if (n > 0 && rq->target[0] == '/') {
 		inside = strncmp(rq->target, sv->opt->prefix, n) == 0;
 		rq->target += inside ? n : 1;
@@ -2863,8 +2868,9 @@ event_add(struct buf *b, const struct server *sv)
 	buf_printf(b, "data: {\"start\":\"%s\",\"done\":%u,\"other\":%u,"
 	    "\"build\":%u,\"building\":%jd,\"took\":%jd,\"failed\":\"%s\","
 	    "\"what\":\"", sv->start, o->done, o->other, o->number,
-	    (intmax_t)(!o->building ? -1 : o->started_at > 0 ?
-	    sv->now - o->started_at : 0), (intmax_t)o->took, how);
+	    (intmax_t)(!o->building ? -1 : o->started_at > 0 &&
+	    sv->now > o->started_at ? sv->now - o->started_at : 0),
+	    (intmax_t)o->took, how);
 	escape_puts(b, JSON, o->what);
 	buf_puts(b, "\"}\n\n");
 }
@@ -2907,6 +2913,8 @@ own_reply(struct server *sv, struct reply *r)
 		    (fd = dup(sv->builds_log)) != -1 &&
 		    (f = file_make(sv, fd, "", &st)) != NULL)
 			file_reply(sv, r, f);
+		else if (sv->builds_log != -1)
+			r->status = status_of_errno(errno);
 	} else if (strcmp(own, "reload.js") == 0) {
 		r->type = "text/javascript";
 		for (line = reload_js; *line != NULL; line++)
@@ -3113,8 +3121,7 @@ conn_fill(struct conn *c, size_t n)
 
 /*
  * Compose the reply in conn.out: its head, and its body but for a large
- * file.  What is left is sent from that.  False: the file is another by now,
- * and so is the reply.
+ * file, from which the rest is sent.  False: the file is another by now.
  */
 static bool
 conn_compose(struct server *sv, struct conn *c, struct reply *r)
@@ -3155,18 +3162,17 @@ conn_compose(struct server *sv, struct conn *c, struct reply *r)
 		return false;
 	}
 	conn_bear(sv, c, IDLE_TIME);
-	if (out->failed || page->failed || tag->failed)
+	if (out->failed || page->failed || (r->script && tag->failed))
 		c->state = CONN_CLOSED;
 	buf_free(page);
 	return true;
 }
 
 /*
- * Answer the head of len bytes in server.head: with status, 0: as it
- * deserves.  The reply is composed; or c is held, if a build is writing it:
- * at most HOLD_TIME, and not when we stop, then it is told of the build.  If
- * one began meanwhile, what we read may be half of a page (R9): the request
- * is to be read again.
+ * Answer the head of len bytes in server.head: with status, or what it asks
+ * for if that is 0.  The reply is composed; or c is held while a build writes
+ * the site: at most HOLD_TIME, and not when we stop, then 503 tells of it.  If
+ * one began meanwhile, the page may be half (R9): c is to be read again.
  */
 static void
 conn_answer(struct server *sv, struct conn *c, size_t len, int status)
@@ -3219,8 +3225,8 @@ conn_answer(struct server *sv, struct conn *c, size_t len, int status)
 }
 
 /*
- * The only place that reads from a client (R7): what is not the begin of a head
- * is discarded (RFC 9112, section 9.6).
+ * The only place that reads from a client (R7): what comes where no head is
+ * awaited is discarded (RFC 9112, section 9.6).
  */
 static void
 conn_read(struct server *sv, struct conn *c)
@@ -3241,8 +3247,8 @@ conn_read(struct server *sv, struct conn *c)
 }
 
 /*
- * READ, HOLD: answer the first whole head, or what will never be one or is
- * late.  Returns whether there is more to do.
+ * READ, HOLD: answer the first whole head, or refuse what is none, too long,
+ * or late.  Returns whether there is more to do.
  */
 static bool
 conn_input(struct server *sv, struct conn *c)
@@ -3275,12 +3281,12 @@ conn_input(struct server *sv, struct conn *c)
 }
 
 /*
- * Send the next piece of the reply, and all that is composed is one; else by
+ * Send what is composed; if nothing is, the next piece of the file, by
  * sendfile while that is possible.  But the last piece goes through
  * conn_fill, and what a build changed is seen then: a file that changed
  * before it was sent is never sent to its end.  (What sendfile has queued
  * shares the file's memory until the client has it.)  Returns whether all of
- * the piece went: else the next is cheaper once there is room for much of it.
+ * the piece went: if not, to wait for room is cheaper than many small ones.
  */
 static bool
 conn_send(struct server *sv, struct conn *c)
@@ -3413,9 +3419,8 @@ server_step(struct server *sv, size_t i)
 /*
  * After all were polled: those that are ready, and the busy ones that have
  * moved since the last time, are the busy ones; those whose patience has
- * ended go.  A poll costs by the number of descriptors, and most connections
- * are open for a request that does not come: the more there are, the later
- * is the next time.
+ * ended go.  A poll costs by the number of descriptors, most of them open
+ * for a request that does not come: the more there are, the later is the next.
  */
 static void
 server_sweep(struct server *sv)
@@ -3523,7 +3528,7 @@ server_obey(struct server *sv)
 	if (sv->orders.reopen != sv->reopened)
 		logs_reopen(sv->opt);
 	sv->reopened = sv->orders.reopen;
-	files_forget(sv);	/* NFS keeps what is open, if a build removes it */
+	files_forget(sv);	/* on NFS what is open stays when removed */
 	if (stop) {
 		sv->draining = true;
 		sv->drain_until = sv->now + DRAIN_TIME;
@@ -3594,7 +3599,7 @@ server_confine(struct server *sv)
 /*
  * Allot what the server needs; at worst it exits and is replaced.  Half of
  * its descriptors may be connections; an eighth of the others is for files
- * that these send, the rest for files that are kept.
+ * that connections send, the rest for files that are kept.
  */
 static void
 server_open(struct server *sv)
@@ -3619,9 +3624,8 @@ server_open(struct server *sv)
 }
 
 /*
- * Wait for orders, clients and connections: the busy ones while there are
- * any, all of them now and then, and when none is busy or one's patience has
- * ended.
+ * Wait for orders, clients and connections: for the busy ones, and for all of
+ * them now and then, when none is busy, or when one's patience has ended.
  */
 static void
 server_wait(struct server *sv)
@@ -3640,7 +3644,7 @@ server_wait(struct server *sv)
 		sv->all[1 + i].fd = sv->listeners->fd[i];
 		sv->all[1 + i].events = sv->full_until != 0 ? 0 : POLLIN;
 	}
-	/* Not to wait is cheaper: poll need not queue at each of them. */
+	/* A poll of all does not wait: the kernel then queues at none of them. */
 	if (sv->busy > 0)
 		until = all ? sv->now : sooner(until, sv->sweep_at);
 	if (buf_left(&messages.waiting) > 0)
@@ -3907,8 +3911,7 @@ product_found(const struct watch *w, struct node *n)
 /*
  * The latest build changed a node: whether that is, or is in, a product.  If
  * that is a mistake, a change is lost: so a build is made later, to be sure.
- * When that changes the product, too, the next comes after twice the time;
- * DOUBTS_MAX are enough.
+ * When that changes it, too, the next comes after twice the time, to a limit.
  */
 static bool
 product_judge(struct watch *w, struct node *n)
@@ -4356,10 +4359,7 @@ look_end(struct look *l)
 	l->dir = NULL;
 }
 
-/*
- * The directory was read: what was not seen is gone.  One that could not be
- * stays as it was known.
- */
+/* The directory was read, and what was not seen is gone; or it could not be. */
 static void
 look_close(struct watch *w, int why)
 {
@@ -4662,7 +4662,7 @@ static void
 versions_check(struct versions *v, const struct options *opt)
 {
 	const char *name = path_name(opt->root);
-	struct stat st, here;
+	struct stat st = { 0 }, here;
 	int entries = 0;
 	DIR *d;
 
@@ -4782,8 +4782,7 @@ log_open(void)
 /*
  * Copy what the build printed to standard error, as long as that takes it;
  * once all is copied that an ended build printed, or nobody takes any more,
- * say how it went.  The log may become shorter: a build's ">/dev/stderr"
- * empties it.
+ * say how it went.  A build's ">/dev/stderr" makes the log empty again.
  */
 static void
 log_copy(struct build *b, int64_t now)
@@ -5320,7 +5319,7 @@ super_tell(const struct options *o)
 	buf_free(&b);
 }
 
-/* Have ready what is to be supervised; the first scan, server, build are due. */
+/* Have ready what is supervised; the first scan, server, build are due. */
 static void
 super_open(struct super *s, const struct options *opt)
 {
@@ -5680,8 +5679,7 @@ listeners_add(struct listeners *l, const char *host)
 /*
  * Listen at one port of -a's address, both loopbacks, or with "::", which is
  * of IPv6 alone, both wildcards.  To bind it at all addresses finds one for 0,
- * and tells whether somebody listens there.  Returns 0 or an errno; then
- * nothing is left open.
+ * and tells if it is in use.  Returns 0 or, with nothing left open, an errno.
  */
 static int
 listeners_try(struct listeners *l, const char *address, int port)

@@ -2346,7 +2346,7 @@ t_goes_to_the_background_once_it_serves() {
 t_begins_new_logs_on_SIGHUP_in_the_background_though_it_was_ignored() {
 	put src/post one
 	# ours, however old they are
-	>src/log >src/log.err
+	files src/log= src/log.err=
 	nap 100
 	pidfile=src/pid
 	with=-iHUP
@@ -3007,6 +3007,10 @@ t_serves_below_a_prefix_and_leads_there_whatever_is_asked() {
 	done
 	start -r blog -x '*' 'echo "url: $BLOGSERVE_URL."'
 	has 'the way home' "$(get /blog/nothing)" 'href="/blog/"'
+	for path in /blog/nothing /other /bloggers /blog/.hidden /blog/a/../b /.blogserve/no /blog/.blogserve/no; do
+		has 'what is missing' "$(get "$path?q")" "<code>$path</code>"
+	done
+	has 'what is missing' "$(get /blog/%61%2f%C3%A9)" '<code>/blog/a/é</code>'
 	has 'the script' "$(get /blog/)" '<script defer src="/blog/.blogserve/reload.js"'
 	is 'the state' "$(status /blog/.blogserve/status)" 200
 	is 'the state outside' "$(status /.blogserve/status)" 404
@@ -3844,6 +3848,9 @@ t_takes_a_page_before_the_directory_of_its_name() {
 		blog.htm,blog/ /blog 301,/blog/
 		index.html,index/ /index file_index.html
 	END
+	long=$("$helper" fill 252 x)
+	mkdir "site/$long"
+	is 'a name with no room for .html' "$(status "/$long")" 301
 }
 
 # Whether it is declared, and how a page begins.
@@ -4261,6 +4268,10 @@ t_says_in_the_page_why_there_is_nothing() {
 		pubic|mkdir -p public; echo hello >public/index.html|The docroot pubic is not there: the build did not make it
 		some/where|true|The docroot some/where is not there: the build did not make it
 	END
+	# that of yesterday is a site
+	files old/index.html=hello
+	once_built start -d old -w src 'exit 2'
+	is 'what is missing in it' "$(status /missing)" 404
 }
 
 t_says_in_one_line_that_directories_cannot_be_read() {
