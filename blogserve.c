@@ -1428,7 +1428,7 @@ request_line_parse(struct request *rq, char *line)
 	size_t i, n = strcspn(line, " ");
 	char *version;
 
-	if (line[n] != ' ')
+	if (line[n] != ' ' || strchr(line, '\t') != NULL)
 		return 400;
 	line[n] = '\0';
 	for (i = 0; i < COUNT(methods) && strcmp(line, methods[i]) != 0; i++)
