@@ -433,7 +433,7 @@ enum {
 	CHANGED_MAX = 64 * 1024,/* bytes of BLOGSERVE_CHANGED */
 	WHAT_LEN = 200,		/* bytes of a build's cause in messages */
 	PRODUCT = 15,		/* builds, for no save, that change a product */
-	DOUBTS_MAX = 5,		/* builds to be sure of that, at most */
+	SURE = PRODUCT + 5,	/* and builds that were made to be sure of that */
 	ERR_MAX = 4 * 1024 * 1024	/* bytes that standard error may leave unread */
 };
 
@@ -3901,7 +3901,7 @@ product_found(const struct watch *w, struct node *n)
 
 	node_path(path, n);
 	say(WARNING, "%s: changed by builds alone: a product, no source "
-	    "(-x %s says so from the start)", path, n->name);
+	    "(-x %s says so from the start)", path, path);
 	while (each != NULL && (each->dir != NULL || each->build != 0))
 		each = each->next;
 	if (each == NULL && n->up != w->top && dir->up != w->top)
@@ -3916,7 +3916,6 @@ product_found(const struct watch *w, struct node *n)
 static bool
 product_judge(struct watch *w, struct node *n)
 {
-	const int sure = PRODUCT + DOUBTS_MAX;
 	struct node *up;
 	bool was;
 
@@ -3925,7 +3924,7 @@ product_judge(struct watch *w, struct node *n)
 			n = up;
 	was = n->made >= PRODUCT;
 	if (n->build != w->ran.number)
-		n->made += was ? w->ran.confirming && n->made < sure :
+		n->made += was ? w->ran.confirming && n->made < SURE :
 		    w->ran.caused ? 1 : PRODUCT / 3;	/* a save's */
 	n->build = w->ran.number;
 	if (n->made < PRODUCT || n->up == NULL)
@@ -3934,7 +3933,7 @@ product_judge(struct watch *w, struct node *n)
 		n->made = PRODUCT;
 		product_found(w, n);
 	}
-	if (n->made < sure || !w->ran.confirming)
+	if (n->made < SURE)
 		w->doubt_at = sooner(w->doubt_at, clock_ms() +
 		    ((int64_t)DOUBT_TIME << (n->made - PRODUCT)));
 	return true;
@@ -4276,6 +4275,7 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 	bool racy = regular && is_racy(&st->st_ctim, now);
 	bool built = w->look.built, changed;
 	uint64_t stamp = stat_stamp(st), content;
+	struct node *up;
 	int file;
 
 	if (S_ISLNK(link->st_mode))
@@ -4300,6 +4300,11 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 		fd_close(&file);
 		if (!changed || (built && n->content != 0 && n->build != 0))
 			changed = content != n->content || content == 1;
+		/* Nobody saves the same again: a build wrote it, by itself. */
+		for (up = n; !changed && stamp != n->stamp && up->up != NULL &&
+		    w->ran.confirming; up = up->up->node)
+			if (up->made >= PRODUCT)
+				up->made = SURE;
 		n->content = content;
 	}
 	n->stamp = stamp;

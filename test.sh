@@ -4075,6 +4075,19 @@ t_does_not_count_a_directory_on_the_way_to_the_docroot() {
 			wait_for page_has /a.txt one
 			stays_at 1
 			put post two
+t_builds_once_more_for_a_product_until_it_is_sure() {
+	blog 'cksum <src/post >src/db.json; cp src/post site/a.txt'
+	for text in 1 2 3 4; do
+		shows "text $text"
+		nap 300
+		wait_for at_rest
+	done
+	wait_for says "$err" ': once more: ok'
+	wait_for at_rest
+	before=$(builds)
+	shows 'text 5'
+	stays_at $((before + 1)) 2500
+}
 			wait_for page_has /a.txt two
 			stays_at 2
 			ends INT
