@@ -2539,7 +2539,6 @@ static bool
 tag_make(struct server *sv, const struct reply *r)
 {
 	const char *dest = sv->request.field[FIELD_SEC_FETCH_DEST];
-	const struct orders *o = &sv->orders;
 
 	buf_clear(&sv->tag);
 	if (sv->opt->no_reload || (dest != NULL &&
@@ -2547,13 +2546,15 @@ tag_make(struct server *sv, const struct reply *r)
 		return false;
 	buf_printf(&sv->tag, "<script defer src=\"%s/.blogserve/reload.js\" "
 	    "data-start=\"%s\" data-done=\"%u\"", sv->opt->prefix,
-	    sv->start, o->build.done);
+	    sv->start, sv->orders.build.done);
 	if (r->status == 503)
 		buf_printf(&sv->tag, " data-wait=\"%u\"",
-		    o->build.number - o->hold);
+		    sv->orders.build.number - sv->orders.hold);
 	buf_puts(&sv->tag, "></script>");
 	return true;
 }
+
+#define REFRESH	"<meta http-equiv=\"refresh\" content=\"1\">"
 
 /* Begin a page of our own, in server.page; its caller adds the rest. */
 static void
@@ -2572,17 +2573,18 @@ page_begin(struct server *sv, struct reply *r, const char *title)
 	    "pre { max-height: 70vh; overflow: auto; white-space: pre-wrap; "
 	    "font-size: 13px; border: 1px solid #8888; padding: .5em }\n"
 	    "</style>\n";
+	bool script = tag_make(sv, r);
 	struct buf *b = &sv->page;
 
 	r->type = "text/html";
 	buf_clear(b);
 	buf_puts(b, "<!DOCTYPE html>\n");
-	if (tag_make(sv, r))
+	if (script)
 		buf_add(b, sv->tag.data, sv->tag.len);
 	buf_printf(b, "<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
 	    "<meta name=\"viewport\" content=\"width=device-width\">\n%s%s",
-	    r->status == 503 ? "<noscript><meta http-equiv=\"refresh\" "
-	    "content=\"1\"></noscript>\n" : "", style);
+	    r->status != 503 ? "" : script ?
+	    "<noscript>" REFRESH "</noscript>\n" : REFRESH "\n", style);
 	html_put(b, "<title>%</title>\n<h1>%</h1>\n", title, title);
 }
 
@@ -3373,10 +3375,8 @@ conn_step(struct server *sv, struct conn *c)
 }
 
 /* What a connection waits for, by its state. */
-static const short conn_events[] = {
-	[CONN_READ] = POLLIN, [CONN_HOLD] = 0, [CONN_SEND] = POLLOUT,
-	[CONN_STREAM] = POLLIN, [CONN_LINGER] = POLLIN, [CONN_CLOSED] = 0
-};
+static const short conn_events[CONN_CLOSED + 1] = { [CONN_READ] = POLLIN,
+	[CONN_SEND] = POLLOUT, [CONN_STREAM] = POLLIN, [CONN_LINGER] = POLLIN };
 
 static void
 server_swap(struct server *sv, size_t i, size_t j)
@@ -4311,7 +4311,7 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 	n->racy = racy;
 	if (!changed || (fresh && !w->scanned))
 		return;
-	if (built)
+	if (built && w->ran.number == 1)	/* later ones may be saves */
 		written_note(w, n);
 	change_note(w, n, fresh);
 }
@@ -4624,15 +4624,12 @@ version_marked(const char *path, bool from_now)
 {
 	char mark[PATH_LEN + 16];
 	struct stat st;
-	int fd = -1;
+	int fd;
 
 	snprintf(mark, sizeof(mark), "%s/.blogserve", path);
-	if (from_now && (fd = open(mark, O_WRONLY | O_CREAT | O_NOFOLLOW |
-	    O_NONBLOCK, 0666)) == -1 && status_of_errno(errno) >= 500)
-		return false;	/* else it may be there, whatever it is */
-	fd_close(&fd);
 	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) &&
-	    lstat(mark, &st) == 0;
+	    (lstat(mark, &st) == 0 || (from_now && (fd = open(mark, O_WRONLY |
+	    O_CREAT | O_EXCL, 0666)) != -1 && close(fd) == 0));
 }
 
 /*
@@ -4994,7 +4991,7 @@ build_watch(struct build *b, struct watch *w, int64_t now, int64_t *until)
 
 	if (due && b->stopped)
 		kill(-b->pid, SIGKILL);
-	else if (due) {
+	else if (due && b->state == BUILD_RUNS) {
 		say(WARNING, "build %u: longer than %g s: stopping it",
 		    r->number, (double)b->opt->build_time / 1000);
 		build_stop(b, now);
@@ -5024,11 +5021,8 @@ static void
 build_step(struct build *b, struct watch *w, bool stopping, int64_t now,
     int64_t *until)
 {
-	bool looked;
-
 	if (b->state >= BUILD_RUNS)
 		build_watch(b, w, now, until);
-	looked = w->quiet_at == 0 && (w->scanned || b->record.number > 0);
 	if (is_due(b->copy_at, now, until))
 		log_copy(b, now);
 	*until = sooner(*until, b->copy_at);	/* the heartbeat of a build */
@@ -5041,7 +5035,8 @@ build_step(struct build *b, struct watch *w, bool stopping, int64_t now,
 		b->due_at = now;
 	/* What the last one printed comes first, and a look at the sources. */
 	if (b->state == BUILD_NONE && b->copy_at == 0 &&
-	    is_due(b->due_at, now, until) && (looked || is_due(b->due_at +
+	    is_due(b->due_at, now, until) && ((w->quiet_at == 0 &&
+	    (w->scanned || b->record.number > 0)) || is_due(b->due_at +
 	    (w->scanned ? QUIET_MAX : FIRST_TIME), now, until)))
 		build_announce(b);
 }
@@ -5260,8 +5255,10 @@ manager_open(struct super *s)
 		n += offsetof(struct sockaddr_un, sun_path);
 		s->manager = socket(AF_UNIX, SOCK_DGRAM, 0);
 		if (fd_prepare(s->manager) == -1 || connect(s->manager,
-		    (struct sockaddr *)&sa, (socklen_t)n) == -1)
+		    (struct sockaddr *)&sa, (socklen_t)n) == -1) {
 			say_why(WARNING, "NOTIFY_SOCKET");
+			fd_close(&s->manager);
+		}
 	}
 	for (i = 0; i < COUNT(own); i++)
 		unsetenv(own[i]);
@@ -5312,7 +5309,7 @@ super_tell(const struct options *o)
 	size_t i;
 
 	buf_printf(&b, "serving %s%s", o->docroot, o->command != NULL ?
-	    ", watching " : o->no_reload ? ", watching nothing" :
+	    ", watching " : o->no_reload ? "" :
 	    ", reloading pages as files change");
 	for (i = 0; o->command != NULL && o->watch[i] != NULL; i++)
 		buf_printf(&b, "%s%s", i > 0 ? ", " : "", o->watch[i]);
@@ -5347,7 +5344,7 @@ super_open(struct super *s, const struct options *opt)
 }
 
 /*
- * The parent's life: wishes to facts, wait, events to wishes and facts.  The
+ * The parent's life: events to wishes and facts, wishes to facts, wait.  The
  * first slice of the first scan, which is all of it mostly, comes before the
  * first page is served, as does the first build after that.
  */
@@ -5355,10 +5352,13 @@ static int
 supervise(struct super *s)
 {
 	struct build *b = &s->build;
-	int64_t now = clock_ms(), until;
+	int64_t now, until;
 	bool ending;
 
 	for (;;) {
+		now = clock_ms();
+		signals_drain(s, now);
+		super_reap(s);
 		until = 0;
 		super_watch(s, now, &until);
 		build_step(b, &s->watch, s->stopping != 0, now, &until);
@@ -5374,9 +5374,6 @@ supervise(struct super *s)
 		if (versions_step(&b->versions, &b->signals, ending) && ending)
 			return s->status;
 		super_wait(s, now, until);
-		now = clock_ms();
-		signals_drain(s, now);
-		super_reap(s);
 	}
 }
 

@@ -2073,13 +2073,23 @@ t_stops_and_goes_on_in_a_shell() {
 }
 
 t_takes_no_harm_when_only_the_parent_is_stopped_and_leaves_nothing_behind() {
-	blog 'echo some output; cat src/post >site/a.txt'
+	blog -k 2 'echo some output; cat src/post >site/a.txt; [ "$BLOGSERVE_BUILD" -lt 3 ] || { : >site/begun; "$helper" nap 50; }'
 	is 'at first' "$(get /a.txt)" one
 	kill -STOP "$pid"
 	put src/post two
 	is 'stopped' "$(get -t 3000 /a.txt)" one
 	kill -CONT "$pid"
 	wait_for page_has /a.txt two
+	wait_for at_rest
+	# a build has ended long before its time is up, though that is seen later
+	kill -USR1 "$pid"
+	wait_for [ -e site/begun ]
+	kill -STOP "$pid"
+	nap 2100
+	kill -CONT "$pid"
+	wait_for built 3
+	! says "$err" FAILED || fail "$(cat "$err")"
+	rm site/begun
 	ends INT site src
 	is 'temporary files' "$(ls -A "$TMPDIR")" ''
 	is 'files' "$(ls -A site)" a.txt
@@ -2453,6 +2463,13 @@ t_tells_the_service_manager_how_it_is() {
 	# and of no build where there is none
 	start
 	wait_for eval 'tail -n 1 "$dir/told" | grep "READY=1.*STATUS=$url"'
+}
+
+t_ends_with_its_terminal_where_no_service_manager_is() {
+	export NOTIFY_SOCKET=nobody
+	hello
+	says "$err" 'NOTIFY_SOCKET: ' || fail "$(cat "$err")"
+	ends HUP
 }
 
 t_takes_the_listeners_that_it_is_given() {
@@ -4058,6 +4075,19 @@ t_takes_for_a_product_what_changes_with_each_build_but_hears_who_saves_it_by_han
 }
 t_takes_for_a_product_what_has_a_new_name_with_each_save() { product 'gen|resources' 'mkdir -p src/resources/gen; : >"src/resources/gen/$(cat src/post src/other | tr " \n" --).css"'; }
 t_takes_for_a_product_what_has_a_new_name_with_each_build() { product cache 'mkdir -p src/cache; rm -f src/cache/*; echo "$BLOGSERVE_BUILD" >"src/cache/$BLOGSERVE_BUILD.tmp.json"'; }
+t_builds_once_more_for_a_product_until_it_is_sure() {
+	blog 'cksum <src/post >src/db.json; cp src/post site/a.txt'
+	for text in 1 2 3 4; do
+		shows "text $text"
+		nap 300
+		wait_for at_rest
+	done
+	wait_for says "$err" ': once more: ok'
+	wait_for at_rest
+	before=$(builds)
+	shows 'text 5'
+	stays_at $((before + 1)) 2500
+}
 anew='rm -rf src/out; mkdir -p src/out/sub; date >src/out/sub/date; echo "$BLOGSERVE_BUILD" >src/out/n'
 t_takes_for_a_product_a_directory_that_each_build_makes_anew() { product 'out|date|n' "$anew"; }
 t_takes_for_a_product_what_each_build_makes_anew_by_scanning() { product 'out|date|n' "$anew" -i 0.05; }
@@ -4075,19 +4105,6 @@ t_does_not_count_a_directory_on_the_way_to_the_docroot() {
 			wait_for page_has /a.txt one
 			stays_at 1
 			put post two
-t_builds_once_more_for_a_product_until_it_is_sure() {
-	blog 'cksum <src/post >src/db.json; cp src/post site/a.txt'
-	for text in 1 2 3 4; do
-		shows "text $text"
-		nap 300
-		wait_for at_rest
-	done
-	wait_for says "$err" ': once more: ok'
-	wait_for at_rest
-	before=$(builds)
-	shows 'text 5'
-	stays_at $((before + 1)) 2500
-}
 			wait_for page_has /a.txt two
 			stays_at 2
 			ends INT
@@ -4281,6 +4298,9 @@ t_says_in_the_page_why_there_is_nothing() {
 		pubic|mkdir -p public; echo hello >public/index.html|The docroot pubic is not there: the build did not make it
 		some/where|true|The docroot some/where is not there: the build did not make it
 	END
+	# without the script it is the page that asks again
+	once_built start -R -d pubic -w src true
+	has 'the page' "$(get /)" "$newline<meta http-equiv=\"refresh\""
 	# that of yesterday is a site
 	files old/index.html=hello
 	once_built start -d old -w src 'exit 2'
