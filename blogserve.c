@@ -3762,9 +3762,9 @@ struct listener {
 
 /* What changed: the paths for BLOGSERVE_CHANGED, and how many. */
 struct changes {
-	struct buf paths;	/* each with a newline; empty if inexact */
+	struct buf paths;	/* each with a newline; not all if inexact */
 	size_t count;
-	unsigned since;		/* counts how often this was cleared */
+	unsigned since;		/* how often this was cleared before */
 	bool inexact;		/* anything may have changed: build */
 	bool others;		/* not stylesheets alone, or their sources */
 	bool foreign;		/* somebody else than the latest build did some */
@@ -4535,8 +4535,8 @@ watch_step(struct watch *w, struct changes *ch, int64_t now, int64_t *until)
 }
 
 /*
- * A build ended: what changed meanwhile may be its work.  What was looked at
- * before it began is looked at again, from its begin.
+ * A build ended: what changed meanwhile may be its work.  A directory that
+ * was half looked at when it began is looked at anew.
  */
 static void
 watch_built(struct watch *w)
@@ -4544,13 +4544,13 @@ watch_built(struct watch *w)
 	extra_notify_drain(w->notify, notify_heard, w);
 	w->built = true;
 	w->doubt_at = 0;
-	if (w->quiet_at != 0)	/* at once: it must be what the build saw */
+	if (w->quiet_at != 0)	/* at once: later saves are not the build's */
 		w->heard_at = w->quiet_at = 1;
 	if (w->look.dir != NULL) {
 		dir_mark(w, w->look.dir, w->look.scan);
 		look_end(&w->look);
 	}
-	if (w->notify == -1)	/* nor is there quiet before that scan */
+	if (w->notify == -1)	/* and no other build before that scan */
 		w->scan_at = w->quiet_at = clock_ms();
 }
 
@@ -4607,7 +4607,7 @@ struct build {
 	char line[WHAT_LEN + 200];	/* how it went, to be said last */
 };
 
-/* Have what path names removed, by a name that out has for itself. */
+/* Have what path names removed: as out's name and ".old". */
 static int
 version_trash(struct versions *v, const char *path)
 {
@@ -4740,7 +4740,7 @@ versions_open(struct versions *v)
 	return v->lock_fd != -1;
 }
 
-/* Remove what is old, behind everyone's back; true once nothing is left. */
+/* Have a child remove what is old; true if none is at it. */
 static bool
 versions_step(struct versions *v, const struct signals *signals, bool ending)
 {
@@ -4875,7 +4875,7 @@ build_exec(struct build *b)
 	_exit(127);
 }
 
-/* A build is due: the server is told first; without a command, of a change. */
+/* A build is due: announce it; or, without a command, say what changed. */
 static void
 build_announce(struct build *b)
 {
@@ -4939,7 +4939,7 @@ build_finish(struct build *b, struct watch *w, int64_t now)
 	struct record *r = &b->record;
 	const char *why;
 
-	/* What it leaves behind must not write beside the next one. */
+	/* It was killed: what is left of its group must not go on writing. */
 	if (WIFSIGNALED(r->status) && !b->stopped)
 		kill(-b->pid, SIGKILL);
 	/* What we stopped is not whole, whatever it says: SIGTERM ended it. */
@@ -5052,7 +5052,7 @@ struct super {
 	struct {		/* the parent's view of the server */
 		pid_t pid;		/* 0: none */
 		int orders_fd;		/* the write end (R3); -1 */
-		bool told;		/* none can act on older orders */
+		bool told;		/* the latest orders are in the pipe */
 		int64_t start_at;	/* another is started then, not before */
 		int64_t kill_at;	/* it had its time to drain, 0: never */
 	} child;
@@ -5383,11 +5383,11 @@ supervise(struct super *s)
 
 static const char help[] =
     "  -d docroot  serve this directory (.)\n"
-    "  -w path     watch this (.)\n"
+    "  -w path     watch this (. or, with no command, the docroot)\n"
     "  -x pattern  do not watch what matches\n"
     "  -A          builds make versions, in $BLOGSERVE_OUT\n"
-    "  -a address  listen there (127.0.0.1 and ::1)\n"
-    "  -p port     and there (8000 or the next free; 0: any)\n"
+    "  -a address  listen on this (127.0.0.1 and ::1)\n"
+    "  -p port     on this port (8000 or the next free; 0: any)\n"
     "  -H host     answer to this Host, too; *: to any\n"
     "  -r prefix   the site's path on the host (/)\n"
     "  -L, -n, -R  follow links out; no listings; no live reload\n"
