@@ -453,10 +453,10 @@ enum {
 	SLICE_TIME = 10,	/* the parent looks at sources in one go */
 	SCAN_MIN = 100,		/* between scans, at least */
 	SCAN_SHARE = 50,	/* a scan may take one part in so many */
-	SLOW_MIN = 2 * 1000,	/* the same for the scans that find what */
-	SLOW_SHARE = 500,	/* notification cannot tell */
+	SLOW_MIN = 2 * 1000,	/* the same for scans that find what was not */
+	SLOW_SHARE = 500,	/* told of */
 	FIRST_TIME = 1000,	/* the first build waits for the first scan */
-	RACY_TIME = 20,		/* a change so soon after one may not show */
+	RACY_TIME = 20,		/* two changes within it may have one ctime */
 	COPY_TIME = 50,		/* between looks at what a build printed */
 	TAKE_TIME = 1000,	/* for a reader to take it, at the end */
 	START_TIME = 100,	/* between starts of a server, at least */
@@ -547,9 +547,9 @@ static struct {
 	int verbosity;		/* -1 with -q, 1 with -v */
 	bool to_syslog, coloured;
 	bool stamped;		/* the time stands before each line */
-	bool terminal;		/* that can take a line back */
+	bool terminal;		/* where a line can be overwritten */
 	bool midline;		/* what was copied last lacks its newline */
-	bool progress;		/* such a line is on the terminal */
+	bool progress;		/* one to be overwritten is shown */
 } messages;
 
 static int self_pipe[2] = { -1, -1 };	/* from signal handlers to poll */
@@ -3805,8 +3805,8 @@ struct watch {
 	struct changes *changes;	/* where what changed is noted */
 	struct {		/* the latest build */
 		unsigned number;	/* 0: none */
-		bool caused;		/* made for no save of anybody's, ... */
-		bool confirming;	/* ... but because of a doubt */
+		bool unasked;		/* no save was its reason, ... */
+		bool confirming;	/* ... but a doubt */
 	} ran;
 	bool building;		/* another runs */
 	bool built;		/* one ended after the last scan began */
@@ -3925,7 +3925,7 @@ product_judge(struct watch *w, struct node *n)
 	was = n->made >= PRODUCT;
 	if (n->build != w->ran.number)
 		n->made += was ? w->ran.confirming && n->made < SURE :
-		    w->ran.caused ? 1 : PRODUCT / 3;	/* a save's */
+		    w->ran.unasked ? 1 : PRODUCT / 3;	/* a save's */
 	n->build = w->ran.number;
 	if (n->made < PRODUCT || n->up == NULL)
 		return false;
@@ -3940,11 +3940,10 @@ product_judge(struct watch *w, struct node *n)
 }
 
 /*
- * A node changed or, named, came or went.  What did while a build ran may be
- * the build's work or somebody's save; so it counts, and the next build is
- * made.  But what the builds of three saves changed, or many builds in a row,
- * and nobody else, is a product: its changes count no more.  For what comes
- * and goes that is its directory.
+ * A node changed or, if named, came or went.  What happens while a build runs
+ * may be its work or somebody's save, so it counts.  But what only builds
+ * have changed, those of three saves or PRODUCT in a row, is a product: that
+ * counts no more.  For names that come and go, their directory is one.
  */
 static void
 change_note(struct watch *w, struct node *n, bool named)
@@ -4261,11 +4260,10 @@ node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
 }
 
 /*
- * Look at a node, whose stat this is: note whether it changed.  What builds
- * have written before counts, if it was written while one ran, only if its
- * bytes are others than those last seen; what they have not may have been
- * another meanwhile, and the build may have read that.  What changes by us,
- * and directories on the way to the docroot, have no stamp, nor changes.
+ * Look at a node, whose stat this is, and note a change.  Where builds have
+ * written before, one while a build ran counts only if the bytes are others
+ * than those last seen; elsewhere the build may have read what was there in
+ * between.  Our own files and the way to the docroot never change.
  */
 static void
 node_compare(struct watch *w, struct node *n, const struct stat *st,
@@ -4921,7 +4919,7 @@ build_start(struct build *b, struct watch *w, int64_t now)
 	b->others = b->others || b->changes.count == 0 || b->changes.others;
 	w->ran.number = b->record.number;
 	w->ran.confirming = b->changes.count == 0 && w->doubt_at != 0;
-	w->ran.caused = b->record.number > 1 && !b->changes.foreign;
+	w->ran.unasked = b->record.number > 1 && !b->changes.foreign;
 	changes_clear(&b->changes);
 	b->stopped = false;
 	b->due_at = 0;
@@ -5894,6 +5892,8 @@ main(int argc, char **argv)
 	lock_close(super.build.versions.lock_fd, super.build.versions.lock);
 	rmdir(super.build.versions.work);	/* "" without -A */
 	lock_close(options.pid, options.pidfile);
+	if (messages.progress)
+		buf_puts(&messages.waiting, "\r\033[K");
 	err_drain(TAKE_TIME);
 	return status;
 }
