@@ -2463,12 +2463,9 @@ t_tells_the_service_manager_how_it_is() {
 	# and of no build where there is none
 	start
 	wait_for eval 'tail -n 1 "$dir/told" | grep "READY=1.*STATUS=$url"'
-}
-
-t_ends_with_its_terminal_where_no_service_manager_is() {
-	export NOTIFY_SOCKET=nobody
-	hello
-	says "$err" 'NOTIFY_SOCKET: ' || fail "$(cat "$err")"
+	# where there is none it ends with its terminal
+	NOTIFY_SOCKET=nobody
+	start
 	ends HUP
 }
 
