@@ -2443,6 +2443,7 @@ file_make(struct server *sv, int fd, const char *name, const struct stat *st)
 			file_drop(&f);
 			return NULL;
 		}
+		front = 0;
 		f->stamp = 0;		/* it is shorter now */
 	}
 	if (whole)
