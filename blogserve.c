@@ -2642,7 +2642,7 @@ is_stranger(const struct server *sv)
 
 /*
  * The page that waits for a build under way or, where there is no site, for
- * the next, with the last of what the build printed.  False: a site is there.
+ * the next, with the end of what it printed.  False: there may be a site.
  */
 static bool
 waiting_page(struct server *sv, struct reply *r)
@@ -2688,13 +2688,14 @@ waiting_page(struct server *sv, struct reply *r)
 static void
 error_page(struct server *sv, struct reply *r)
 {
-	const char *host = sv->request.field[FIELD_HOST];
+	struct request *rq = &sv->request;
+	const char *host = rq->field[FIELD_HOST];
 	const struct status *s = status_of(r->status);
-	const char *prefix = sv->opt->prefix;
 	struct buf *b = &sv->page, *to = &sv->location;
-	char *path = sv->request.path;
+	const char *prefix = sv->opt->prefix;
+	char *path = rq->path;
 
-	if ((s->code == 503 || (s->code == 404 && sv->request.own == NULL)) &&
+	if ((s->code == 503 || (s->code == 404 && rq->own == NULL)) &&
 	    waiting_page(sv, r))
 		return;
 	page_begin(sv, r, s->line);
@@ -2702,8 +2703,7 @@ error_page(struct server *sv, struct reply *r)
 		buf_clear(to);
 		buf_printf(to, "%s/", prefix);
 		escape_puts(to, URL, path);
-		buf_printf(to, "%s%s", *path != '\0' ? "/" : "",
-		    sv->request.query);
+		buf_printf(to, "%s%s", *path != '\0' ? "/" : "", rq->query);
 		r->location = to->failed ? "/" : to->data;
 		html_put(b, "<p>It is at <a href=\"%\">%</a>.</p>\n",
 		    r->location, r->location);
@@ -2717,7 +2717,7 @@ error_page(struct server *sv, struct reply *r)
 		    "its permissions, those of its directories, and where "
 		    "links lead.</p>\n", path);
 	else if (s->code == 404) {
-		target_path(sv->request.asked, path, PATH_LEN, &host);
+		target_path(rq->asked, path, PATH_LEN, &rq->query);
 		html_put(b, "<p>There is no page <code>/%</code> here.</p>\n"
 		    "<p><a href=\"%/\">Home</a></p>\n", path, prefix);
 	} else	/* the script, which waits after 503, needs some paragraph */
