@@ -3807,10 +3807,12 @@ struct watch {
 	struct {		/* the latest build */
 		unsigned number;	/* 0: none */
 		bool unasked;		/* no save was its reason, ... */
-		bool confirming;	/* ... but a doubt */
+		bool confirming;	/* ... but a doubt, at rest */
+		time_t began;
 	} ran;
+	unsigned confirmed;	/* the number of the latest such build */
 	bool building;		/* another runs */
-	bool built;		/* one ended after the last scan began */
+	bool built;		/* what a scan finds may be its work */
 	int64_t doubt_at;	/* when a build is to resolve one, 0: none */
 	char writes[PATH_LEN];	/* where builds write, "/": all over */
 };
@@ -3890,29 +3892,54 @@ changes_clear(struct changes *ch)
 	*ch = (struct changes){ .paths = ch->paths, .since = ch->since + 1 };
 }
 
+/* Builds have written all that is in d, and nobody else any of it. */
+static bool
+is_built(const struct dir *d)
+{
+	const struct node *n = d->first;
+
+	while (n != NULL && (n->dir != NULL || (n->build != 0 && n->made >= 0)))
+		n = n->next;
+	return n == NULL;
+}
+
 /*
- * n is found to be a product, which is said.  Where builds have written all
- * else that is beside it, the directory is one, too, but no operand of -w.
+ * n is found to be a product, which is said.  Where all else that is beside it
+ * is built, the directory is one, too, but no operand of -w.
  */
 static void
 product_found(const struct watch *w, struct node *n)
 {
-	struct node *each = n->up->first, *dir = n->up->node;
+	struct node *dir = n->up->node;
 	char path[PATH_LEN];
 
 	node_path(path, n);
 	say(WARNING, "%s: changed by builds alone: a product, no source "
 	    "(-x %s says so from the start)", path, path);
-	while (each != NULL && (each->dir != NULL || each->build != 0))
-		each = each->next;
-	if (each == NULL && n->up != w->top && dir->up != w->top)
+	if (n->up != w->top && dir->up != w->top && is_built(n->up))
 		dir->made = PRODUCT;
+}
+
+/*
+ * A build that nobody's save began has written the same again to n.  Nobody
+ * else does that: it is a product for sure, if it is one, and so is what it
+ * is in, if that is built.
+ */
+static void
+product_confirm(struct node *n)
+{
+	struct node *up;
+
+	for (up = n; up->up != NULL; up = up->up->node)
+		if (up->made >= PRODUCT && (up == n || is_built(up->dir)))
+			up->made = SURE;
 }
 
 /*
  * The latest build changed a node: whether that is, or is in, a product.  If
  * that is a mistake, a change is lost: so a build is made later, to be sure.
- * When that changes it, too, the next comes after twice the time, to a limit.
+ * When that changes it, too, the next comes after twice the time, to a limit;
+ * when it does not, somebody else did, and it is no product any more.
  */
 static bool
 product_judge(struct watch *w, struct node *n)
@@ -3924,6 +3951,11 @@ product_judge(struct watch *w, struct node *n)
 		if (up->made >= PRODUCT)
 			n = up;
 	was = n->made >= PRODUCT;
+	if (was && n->made < SURE && n->build < w->confirmed &&
+	    !w->ran.confirming) {
+		n->made = -9 * PRODUCT;
+		was = false;
+	}
 	if (n->build != w->ran.number)
 		n->made += was ? w->ran.confirming && n->made < SURE :
 		    w->ran.unasked ? 1 : PRODUCT / 3;	/* a save's */
@@ -4064,6 +4096,7 @@ notify_heard(void *arg, int number, const char *name)
 			say(WARNING, "inotify: events were lost: scanning all "
 			    "(sysctl " NOTIFY_SYSCTL "queued_events)");
 		w->overflowed = true;
+		w->built = w->building;
 		w->scan_at = now;
 		return;
 	}
@@ -4274,7 +4307,6 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 	bool racy = regular && is_racy(&st->st_ctim, now);
 	bool built = w->look.built, changed;
 	uint64_t stamp = stat_stamp(st), content;
-	struct node *up;
 	int file;
 
 	if (S_ISLNK(link->st_mode))
@@ -4299,11 +4331,9 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 		fd_close(&file);
 		if (!changed || (built && n->content != 0 && n->build != 0))
 			changed = content != n->content || content == 1;
-		/* Nobody saves the same again: a build wrote it, by itself. */
-		for (up = n; !changed && stamp != n->stamp && up->up != NULL &&
-		    w->ran.confirming; up = up->up->node)
-			if (up->made >= PRODUCT)
-				up->made = SURE;
+		if (!changed && stamp != n->stamp && w->ran.confirming &&
+		    st->st_mtime >= w->ran.began)
+			product_confirm(n);
 		n->content = content;
 	}
 	n->stamp = stamp;
@@ -4896,6 +4926,8 @@ static void
 build_start(struct build *b, struct watch *w, int64_t now)
 {
 	struct versions *v = &b->versions;
+	bool confirming = w->doubt_at != 0 && now >= w->doubt_at &&
+	    b->changes.count == 0 && !b->changes.inexact;
 
 	if (ftruncate(b->log, 0) == 0)
 		b->copied = 0;
@@ -4919,7 +4951,9 @@ build_start(struct build *b, struct watch *w, int64_t now)
 	b->state = BUILD_RUNS;
 	b->others = b->others || b->changes.count == 0 || b->changes.others;
 	w->ran.number = b->record.number;
-	w->ran.confirming = b->changes.count == 0 && w->doubt_at != 0;
+	if ((w->ran.confirming = confirming))
+		w->confirmed = w->ran.number;
+	w->ran.began = time(NULL);
 	w->ran.unasked = b->record.number > 1 && !b->changes.foreign;
 	changes_clear(&b->changes);
 	b->stopped = false;

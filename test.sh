@@ -4463,6 +4463,16 @@ t_tells_no_paths_to_a_build_that_is_to_be_sure() {
 	echo 'and another' >src/other
 	wait_for page_has /other 'and another'
 	wait_for page_has /post last
+	# one that is to be sure shows that somebody else saves it
+	before=$(grep -c ': once more: ok' "$err")
+	for text in later 'at once'; do
+		i=$(builds)
+		echo "$text" >src/other
+		wait_for started $((i + 1))
+		echo "$text" >src/post
+		wait_for page_has /post "$text"
+	done
+	is 'builds to be sure' "$(grep -c ': once more: ok' "$err")" $((before + 1))
 }
 
 # --- running them ---
