@@ -15,7 +15,6 @@
  * ACTION OF CONTRACT, NEGLIGENCE OR OTHER TORTIOUS ACTION, ARISING OUT OF
  * OR IN CONNECTION WITH THE USE OR PERFORMANCE OF THIS SOFTWARE.
  *
- *
  *                     terminal, init, kill(1)
  *                              | signals
  *                              v
@@ -35,9 +34,8 @@
  *
  * R1  The listeners are opened once, by the parent, and closed by it only
  *     when it stops: they outlive a server that dies.
- * R2  Orders to the server are whole snapshots of the parent's state, each
- *     at most PIPE_BUF bytes, never increments: a new server needs only the
- *     latest.
+ * R2  Orders to the server are whole snapshots of at most PIPE_BUF bytes,
+ *     never increments: a new server needs only the latest.
  * R3  End of file on orders means that the parent is gone, so no process
  *     but the parent may hold the write end.
  * R4  A signal handler writes one byte, keeps errno, and does nothing else.
@@ -3337,12 +3335,11 @@ conn_sent(struct server *sv, struct conn *c)
 		return;
 	}
 	conn_finish(sv, c);
-	if (c->state == CONN_READ) {
-		if (buf_left(&c->in) > 0)
-			conn_bear(sv, c, HEAD_TIME);
-	} else if (c->state == CONN_LINGER && shutdown(c->fd, SHUT_WR) == 0)
+	if (c->state == CONN_READ && buf_left(&c->in) > 0)
+		conn_bear(sv, c, HEAD_TIME);
+	else if (c->state == CONN_LINGER && shutdown(c->fd, SHUT_WR) == 0)
 		conn_wait(sv, c, LINGER_TIME);
-	else
+	else if (c->state != CONN_READ)
 		conn_close(sv, c);
 }
 
@@ -3368,9 +3365,7 @@ conn_step(struct server *sv, struct conn *c)
 			else
 				more = turn < TURN_MAX && conn_send(sv, c);
 			break;
-		case CONN_STREAM:
-		case CONN_LINGER:
-		case CONN_CLOSED:
+		default:
 			return;
 		}
 }
@@ -3735,8 +3730,7 @@ struct node {
 	unsigned long seen;	/* by which look */
 	unsigned build;		/* the latest build that changed it, 0: none */
 	unsigned noted;		/* among the changes since then */
-	int made;		/* how much speaks for a product: PRODUCT
-				   does; beyond that, builds to be sure */
+	int made;		/* what speaks for a product, up to SURE */
 	bool racy;		/* its stamp may miss a change: compare bytes */
 	char name[];
 };
@@ -3806,11 +3800,10 @@ struct watch {
 	struct changes *changes;	/* where what changed is noted */
 	struct {		/* the latest build */
 		unsigned number;	/* 0: none */
-		bool unasked;		/* no save was its reason, ... */
-		bool confirming;	/* ... but a doubt, at rest */
+		bool unasked;		/* no save was its reason */
 		time_t began;
 	} ran;
-	unsigned confirmed;	/* the number of the latest such build */
+	unsigned confirmed;	/* the latest that a doubt alone began */
 	bool building;		/* another runs */
 	bool built;		/* what a scan finds may be its work */
 	int64_t doubt_at;	/* when a build is to resolve one, 0: none */
@@ -3904,23 +3897,6 @@ is_built(const struct dir *d)
 }
 
 /*
- * n is found to be a product, which is said.  Where all else that is beside it
- * is built, the directory is one, too, but no operand of -w.
- */
-static void
-product_found(const struct watch *w, struct node *n)
-{
-	struct node *dir = n->up->node;
-	char path[PATH_LEN];
-
-	node_path(path, n);
-	say(WARNING, "%s: changed by builds alone: a product, no source "
-	    "(-x %s says so from the start)", path, path);
-	if (n->up != w->top && dir->up != w->top && is_built(n->up))
-		dir->made = PRODUCT;
-}
-
-/*
  * A build that nobody's save began has written the same again to n.  Nobody
  * else does that: it is a product for sure, if it is one, and so is what it
  * is in, if that is built.
@@ -3944,27 +3920,32 @@ product_confirm(struct node *n)
 static bool
 product_judge(struct watch *w, struct node *n)
 {
+	char path[PATH_LEN];
 	struct node *up;
 	bool was;
 
 	for (up = n; up->up != NULL; up = up->up->node)
 		if (up->made >= PRODUCT)
 			n = up;
-	was = n->made >= PRODUCT;
-	if (was && n->made < SURE && n->build < w->confirmed &&
-	    !w->ran.confirming) {
+	if (n->made >= PRODUCT && n->made < SURE &&
+	    n->build < w->confirmed && w->confirmed < w->ran.number)
 		n->made = -9 * PRODUCT;
-		was = false;
-	}
+	was = n->made >= PRODUCT;
 	if (n->build != w->ran.number)
-		n->made += was ? w->ran.confirming && n->made < SURE :
-		    w->ran.unasked ? 1 : PRODUCT / 3;	/* a save's */
+		n->made += !was ? w->ran.unasked ? 1 : PRODUCT / 3 :
+		    n->made < SURE && w->confirmed == w->ran.number;
 	n->build = w->ran.number;
 	if (n->made < PRODUCT || n->up == NULL)
 		return false;
 	if (!was) {
 		n->made = PRODUCT;
-		product_found(w, n);
+		node_path(path, n);
+		say(WARNING, "%s: changed by builds alone: a product, no "
+		    "source (-x %s says so from the start)", path, path);
+		/* So is a directory that is built, but no operand of -w. */
+		up = n->up->node;
+		if (up->up != NULL && up->up != w->top && is_built(n->up))
+			up->made = PRODUCT;
 	}
 	if (n->made < SURE)
 		w->doubt_at = sooner(w->doubt_at, clock_ms() +
@@ -4275,9 +4256,6 @@ node_descend(struct watch *w, struct node *n, const struct stat *st, bool link)
 		return;
 	}
 	if (known || (n->up != w->top && is_kernels(st->st_dev))) {
-		if (!known && n->stamp == 0)
-			say(DETAIL, "%s: a file system of the kernel's own: "
-			    "not watched", w->look.path);
 		if (d != NULL)
 			dir_sweep(w, d, ALL);
 		return;
@@ -4331,8 +4309,8 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 		fd_close(&file);
 		if (!changed || (built && n->content != 0 && n->build != 0))
 			changed = content != n->content || content == 1;
-		if (!changed && stamp != n->stamp && w->ran.confirming &&
-		    st->st_mtime >= w->ran.began)
+		if (!changed && stamp != n->stamp && st->st_mtime >=
+		    w->ran.began && w->confirmed == w->ran.number)
 			product_confirm(n);
 		n->content = content;
 	}
@@ -4471,9 +4449,8 @@ look_step(struct watch *w)
 	path_add(l->path, l->len, name);
 	if (!name_ignored(w->opt, name, l->path))
 		look_at(w, name);
-	else if (!w->scanned && name[strspn(name, ".")] != '\0' &&
-	    name[0] == '.' && l->dir->node->up == w->top &&
-	    strcmp(name, ".git") != 0)
+	else if (!w->scanned && l->dir->node->up == w->top &&
+	    fnmatch(".[!.]*", name, 0) == 0 && strcmp(name, ".git") != 0)
 		say(DETAIL, "%s: hidden, so not watched but with -w", l->path);
 }
 
@@ -4501,14 +4478,6 @@ watch_open(struct watch *w, const struct options *opt)
 		    NOTIFY_SYSCTL "user_instances)", strerror(errno));
 	w->scan_at = clock_ms();
 	w->show_at = w->scan_at + SHOW_TIME;
-}
-
-/* Let go of what is open. */
-static void
-watch_close(struct watch *w)
-{
-	fd_close(&w->notify);
-	look_end(&w->look);
 }
 
 /*
@@ -4951,7 +4920,7 @@ build_start(struct build *b, struct watch *w, int64_t now)
 	b->state = BUILD_RUNS;
 	b->others = b->others || b->changes.count == 0 || b->changes.others;
 	w->ran.number = b->record.number;
-	if ((w->ran.confirming = confirming))
+	if (confirming)
 		w->confirmed = w->ran.number;
 	w->ran.began = time(NULL);
 	w->ran.unasked = b->record.number > 1 && !b->changes.foreign;
@@ -5102,7 +5071,8 @@ super_close(struct super *s)
 {
 	fd_close(&self_pipe[0]);
 	fd_close(&self_pipe[1]);
-	watch_close(&s->watch);
+	fd_close(&s->watch.notify);
+	look_end(&s->watch.look);
 	fd_close(&s->manager);
 	fd_close(&s->child.orders_fd);
 }
@@ -5793,13 +5763,7 @@ address_tell(const struct sockaddr *sa, void *arg)
 static bool
 listeners_tell(struct listeners *l)
 {
-	char line[URL_LEN + 1];
-	ssize_t n = snprintf(line, sizeof(line), "%s\n", l->url), r;
-
-	while ((r = write(STDOUT_FILENO, line, (size_t)n)) == -1 &&
-	    errno == EINTR)
-		;
-	if (r != n) {
+	if (dprintf(STDOUT_FILENO, "%s\n", l->url) < 0) {
 		say_why(WARNING, "standard output");
 		return false;
 	}
