@@ -3885,21 +3885,21 @@ changes_clear(struct changes *ch)
 	*ch = (struct changes){ .paths = ch->paths, .since = ch->since + 1 };
 }
 
-/* Builds have written all that is in d, and nobody else any of it. */
+/* Builds have written all that is below d, and nobody else any of it. */
 static bool
 is_built(const struct dir *d)
 {
 	const struct node *n = d->first;
 
-	while (n != NULL && (n->dir != NULL || (n->build != 0 && n->made >= 0)))
+	while (n != NULL && (n->dir != NULL ? is_built(n->dir) :
+	    n->build != 0 && n->made >= 0))
 		n = n->next;
 	return n == NULL;
 }
 
 /*
- * A build that nobody's save began has written the same again to n.  Nobody
- * else does that: it is a product for sure, if it is one, and so is what it
- * is in, if that is built.
+ * A build to be sure has written the same again to n, which nobody else does:
+ * n is a product for sure, if it is one, and so is what it is in, if built.
  */
 static void
 product_confirm(struct node *n)
@@ -3924,8 +3924,9 @@ product_judge(struct watch *w, struct node *n)
 	struct node *up;
 	bool was;
 
-	for (up = n; up->up != NULL; up = up->up->node)
-		if (up->made >= PRODUCT)
+	for (up = n; n->made >= 0 && up->up != NULL; up = up->up->node)
+		if (up->made >= SURE || (up->made >= PRODUCT && up != n &&
+		    is_built(up->dir)))
 			n = up;
 	if (n->made >= PRODUCT && n->made < SURE &&
 	    n->build < w->confirmed && w->confirmed < w->ran.number)
@@ -3944,6 +3945,7 @@ product_judge(struct watch *w, struct node *n)
 		    "source (-x %s says so from the start)", path, path);
 		/* So is a directory that is built, but no operand of -w. */
 		up = n->up->node;
+		up->build = n->build;
 		if (up->up != NULL && up->up != w->top && is_built(n->up))
 			up->made = PRODUCT;
 	}
@@ -3957,7 +3959,7 @@ product_judge(struct watch *w, struct node *n)
  * A node changed or, if named, came or went.  What happens while a build runs
  * may be its work or somebody's save, so it counts.  But what only builds
  * have changed, those of three saves or PRODUCT in a row, is a product: that
- * counts no more.  For names that come and go, their directory is one.
+ * counts no more.  Where names come and go, the directory is one.
  */
 static void
 change_note(struct watch *w, struct node *n, bool named)
@@ -3971,7 +3973,7 @@ change_note(struct watch *w, struct node *n, bool named)
 		if (named && abs(dir->made) < PRODUCT)
 			dir->made = -PRODUCT;
 	}
-	if (!built || !product_judge(w, named ? dir : n))
+	if (!built || !product_judge(w, named && n->made >= 0 ? dir : n))
 		change_add(w, n);
 	if (built)
 		n->build = w->ran.number;
