@@ -3800,11 +3800,11 @@ struct watch {
 	struct changes *changes;	/* where what changed is noted */
 	struct {		/* the latest build */
 		unsigned number;	/* 0: none */
-		bool unasked;		/* no save was its reason */
+		bool unasked;		/* no save before it was its reason */
 		time_t began;
 	} ran;
-	unsigned confirmed;	/* the latest that a doubt alone began */
-	bool building;		/* another runs */
+	unsigned confirmed;	/* the latest that was made to be sure */
+	bool building;		/* one runs, perhaps that */
 	bool built;		/* what a scan finds may be its work */
 	int64_t doubt_at;	/* when a build is to resolve one, 0: none */
 	char writes[PATH_LEN];	/* where builds write, "/": all over */
@@ -3912,29 +3912,28 @@ product_confirm(struct node *n)
 }
 
 /*
- * The latest build changed a node: whether that is, or is in, a product.  If
- * that is a mistake, a change is lost: so a build is made later, to be sure.
- * When that changes it, too, the next comes after twice the time, to a limit;
- * when it does not, somebody else did, and it is no product any more.
+ * The latest build changed a node: whether that is a product.  If that is a
+ * mistake, a change is lost: so a build is made later, to be sure.  When that
+ * changes it, too, the next comes after twice the time, to a limit; when it
+ * does not, somebody else did, and it is no product any more.  Names alone
+ * never make a directory sure in which there is what builds have not made.
  */
 static bool
 product_judge(struct watch *w, struct node *n)
 {
+	bool sure = w->confirmed == w->ran.number, was;
 	char path[PATH_LEN];
 	struct node *up;
-	bool was;
+	int most = n->made >= SURE || n->dir == NULL || is_built(n->dir) ?
+	    SURE : SURE - 1;
 
-	for (up = n; n->made >= 0 && up->up != NULL; up = up->up->node)
-		if (up->made >= SURE || (up->made >= PRODUCT && up != n &&
-		    is_built(up->dir)))
-			n = up;
 	if (n->made >= PRODUCT && n->made < SURE &&
-	    n->build < w->confirmed && w->confirmed < w->ran.number)
+	    n->build < w->confirmed && !sure)
 		n->made = -9 * PRODUCT;
 	was = n->made >= PRODUCT;
 	if (n->build != w->ran.number)
 		n->made += !was ? w->ran.unasked ? 1 : PRODUCT / 3 :
-		    n->made < SURE && w->confirmed == w->ran.number;
+		    sure && n->made < most;
 	n->build = w->ran.number;
 	if (n->made < PRODUCT || n->up == NULL)
 		return false;
@@ -3949,7 +3948,7 @@ product_judge(struct watch *w, struct node *n)
 		if (up->up != NULL && up->up != w->top && is_built(n->up))
 			up->made = PRODUCT;
 	}
-	if (n->made < SURE)
+	if (n->made < (sure ? most : SURE))
 		w->doubt_at = sooner(w->doubt_at, clock_ms() +
 		    ((int64_t)DOUBT_TIME << (n->made - PRODUCT)));
 	return true;
@@ -3964,17 +3963,26 @@ product_judge(struct watch *w, struct node *n)
 static void
 change_note(struct watch *w, struct node *n, bool named)
 {
-	struct node *dir = n->up->node;
-	bool built = w->look.built;
+	bool built = w->look.built, of_dir = named && n->made >= 0;
+	struct node *dir = n->up->node, *of = of_dir ? dir : n, *up;
 
+	/* What is in a product counts as that. */
+	for (up = of; of->made >= 0 && up->up != NULL; up = up->up->node)
+		if (up->made >= SURE || (up->made >= PRODUCT && up != of &&
+		    is_built(up->dir)))
+			of = up;
 	if (!built) {
-		n->made = -9 * PRODUCT;
 		w->changes->foreign = true;
+		if (n->build == 0 || of->made < SURE)
+			n->made = -9 * PRODUCT;
 		if (named && abs(dir->made) < PRODUCT)
 			dir->made = -PRODUCT;
-	}
-	if (!built || !product_judge(w, named && n->made >= 0 ? dir : n))
+	} else if (of_dir)
+		n->build = w->ran.number;
+	if (!built || !product_judge(w, of))
 		change_add(w, n);
+	else if (of_dir && n->dir != NULL)
+		n->made = of->made;
 	if (built)
 		n->build = w->ran.number;
 }
@@ -4310,7 +4318,8 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 		content = content_hash(file, st->st_size);
 		fd_close(&file);
 		if (!changed || (built && n->content != 0 && n->build != 0))
-			changed = content != n->content || content == 1;
+			changed = content != n->content || (content == 1 &&
+			    (changed || n->build != w->ran.number));
 		if (!changed && stamp != n->stamp && st->st_mtime >=
 		    w->ran.began && w->confirmed == w->ran.number)
 			product_confirm(n);

@@ -4071,6 +4071,7 @@ t_takes_for_a_product_what_changes_with_each_build_but_hears_who_saves_it_by_han
 }
 t_takes_for_a_product_what_has_a_new_name_with_each_save() { product 'gen|resources' 'mkdir -p src/resources/gen; : >"src/resources/gen/$(cat src/post src/other | tr " \n" --).css"'; }
 t_takes_for_a_product_what_has_a_new_name_with_each_build() { product cache 'mkdir -p src/cache; rm -f src/cache/*; echo "$BLOGSERVE_BUILD" >"src/cache/$BLOGSERVE_BUILD.tmp.json"'; }
+t_takes_for_a_product_what_has_a_new_directory_with_each_build() { product cache 'mkdir -p "src/cache/$BLOGSERVE_BUILD"; echo >"src/cache/$BLOGSERVE_BUILD/f"'; }
 t_builds_once_more_for_a_product_until_it_is_sure() {
 	blog 'tr a-m A-M <src/post >src/db.json; cp src/post site/a.txt'
 	for text in 1 2 3 4; do
