@@ -2647,7 +2647,7 @@ waiting_page(struct server *sv, struct reply *r)
 {
 	const struct record *o = &sv->orders.build;
 	char title[PATH_LEN + 100] = "Building\xe2\x80\xa6", how[128];
-	char text[WHAT_LEN + 100] = "", log[20 * 1000 + 1], *line;
+	char text[WHAT_LEN + 100] = "", log[20 * 1000 + 1];
 	struct stat st;
 	ssize_t n;
 
@@ -2673,11 +2673,8 @@ waiting_page(struct server *sv, struct reply *r)
 		n = pread(sv->builds_log, log, 20000, st.st_size > 20000 ?
 		    st.st_size - 20000 : 0);
 		log[n > 0 ? n : 0] = '\0';
-		/* Whole lines, if it is not all. */
-		line = st.st_size > 20000 ? strchr(log, '\n') : NULL;
 		html_put(&sv->page, "<pre role=\"region\" aria-label=\"Log of "
-		    "the build\" tabindex=\"0\">%</pre>\n",
-		    line != NULL ? line : log);
+		    "the build\" tabindex=\"0\">%</pre>\n", log);
 	}
 	return true;
 }
@@ -3801,7 +3798,6 @@ struct watch {
 	struct {		/* the latest build */
 		unsigned number;	/* 0: none */
 		bool unasked;		/* no save before it was its reason */
-		time_t began;
 	} ran;
 	unsigned confirmed;	/* the latest that was made to be sure */
 	bool building;		/* one runs, perhaps that */
@@ -3897,18 +3893,17 @@ is_built(const struct dir *d)
 	return n == NULL;
 }
 
-/*
- * A build to be sure has written the same again to n, which nobody else does:
- * n is a product for sure, if it is one, and so is what it is in, if built.
- */
-static void
-product_confirm(struct node *n)
+/* The product that n is in, unless somebody else has changed n; or n itself. */
+static struct node *
+product_of(struct node *n)
 {
 	struct node *up;
 
-	for (up = n; up->up != NULL; up = up->up->node)
-		if (up->made >= PRODUCT && (up == n || is_built(up->dir)))
-			up->made = SURE;
+	for (up = n; n->made >= 0 && up->up != NULL; up = up->up->node)
+		if (up->made >= SURE || (up->made >= PRODUCT && up != n &&
+		    is_built(up->dir)))
+			n = up;
+	return n;
 }
 
 /*
@@ -3927,8 +3922,8 @@ product_judge(struct watch *w, struct node *n)
 	int most = n->made >= SURE || n->dir == NULL || is_built(n->dir) ?
 	    SURE : SURE - 1;
 
-	if (n->made >= PRODUCT && n->made < SURE &&
-	    n->build < w->confirmed && !sure)
+	if (!sure && n->build < w->confirmed && n->made >= PRODUCT &&
+	    n->made < SURE)
 		n->made = -9 * PRODUCT;
 	was = n->made >= PRODUCT;
 	if (n->build != w->ran.number)
@@ -3964,13 +3959,8 @@ static void
 change_note(struct watch *w, struct node *n, bool named)
 {
 	bool built = w->look.built, of_dir = named && n->made >= 0;
-	struct node *dir = n->up->node, *of = of_dir ? dir : n, *up;
+	struct node *dir = n->up->node, *of = product_of(of_dir ? dir : n);
 
-	/* What is in a product counts as that. */
-	for (up = of; of->made >= 0 && up->up != NULL; up = up->up->node)
-		if (up->made >= SURE || (up->made >= PRODUCT && up != of &&
-		    is_built(up->dir)))
-			of = up;
 	if (!built) {
 		w->changes->foreign = true;
 		if (n->build == 0 || of->made < SURE)
@@ -4320,9 +4310,11 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 		if (!changed || (built && n->content != 0 && n->build != 0))
 			changed = content != n->content || (content == 1 &&
 			    (changed || n->build != w->ran.number));
-		if (!changed && stamp != n->stamp && st->st_mtime >=
-		    w->ran.began && w->confirmed == w->ran.number)
-			product_confirm(n);
+		/* Only a build writes the same again, if one runs alone. */
+		if (!changed && stamp != n->stamp && built &&
+		    w->confirmed == w->ran.number &&
+		    product_of(n)->made >= PRODUCT)
+			product_of(n)->made = SURE;
 		n->content = content;
 	}
 	n->stamp = stamp;
@@ -4933,7 +4925,6 @@ build_start(struct build *b, struct watch *w, int64_t now)
 	w->ran.number = b->record.number;
 	if (confirming)
 		w->confirmed = w->ran.number;
-	w->ran.began = time(NULL);
 	w->ran.unasked = b->record.number > 1 && !b->changes.foreign;
 	changes_clear(&b->changes);
 	b->stopped = false;
