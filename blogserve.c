@@ -2010,8 +2010,7 @@ static const char *const reload_js[] = {
     "    section { inset: auto 0 0; max-height: 50%; display: flex;\n"
     "      flex-direction: column; border-top: 3px solid #c33;\n"
     "      overflow-wrap: anywhere }\n"
-    "    header { display: flex; gap: 16px; padding: 8px 16px }\n"
-    "    b { flex: auto }\n"
+    "    header { display: flex; gap: 16px; padding: 8px 16px } b { flex: auto }\n"
     "    button { align-self: start; min-height: 28px; font: inherit }\n"
     "    pre { margin: 0; padding: 0 16px 8px; overflow: auto; outline-offset: -2px;\n"
     "      font: 13px/1.4 monospace; white-space: pre-wrap }\n"
@@ -2435,6 +2434,7 @@ file_make(struct server *sv, int fd, const char *name, const struct stat *st)
 	f->type = f->growing ? "text/plain" : type_known(name, f->type_text);
 	page = f->type != NULL && strcmp(f->type, "text/html") == 0;
 	text = whole ? f->data : sv->front;
+	f->looked = whole || page ? 0 : sv->reads;	/* nothing is read */
 	errno = 0;
 	if ((whole || page) && !read_all(fd, text, front, 0)) {
 		if (errno != 0) {
@@ -4899,7 +4899,7 @@ build_start(struct build *b, struct watch *w, int64_t now)
 {
 	struct versions *v = &b->versions;
 	bool confirming = w->doubt_at != 0 && now >= w->doubt_at &&
-	    b->changes.count == 0 && !b->changes.inexact;
+	    w->quiet_at == 0 && b->changes.count == 0 && !b->changes.inexact;
 
 	if (ftruncate(b->log, 0) == 0)
 		b->copied = 0;
