@@ -1077,10 +1077,7 @@ stat_stamp(const struct stat *st)
 	return h | 1;
 }
 
-/*
- * Whether a ctime that was read at now or later is so late that the next
- * change may have the same.
- */
+/* Whether the next change may have this ctime, too, read at now or later. */
 static bool
 is_racy(const struct timespec *t, const struct timespec *now)
 {
@@ -3727,6 +3724,7 @@ struct node {
 	unsigned long seen;	/* by which look */
 	unsigned build;		/* the latest build that changed it, 0: none */
 	unsigned noted;		/* among the changes since then */
+	unsigned whole;		/* the build at which its directory is_built */
 	int made;		/* what speaks for a product, up to SURE */
 	bool racy;		/* its stamp may miss a change: compare bytes */
 	char name[];
@@ -3895,23 +3893,25 @@ is_built(const struct dir *d)
 
 /* The product that n is in, unless somebody else has changed n; or n itself. */
 static struct node *
-product_of(struct node *n)
+product_of(const struct watch *w, struct node *n)
 {
 	struct node *up;
 
 	for (up = n; n->made >= 0 && up->up != NULL; up = up->up->node)
 		if (up->made >= SURE || (up->made >= PRODUCT && up != n &&
-		    is_built(up->dir)))
+		    (up->whole == w->ran.number || is_built(up->dir)))) {
 			n = up;
+			n->whole = w->ran.number;	/* asked once */
+		}
 	return n;
 }
 
 /*
  * The latest build changed a node: whether that is a product.  If that is a
  * mistake, a change is lost: so a build is made later, to be sure.  When that
- * changes it, too, the next comes after twice the time, to a limit; when it
- * does not, somebody else did, and it is no product any more.  Names alone
- * never make a directory sure in which there is what builds have not made.
+ * changes it, too, the next comes after twice the time, to a limit; when not,
+ * somebody else did, and it is no product any more.  Names alone make no
+ * directory sure in which there is what builds have not made.
  */
 static bool
 product_judge(struct watch *w, struct node *n)
@@ -3919,8 +3919,8 @@ product_judge(struct watch *w, struct node *n)
 	bool sure = w->confirmed == w->ran.number, was;
 	char path[PATH_LEN];
 	struct node *up;
-	int most = n->made >= SURE || n->dir == NULL || is_built(n->dir) ?
-	    SURE : SURE - 1;
+	int most = sure && n->made >= PRODUCT && n->made < SURE &&
+	    n->dir != NULL && !is_built(n->dir) ? SURE - 1 : SURE;
 
 	if (!sure && n->build < w->confirmed && n->made >= PRODUCT &&
 	    n->made < SURE)
@@ -3943,7 +3943,7 @@ product_judge(struct watch *w, struct node *n)
 		if (up->up != NULL && up->up != w->top && is_built(n->up))
 			up->made = PRODUCT;
 	}
-	if (n->made < (sure ? most : SURE))
+	if (n->made < most)
 		w->doubt_at = sooner(w->doubt_at, clock_ms() +
 		    ((int64_t)DOUBT_TIME << (n->made - PRODUCT)));
 	return true;
@@ -3959,7 +3959,7 @@ static void
 change_note(struct watch *w, struct node *n, bool named)
 {
 	bool built = w->look.built, of_dir = named && n->made >= 0;
-	struct node *dir = n->up->node, *of = product_of(of_dir ? dir : n);
+	struct node *dir = n->up->node, *of = product_of(w, of_dir ? dir : n);
 
 	if (!built) {
 		w->changes->foreign = true;
@@ -4313,8 +4313,8 @@ node_compare(struct watch *w, struct node *n, const struct stat *st,
 		/* Only a build writes the same again, if one runs alone. */
 		if (!changed && stamp != n->stamp && built &&
 		    w->confirmed == w->ran.number &&
-		    product_of(n)->made >= PRODUCT)
-			product_of(n)->made = SURE;
+		    product_of(w, n)->made >= PRODUCT)
+			product_of(w, n)->made = SURE;
 		n->content = content;
 	}
 	n->stamp = stamp;

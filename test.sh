@@ -4084,6 +4084,16 @@ t_builds_once_more_for_a_product_until_it_is_sure() {
 	before=$(builds)
 	shows 'text 5'
 	stays_at $((before + 1)) 2500
+	# made by hand it is what it was
+	echo 'by hand' >src/db.json
+	wait_for built $((before + 2))
+	stays_at $((before + 2)) 300
+}
+t_ends_the_loop_of_a_large_file_that_builds_write_by_scanning() {
+	blog -i 0.05 'cp src/post site/a.txt; dd if=/dev/zero of=src/db bs=1000000 count=17'
+	wait_for quiet
+	shows two
+	wait_for quiet
 }
 anew='rm -rf src/out; mkdir -p src/out/sub; date >src/out/sub/date; echo "$BLOGSERVE_BUILD" >src/out/n'
 t_takes_for_a_product_a_directory_that_each_build_makes_anew() { product 'out|date|n' "$anew"; }
